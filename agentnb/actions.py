@@ -96,7 +96,7 @@ def _last_complaint(state):
     last = state.messages[-1]
     return str(last.failure) if last.failure else last.content
 
-# %% ../nbs/13_actions.ipynb #c89a4d94
+# %% ../nbs/13_actions.ipynb #4637f25a
 def next_action(
     state: State,  # what the log adds up to
     rules: Sequence[Rule] = (),  # the policy
@@ -111,6 +111,6 @@ def next_action(
     if last and last.role == "assistant" and not last.calls: return Finish(status="done", result=last.content)
     reason = _stop_reason(state)
     if reason: return Finish(status="stopped", reason=reason)
-    loop = None if state.unusable else find_loop(state.messages)
+    loop = find_loop(state.messages)
     if loop and state.nudges: return AskHuman(about="answer", question=f"The model repeats {_question(loop)[:-1]} and gets the same result. What should it do?")
     return Nudge(call=loop) if loop else AskModel()

@@ -5,11 +5,13 @@
 # %% auto #0
 __all__ = ['RequestOpen', 'RunStopped', 'RunPaused', 'new_run_id', 'Run', 'Agent']
 
-# %% ../nbs/16_agent.ipynb #e124b237
+# %% ../nbs/16_agent.ipynb #05087e9a
 import asyncio, hashlib, importlib, json, secrets, time
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from datetime import datetime, timezone
 from typing import Any
+
+from fastcore.basics import patch
 
 from .actions import AskHuman, AskModel, Announce, Execute, Finish, Nudge, Refuse, Wait, next_action
 from .budget import Budget
@@ -94,7 +96,7 @@ async def _finish(run, action): return Finished(**action.model_dump())
 
 _PERFORM = {AskModel: _ask_model, AskHuman: _ask_human, Refuse: _refuse, Announce: _announce, Execute: _execute, Nudge: _nudge, Finish: _finish}
 
-# %% ../nbs/16_agent.ipynb #93c0d7a8
+# %% ../nbs/16_agent.ipynb #ef9eae5b
 class Run(Log):
     "One execution of an agent; holds its log, and nothing more that lasts"
     def __init__(self, agent: "Agent", run_id: str, steps: Sequence[Step] = (), begin: Started | None = None):
@@ -200,7 +202,7 @@ class Run(Log):
     def _answer_unattended(self):
         if interactive() or not self.state.requests: return not self.state.requests
         request, rule = self.state.requests[0], self.agent.unattended
-        if callable(rule): decision = rule(request)
+        if callable(rule): decision = rule(request, self.state)
         elif rule == "wait" or request.about != "approve": decision = None
         else: decision = Decision(request_id=request.request_id, verdict=rule, message="Nobody is there to approve this.", by=f"unattended={rule}")
         if decision is None: raise self._request_open()
@@ -220,13 +222,18 @@ class Run(Log):
         return RequestOpen(f"{r.question} Nobody can answer here (request {r.request_id} of run {self.run_id}). Decide with run.pending[0].approve() "
             f"or .reject('why'), or load the run elsewhere: it is safe in {self.store.url}. Agent(unattended=...) states a policy.")
 
-    def _ipython_display_(self):
-        if not interactive(): raise NotImplementedError
-        importlib.import_module("agentnb.ui.stepper").show(self)
+# %% ../nbs/16_agent.ipynb #a904f398
+@patch
+def _ipython_display_(self: Run):
+    if not interactive(): raise NotImplementedError
+    importlib.import_module("agentnb.ui.stepper").show(self)
 
-    def _repr_html_(self): return importlib.import_module("agentnb.ui.html").run_html(self.state, self.steps)
+@patch
+def _repr_html_(self: Run): return importlib.import_module("agentnb.ui.html").run_html(self.state, self.steps)
 
-# %% ../nbs/16_agent.ipynb #af760763
+## Agent
+
+# %% ../nbs/16_agent.ipynb #00b9535a
 class Agent:
     "Which model, which tools, which rules; the same definition serves many runs"
     def __init__(self,
@@ -240,7 +247,7 @@ class Agent:
         budget: Budget | None = None,  # what one run may spend; settings say if not given
         store: str | Store | None = None,  # where runs are kept; settings say if not given
         max_iterations: int | None = None,  # model replies per run; settings say if not given
-        unattended: str | Callable[[Request], Decision | None] | None = None,  # `wait`, `approve`, `reject` or a function
+        unattended: str | Callable[[Request, State], Decision | None] | None = None,  # `wait`, `approve`, `reject` or a function
         clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),  # for tests
     ):
         settings = load_settings()
@@ -252,7 +259,8 @@ class Agent:
         if not callable(self.unattended) and self.unattended not in ("wait", "approve", "reject"):
             raise ValueError(f"unattended={self.unattended!r}: use 'wait', 'approve', 'reject' or a function.")
         self.model, self.store = find_model(model or settings.model), open_store(store or store_url(settings))
-        self.name, self.instructions, self.examples, self.policy, self.clock = name, instructions, tuple(examples), tuple(policy), clock
+        shown = tuple(m.model_copy(update={"example": True}) for m in examples)
+        self.name, self.instructions, self.examples, self.policy, self.clock = name, instructions, shown, tuple(policy), clock
         self.result_tool, self.max_iterations = result.name if result else "", max_iterations or settings.max_iterations
         self.budget = budget or Budget(usd=settings.budget_usd, tokens=settings.budget_tokens)
 

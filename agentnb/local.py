@@ -44,7 +44,7 @@ def _schema(tools, ask):
 
 def _object(**fields): return dict(type="object", properties=fields, required=list(fields), additionalProperties=False)
 
-# %% ../nbs/08_local.ipynb #29e964a4
+# %% ../nbs/08_local.ipynb #07bc5257
 def to_wire(
     messages: Sequence[Message],  # the conversation
     tools: Sequence[ToolSpec] = (),  # what may be called
@@ -54,7 +54,8 @@ def to_wire(
     "The request that asks a local model for its next action"
     system = "\n\n".join(s for s in (instructions, _manual(tools, ask) if tools else "") if s)
     turns = [{"role": "system", "content": system}] if system else []
-    for m in messages:
+    for m, following in zip(messages, [*messages[1:], None]):
+        if m.example and m.role == "tool" and following and following.role == "user": continue
         role, text = _said(m) if tools else (m.role, m.content)
         if turns and turns[-1]["role"] == role == "user": turns[-1]["content"] += f"\n\n{text}"
         else: turns.append({"role": role, "content": text})

@@ -41,7 +41,7 @@ class Failure(Value):
     retry_after: float | None = None  # seconds to wait, where known
     def __str__(self): return f"{self.kind}: {self.message}" + (f" {self.hint}" if self.hint else "")
 
-# %% ../nbs/01_messages.ipynb #055cef22
+# %% ../nbs/01_messages.ipynb #41bbaad9
 class Message(Value):
     "One turn of a conversation"
     role: Literal["user", "assistant", "tool"]  # who speaks
@@ -50,6 +50,7 @@ class Message(Value):
     call_id: str = ""  # which call a tool's message answers
     tool: str = ""  # the tool that answers
     failure: Failure | None = None  # set if the call failed
+    example: bool = False  # a worked example before the conversation, not a part of it
 
 # %% ../nbs/01_messages.ipynb #213b6a1b
 def user(

@@ -37,7 +37,7 @@ class ModelError(RuntimeError):
         self.kind, self.hint, self.model = kind, hint, model
         super().__init__(" ".join(s for s in (f"{model}:" if model else "", message, hint) if s))
 
-# %% ../nbs/06_models.ipynb #a29181eb
+# %% ../nbs/06_models.ipynb #4a248b60
 class Scripted:
     "A model that says what it was told to say"
     def __init__(self,
@@ -47,7 +47,7 @@ class Scripted:
         self.script, self.name = script, name
 
     async def __call__(self, messages, tools=(), instructions="", ask=Ask()) -> Reply:
-        said = sum(m.role == "assistant" for m in messages)
+        said = sum(m.role == "assistant" and not m.example for m in messages)
         if callable(self.script): entry = self.script(messages, tools)
         elif said < len(self.script): entry = self.script[said]
         else: raise ModelError("unknown", f"the script has {len(self.script)} entries and was asked for one more.", "Add an entry.", self.name)
