@@ -17,7 +17,7 @@ from .state import fold
 from .steps import Body, Decision, Edit, Request, RunConflict, Step, Store
 from .tools import Tool
 
-# %% ../nbs/14_log.ipynb #d3ecb73e
+# %% ../nbs/14_log.ipynb #6c86a664
 class Log:
     "The steps of one run and what they add up to; grows, and is never rewritten"
     def __init__(self,
@@ -52,6 +52,12 @@ class Log:
         self.steps.append(step)
         for observer in self.observers: observer(step)
 
+    def since(self,
+        start: datetime,  # by the same clock
+    ) -> float:  # seconds, never negative: a clock may be set back
+        "The time that has passed"
+        return max((self.clock() - start).total_seconds(), 0.0)
+
     def refresh(self) -> None:
         "Take in steps that others wrote"
         for step in self.store.read(self.run_id, self.state.index): self.take(step)
@@ -75,8 +81,8 @@ class Log:
         if decision.args is not None and request.call:
             args = self.tools[request.call.tool].check({**request.call.args, **decision.args})
             decision = decision.model_copy(update={"args": args})
-        waited = (self.clock() - self.state.asked_at[request.request_id]).total_seconds()
-        try: self.append(decision.model_copy(update={"seconds": max(waited, 0.0)}))
+        waited = self.since(self.state.asked_at[request.request_id])
+        try: self.append(decision.model_copy(update={"seconds": waited}))
         except RunConflict: self.refresh()
         return self._decided(request, decision)
 

@@ -1,0 +1,122 @@
+// The view of one run. It keeps only what is on the screen: everything else is asked of the kernel.
+const make = (tag, props = {}, ...children) => {
+  const node = Object.assign(document.createElement(tag), props);
+  for (const [name, value] of Object.entries(props)) if (name.includes("-")) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
+};
+
+const button = (label, key, click, main = false) => {
+  const node = make("button", { type: "button", onclick: click, className: main ? "an-main" : "" }, label);
+  if (key) node.append(make("kbd", { "aria-hidden": "true" }, key));
+  node.setAttribute("aria-label", label);
+  return node;
+};
+
+function row(r, select) {
+  const what = make("span", { className: "an-what" }, make("b", {}, r.head), " ", make("small", {}, r.note));
+  const icon = make("span", { "data-tone": r.tone, "aria-hidden": "true" }, r.icon);
+  return make("li", { role: "option", tabIndex: -1, onclick: () => select(r.index), "data-index": r.index, "aria-selected": "false" },
+    make("span", { className: "an-n" }, String(r.index)), icon, what, make("small", { className: "an-side" }, r.side));
+}
+
+// One open request: its arguments as fields, and the ways to answer it.
+function card(request, send) {
+  const fields = Object.entries(request.args).map(([name, value]) => {
+    const text = typeof value === "string" ? value : JSON.stringify(value);
+    const input = make("textarea", { value: text, rows: Math.min(6, 1 + Math.floor(text.length / 60)), "aria-label": name });
+    return { name, value, text, input };
+  });
+  const problem = make("div", { className: "an-problem", hidden: true, role: "alert" });
+  const reason = make("textarea", { rows: 1, placeholder: request.about === "answer" ? "your answer" : "why not, or what else to do", "aria-label": "Message" });
+  const decide = (verdict, extra = {}) => send({ type: "decide", request: request.id, verdict, ...extra });
+  const approve = () => {
+    const args = {};
+    for (const f of fields) {
+      if (f.input.value === f.text) continue;
+      try { args[f.name] = typeof f.value === "string" ? f.input.value : JSON.parse(f.input.value); }
+      catch (e) { problem.hidden = false; problem.textContent = `${f.name}: ${e.message}`; f.input.focus(); return; }
+    }
+    decide("approve", { args });
+  };
+  const main = request.about === "answer" ? button("Answer", "", () => decide("answer", { message: reason.value }), true) : button("Approve", "a", approve, true);
+  const no = request.about === "answer" ? button("Stop the run", "", () => decide("abort", { message: reason.value }))
+    : button("Reject", "x", () => decide("reject", { message: reason.value }));
+  for (const f of fields) f.input.oninput = () => { main.firstChild.textContent = fields.some(g => g.input.value !== g.text) ? "Approve with changes" : "Approve"; };
+  const node = make("div", { className: "an-ask", role: "group", "aria-label": `Request: ${request.question}`, "data-request": request.id },
+    make("strong", {}, request.question), make("div", { className: "an-muted" }, request.sure == null ? "" : `The model was ${Math.round(request.sure * 100)} % sure.`),
+    make("div", { className: "an-args" }, ...(request.about === "answer" ? [] : fields.flatMap(f => [make("span", { className: "an-muted" }, f.name), f.input]))),
+    problem, reason, make("div", { className: "an-buttons" }, main, no,
+      make("span", { className: "an-muted" }, "also: ", make("code", {}, request.about === "answer" ? "run.pending[0].answer(...)" : "run.pending[0].approve()"))));
+  return { node, approve, reject: () => no.click(), about: request.about };
+}
+
+function render({ model, el }) {
+  const send = message => model.send(message);
+  const controls = { step: button("Step", "s", () => send({ type: "step" }), true), request: button("To request", "r", () => send({ type: "request" })),
+    run: button("Run", "g", () => send({ type: "run" })), pause: button("Pause", "p", () => send({ type: "pause" })) };
+  const title = make("span", { className: "an-title" }), status = make("span", { className: "an-status", role: "status" });
+  const place = make("span", { className: "an-muted" }), totals = make("span", { className: "an-muted" });
+  const problem = make("div", { className: "an-problem", role: "alert", hidden: true });
+  const list = make("ol", { role: "listbox", "aria-label": "Steps", tabIndex: 0 });
+  const asks = make("div"), tabs = make("div", { className: "an-tabs", role: "tablist" }), pane = make("div", { role: "tabpanel", tabIndex: 0 });
+  const root = make("div", { className: "agentnb an-stepper", role: "region", "aria-label": "Agent run", tabIndex: -1, "data-lm-suppress-shortcuts": "true" },
+    make("div", { className: "an-row" }, title, status, make("span", { className: "an-space" }), place),
+    make("div", { className: "an-row", role: "toolbar", "aria-label": "Step through the run" }, ...Object.values(controls), make("span", { className: "an-space" }), totals),
+    problem, make("div", { className: "an-body" }, list, make("div", { className: "an-detail" }, asks, tabs, pane)));
+  let selected = -1, shown = {}, tab = "Step", cards = [], following = true;
+
+  const select = (index, keep = false) => {
+    if (index < 0 || index >= list.children.length) return;
+    following = keep || index === list.children.length - 1;
+    list.children[selected]?.setAttribute("aria-selected", "false");
+    selected = index;
+    list.children[index].setAttribute("aria-selected", "true");
+    list.children[index].scrollIntoView({ block: "nearest" });
+    send({ type: "select", index });
+  };
+  const paint = () => {
+    tabs.replaceChildren(...Object.keys(shown).map(name => {
+      const b = make("button", { type: "button", role: "tab", onclick: () => { tab = name; paint(); } }, name);
+      b.setAttribute("aria-selected", String(name === tab));
+      return b;
+    }));
+    pane.innerHTML = shown[tab] ?? "";   // made by the kernel, where text from models and tools is escaped
+  };
+  const head = () => {
+    const h = model.get("head");
+    title.textContent = h.title; status.textContent = h.words; status.dataset.status = h.status;
+    place.textContent = `run ${h.run_id.slice(0, 4)}…${h.run_id.slice(-4)} · ${h.iteration}`; place.title = h.run_id; totals.textContent = h.totals;
+    controls.step.disabled = controls.request.disabled = !h.step; controls.run.disabled = !h.run; controls.pause.disabled = !h.pause;
+    problem.hidden = !h.problem; problem.textContent = h.problem;
+    const open = h.requests.map(r => r.id).join();
+    if (open !== cards.map(c => c.node.dataset.request).join()) {
+      cards = h.requests.map(r => card(r, send));
+      asks.replaceChildren(...cards.map(c => c.node));
+    }
+  };
+  const received = m => {
+    if (m.type === "rows") {
+      if (m.fresh) list.replaceChildren();
+      for (const r of m.rows) if (r.index === list.children.length) list.append(row(r, select));
+      if (following) select(list.children.length - 1, true);
+    } else if (m.type === "detail" && m.index === selected) { shown = m.tabs; paint(); }
+  };
+  const keys = { s: controls.step, r: controls.request, g: controls.run, p: controls.pause };
+  root.onkeydown = e => {
+    if (e.target.matches("textarea, input") || e.ctrlKey || e.metaKey || e.altKey) return;
+    if (e.key === "ArrowDown" || e.key === "ArrowUp") select(selected + (e.key === "ArrowDown" ? 1 : -1));
+    else if (keys[e.key]) { if (!keys[e.key].disabled) keys[e.key].click(); }
+    else if (e.key === "a" && cards[0] && cards[0].about !== "answer") cards[0].approve();
+    else if (e.key === "x" && cards[0] && cards[0].about !== "answer") cards[0].reject();
+    else return;
+    e.preventDefault(); e.stopPropagation();
+  };
+  model.on("change:head", head);
+  model.on("msg:custom", received);
+  head();
+  el.append(root);
+  send({ type: "ready" });
+  return () => { model.off("change:head", head); model.off("msg:custom", received); };
+}
+export default { render };
