@@ -1,2 +1,14 @@
 "Prototype LLM agents in Jupyter, as runs that can be held, stepped, changed and resumed"
 __version__ = "0.1.0"
+
+from agentnb.agent import Agent as Agent, RequestOpen as RequestOpen, Run as Run, RunPaused as RunPaused, RunStopped as RunStopped, Ticks as Ticks
+from agentnb.budget import Budget as Budget
+from agentnb.demo import on_call as on_call
+from agentnb.messages import Call as Call, Message as Message, Reply as Reply, assistant as assistant, call as call, result as result, user as user
+from agentnb.models import Model as Model, ModelError as ModelError, Scripted as Scripted
+from agentnb.policy import Rule as Rule
+from agentnb.state import State as State
+from agentnb.steps import RunConflict as RunConflict, Step as Step
+from agentnb.store import RunNotFound as RunNotFound, StoreError as StoreError, open_store as open_store
+from agentnb.tape import Tape as Tape, TapeMiss as TapeMiss
+from agentnb.tools import Context as Context, Tool as Tool, ToolError as ToolError, tool as tool

@@ -117,18 +117,60 @@ def _answer_unattended(run):
     if decision is None: raise _request_open(run)
     run.decide(request, decision)
 
-# %% ../nbs/16_agent.ipynb #21cdeb50
-class Run(Log):
-    "One execution of an agent; holds its log, and nothing more that lasts"
+# %% ../nbs/16_agent.ipynb #8bb82893
+class _Driven(Log):
+    "A log that can go on"
     def __init__(self, agent: "Agent", run_id: str, steps: Sequence[Step] = (), begin: Started | None = None):
         super().__init__(run_id, agent.store, agent.tools, agent.clock, steps)
         self.agent, self.session, self._begin = agent, secrets.token_hex(4), begin
         self.going, self._pausing = None, False
 
     @property
-    def status(self) -> str: return "paused" if self.state.status in ("new", "running") and not self.active else self.state.status
-    @property
     def active(self) -> bool: return self.going is not None and not self.going.done()
+
+    def tool(self, name: str) -> Tool:
+        "The tool of this name; raises `ToolError` in words for the model"
+        if name in self.state.tools and name in self.tools: return self.tools[name]
+        raise ToolError("not_found", f"no tool is called {name!r}.", f"Tools: {', '.join(self.state.tools)}.")
+
+    async def _go(self, stop, wait=False):
+        if not wait: self._refuse_if_active("stepped")
+        if not self.active: self._launch(stop, wait)
+        try: await wait_live(self.going)
+        except asyncio.CancelledError:
+            self._pausing = True
+            raise
+
+    def _launch(self, stop, wait):
+        self.going = asyncio.ensure_future(self._drive(stop, wait))
+        self.going.add_done_callback(lambda t: t.cancelled() or t.exception())
+
+    async def _drive(self, stop, wait):
+        self._pausing = False
+        while not self._pausing:
+            step = await self._advance()
+            if step and stop(step): return
+            if step: await asyncio.sleep(0)
+            elif self.state.status != "waiting" or not wait: return
+            elif interactive() or not self.pending: await _news(self)
+            else: _answer_unattended(self)
+
+    async def _advance(self):
+        if self.state.index == 0: return self.append(self._begin)
+        action = next_action(self.state, self.agent.policy, self.session)
+        if isinstance(action, Wait): self.refresh()
+        if action is None or isinstance(action, Wait): return None
+        body = await _PERFORM[type(action)](self, action)
+        return self.append(body, self.state.iteration + isinstance(action, AskModel))
+
+    def _refuse_if_active(self, what):
+        if self.active: raise RunConflict(f"run {self.run_id} is going on, so it cannot be {what}. Call run.pause() first.")
+
+# %% ../nbs/16_agent.ipynb #22451eda
+class Run(_Driven):
+    "One execution of an agent; holds its log, and nothing more that lasts"
+    @property
+    def status(self) -> str: return "paused" if self.state.status in ("new", "running") and not self.active else self.state.status
     @property
     def result(self) -> str | None: return self.state.result
     @property
@@ -159,6 +201,13 @@ class Run(Log):
 
     def __await__(self) -> Generator[Any, None, str]: return self._to_end().__await__()
 
+    async def _to_end(self):
+        await self._go(lambda _: False, wait=True)
+        if self.state.status == "done": return self.result
+        if self.state.status == "stopped":
+            raise RunStopped(f"run {self.run_id} stopped: {self.state.reason}. Change a limit with run.edit(...) and await it again.")
+        raise RunPaused(f"run {self.run_id} is paused after step {self.state.index - 1}. Go on with `await run` or `await run.step()`.")
+
     async def __aiter__(self) -> AsyncIterator[Step]:
         seen = len(self.steps)
         while seen < len(self.steps) or self.state.status not in ("done", "stopped"):
@@ -169,9 +218,7 @@ class Run(Log):
 
     def start(self) -> "Run":  # itself
         "Go on in the background, through requests, to the end"
-        if not self.active:
-            self.going = asyncio.ensure_future(self._drive(lambda _: False, wait=True))
-            self.going.add_done_callback(lambda t: t.cancelled() or t.exception())
+        if not self.active: self._launch(lambda _: False, True)
         return self
 
     def pause(self) -> None:
@@ -182,49 +229,6 @@ class Run(Log):
         "As `Log.edit`, while the run is not going on"
         self._refuse_if_active("edited")
         return super().edit(*args, **changes)
-
-    def tool(self,
-        name: str,  # as the model wrote it
-    ) -> Tool:  # the code behind it
-        "The tool of this name; raises `ToolError` in words for the model"
-        if name in self.state.tools and name in self.tools: return self.tools[name]
-        raise ToolError("not_found", f"no tool is called {name!r}.", f"Tools: {', '.join(self.state.tools)}.")
-
-    async def _to_end(self):
-        await self._go(lambda _: False, wait=True)
-        if self.state.status == "done": return self.result
-        if self.state.status == "stopped":
-            raise RunStopped(f"run {self.run_id} stopped: {self.state.reason}. Change a limit with run.edit(...) and await it again.")
-        raise RunPaused(f"run {self.run_id} is paused after step {self.state.index - 1}. Go on with `await run` or `await run.step()`.")
-
-    async def _go(self, stop, wait=False):
-        if not wait: self._refuse_if_active("stepped")
-        if not self.active: self.going = asyncio.ensure_future(self._drive(stop, wait))
-        try: await wait_live(self.going)
-        except asyncio.CancelledError:
-            self.pause()
-            raise
-
-    async def _drive(self, stop, wait):
-        self._pausing = False
-        while not self._pausing:
-            step = await self._advance()
-            if step and stop(step): return
-            if step: await asyncio.sleep(0)
-            elif self.state.status != "waiting" or not wait: return
-            elif interactive() or not self.pending: await _news(self)
-            else: _answer_unattended(self)
-
-    async def _advance(self):
-        if self.state.index == 0: return self.append(self._begin)
-        action = next_action(self.state, self.agent.policy, self.session)
-        if isinstance(action, Wait): self.refresh()
-        if action is None or isinstance(action, Wait): return None
-        body = await _PERFORM[type(action)](self, action)
-        return self.append(body, self.state.iteration + isinstance(action, AskModel))
-
-    def _refuse_if_active(self, what):
-        if self.active: raise RunConflict(f"run {self.run_id} is going on, so it cannot be {what}. Call run.pause() first.")
 
 # %% ../nbs/16_agent.ipynb #a904f398
 @patch
