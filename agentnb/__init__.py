@@ -3,7 +3,6 @@ __version__ = "0.1.0"
 
 from agentnb.agent import Agent as Agent, RequestOpen as RequestOpen, Run as Run, RunPaused as RunPaused, RunStopped as RunStopped, Ticks as Ticks
 from agentnb.budget import Budget as Budget
-from agentnb.demo import on_call as on_call
 from agentnb.messages import Call as Call, Message as Message, Reply as Reply, assistant as assistant, call as call, result as result, user as user
 from agentnb.models import Model as Model, ModelError as ModelError, Scripted as Scripted
 from agentnb.policy import Rule as Rule

@@ -75,6 +75,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'agentnb.cli._store': ('cli.html#_store', 'agentnb/cli.py'),
                              'agentnb.cli._typed': ('cli.html#_typed', 'agentnb/cli.py'),
                              'agentnb.cli.answer': ('cli.html#answer', 'agentnb/cli.py'),
+                             'agentnb.cli.find_agent': ('cli.html#find_agent', 'agentnb/cli.py'),
                              'agentnb.cli.follow': ('cli.html#follow', 'agentnb/cli.py'),
                              'agentnb.cli.go_on': ('cli.html#go_on', 'agentnb/cli.py'),
                              'agentnb.cli.main': ('cli.html#main', 'agentnb/cli.py'),

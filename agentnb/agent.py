@@ -230,14 +230,14 @@ class Run(_Driven):
         self._refuse_if_active("edited")
         return super().edit(*args, **changes)
 
-# %% ../nbs/16_agent.ipynb #a904f398
+# %% ../nbs/16_agent.ipynb #ce794a84
 @patch
 def _ipython_display_(self: Run):
     if not interactive(): raise NotImplementedError
     importlib.import_module("agentnb.ui.stepper").show(self)
 
 @patch
-def _repr_html_(self: Run): return importlib.import_module("agentnb.ui.html").run_html(self.state, self.steps)
+def _repr_html_(self: Run): return importlib.import_module("agentnb.ui.html").run_html(self.state, self.steps, self.task)
 
 ## Agent
 

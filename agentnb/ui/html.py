@@ -35,14 +35,14 @@ def row_html(
     icon = f'<span style="color:{COLOURS[row.tone]}" aria-hidden="true">{row.icon}</span>'
     return f"{row.index} {icon} <b>{as_text(row.head)}</b> {as_text(row.note)} <small>{as_text(row.side)}</small>"
 
-# %% ../../nbs/ui/00_html.ipynb #d935c0b5
+# %% ../../nbs/ui/00_html.ipynb #593a6ab2
 def _block(text): return f'<pre style="white-space:pre-wrap;margin:4px 0 8px 24px">{as_text(text)}</pre>'
 
 def step_html(
     step: Step,  # any step
 ) -> str:  # all it holds
     "A step in full"
-    held = {k: v for k, v in step.body.model_dump(mode="json", exclude_defaults=True).items() if k not in ("kind", "examples", "tools")}
+    held = {k: v for k, v in step.body.model_dump(mode="json", exclude_defaults=True).items() if k not in ("kind", "examples", "tools", "session")}
     where = f"{step.key} · iteration {step.iteration} · {step.at:%Y-%m-%d %H:%M:%S} UTC"
     return f"<div><small>{as_text(where)}</small>{_block(held)}</div>"
 
@@ -70,14 +70,15 @@ def state_html(
     rows = "".join(f'<tr><th style="text-align:left">{k}</th><td style="text-align:left">{as_text(v)}</td></tr>' for k, v in fields.items() if v not in (None, "", []))
     return f"<table>{rows}</table>"
 
-# %% ../../nbs/ui/00_html.ipynb #49b78065
+# %% ../../nbs/ui/00_html.ipynb #6af8389a
 def run_html(
     state: State,  # of the run
     steps: Sequence[Step],  # of the run
+    title: str = "",  # what is asked, if the run has not begun
 ) -> str:  # HTML that needs no kernel
     "A run as a page shows it"
     status = f"<b>{STATUS[state.status]}</b>"
-    head = f"<b>{as_text(state.task or 'Run')}</b> · {status} · iteration {state.iteration} of {state.max_iterations} · {show_totals(state, steps)}"
+    head = f"<b>{as_text(state.task or title)}</b> · {status} · iteration {state.iteration} of {state.max_iterations} · {show_totals(state, steps)}"
     lines = "".join(f"<details><summary>{row_html(summarize(s, 120))}</summary>{step_html(s)}</details>" for s in steps)
     end = f"<p>Result: <b>{as_text(state.result)}</b></p>" if state.result is not None else f"<p>{as_text(state.reason)}</p>" if state.reason else ""
     asks = "".join(f"<p>? <b>{as_text(r.question)}</b> <code>run.pending[{i}].approve()</code></p>" for i, r in enumerate(state.requests))
