@@ -117,10 +117,10 @@ def _answer_unattended(run):
     if decision is None: raise _request_open(run)
     run.decide(request, decision)
 
-# %% ../nbs/16_agent.ipynb #8bb82893
+# %% ../nbs/16_agent.ipynb #831741b8
 class _Driven(Log):
     "A log that can go on"
-    def __init__(self, agent: "Agent", run_id: str, steps: Sequence[Step] = (), begin: Started | None = None):
+    def __init__(self, agent: Any, run_id: str, steps: Sequence[Step] = (), begin: Started | None = None):
         super().__init__(run_id, agent.store, agent.tools, agent.clock, steps)
         self.agent, self.session, self._begin = agent, secrets.token_hex(4), begin
         self.going, self._pausing = None, False

@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['STATIC', 'Stepper', 'head_of', 'tabs_of', 'decide', 'Link', 'show']
 
-# %% ../../nbs/ui/01_stepper.ipynb #6d94917b
+# %% ../../nbs/ui/01_stepper.ipynb #bb99e431
 import asyncio
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from ..state import fold
 from ..summary import show_totals, summarize
 from .html import STATUS, as_text, messages_html, run_html, state_html, step_html
 
-# %% ../../nbs/ui/01_stepper.ipynb #1531f2e8
-STATIC = Path(__file__).parent/"static" if "__file__" in globals() else Path("../../agentnb/ui/static")
+# %% ../../nbs/ui/01_stepper.ipynb #58fc8dda
+STATIC = Path(str(files("agentnb")))/"ui"/"static"
 
 class Stepper(anywidget.AnyWidget):
     "The view of one run; the browser asks for rows and details when it needs them"
