@@ -117,7 +117,7 @@ def _answer_unattended(run):
     if decision is None: raise _request_open(run)
     run.decide(request, decision)
 
-# %% ../nbs/16_agent.ipynb #831741b8
+# %% ../nbs/16_agent.ipynb #29f5ecd9
 class _Driven(Log):
     "A log that can go on"
     def __init__(self, agent: Any, run_id: str, steps: Sequence[Step] = (), begin: Started | None = None):
@@ -158,7 +158,9 @@ class _Driven(Log):
     async def _advance(self):
         if self.state.index == 0: return self.append(self._begin)
         action = next_action(self.state, self.agent.policy, self.session)
-        if isinstance(action, Wait): self.refresh()
+        if isinstance(action, Wait):
+            self.refresh()
+            action = next_action(self.state, self.agent.policy, self.session)
         if action is None or isinstance(action, Wait): return None
         body = await _PERFORM[type(action)](self, action)
         return self.append(body, self.state.iteration + isinstance(action, AskModel))

@@ -47,15 +47,16 @@ def _short(text, size=80):
 
 def _call_text(call): return f"{call.tool}({', '.join(f'{k}={v!r}' for k, v in call.args.items())})"
 
-# %% ../nbs/18_summary.ipynb #e83e4fcb
+# %% ../nbs/18_summary.ipynb #3fd64d36
 def _model(body):
     reply = body.reply
     note = f"unusable: {reply.malformed}" if reply.malformed else "; ".join(_call_text(c) for c in reply.calls) or reply.content
     asks = ", ".join(c.tool for c in reply.calls)
-    sure = f"sure {reply.confidence:.2f}, " if reply.confidence is not None else ""
+    name = reply.model.rpartition(":")[2] or "model"
+    if reply.confidence is not None: note = f"sure {reply.confidence:.2f}: {note}"
     time = "recorded" if reply.recorded else show_seconds(body.seconds)
     tone, icon = ("error", "✕") if reply.malformed or body.problems else ("model", "◆")
-    return dict(icon=icon, tone=tone, head=f"{reply.model} → {asks}" if asks else f"{reply.model} answers", note=note, side=f"{sure}{time} · {show_cost(reply.cost)}")
+    return dict(icon=icon, tone=tone, head=f"{name} → {asks}" if asks else f"{name} answers", note=note, side=f"{time} · {show_cost(reply.cost)}")
 
 def _tool(body):
     if body.failure: return dict(icon="✕", tone="error", head=f"{body.tool} failed", note=str(body.failure), side=show_seconds(body.seconds))

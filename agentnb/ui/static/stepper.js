@@ -14,10 +14,10 @@ const button = (label, key, click, main = false) => {
 };
 
 function row(r, select) {
-  const what = make("span", { className: "an-what" }, make("b", {}, r.head), " ", make("small", {}, r.note));
+  const what = make("span", { className: "an-what" }, make("b", {}, r.head)), note = make("small", { className: "an-note", title: r.note }, r.note);
   const icon = make("span", { "data-tone": r.tone, "aria-hidden": "true" }, r.icon);
   return make("li", { role: "option", tabIndex: -1, onclick: () => select(r.index), "data-index": r.index, "aria-selected": "false" },
-    make("span", { className: "an-n" }, String(r.index)), icon, what, make("small", { className: "an-side" }, r.side));
+    make("span", { className: "an-n" }, String(r.index)), icon, what, make("small", { className: "an-side" }, r.side), note);
 }
 
 // One open request: its arguments as fields, and the ways to answer it.
@@ -44,7 +44,8 @@ function card(request, send) {
     : button("Reject", "x", () => decide("reject", { message: reason.value }));
   for (const f of fields) f.input.oninput = () => { main.firstChild.textContent = fields.some(g => g.input.value !== g.text) ? "Approve with changes" : "Approve"; };
   const node = make("div", { className: "an-ask", role: "group", "aria-label": `Request: ${request.question}`, "data-request": request.id },
-    make("strong", {}, request.question), make("div", { className: "an-muted" }, request.sure == null ? "" : `The model was ${Math.round(request.sure * 100)} % sure.`),
+    make("strong", {}, request.about === "approve" ? `Call ${request.tool}?` : request.question),
+    make("div", { className: "an-muted" }, [request.does && `${request.does}.`, request.sure != null && `The model was ${Math.round(request.sure * 100)} % sure.`].filter(Boolean).join(" ")),
     make("div", { className: "an-args" }, ...(request.about === "answer" ? [] : fields.flatMap(f => [make("span", { className: "an-muted" }, f.name), f.input]))),
     problem, reason, make("div", { className: "an-buttons" }, main, no,
       make("span", { className: "an-muted" }, "also: ", make("code", {}, request.about === "answer" ? "run.pending[0].answer(...)" : "run.pending[0].approve()"))));

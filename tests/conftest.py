@@ -1,0 +1,31 @@
+"""What all tests share. Nothing here reaches a network: a live model call is an error, except where a test is marked `model`."""
+import os, shutil
+from pathlib import Path
+
+import pytest
+
+from agentnb.embedded import MEMBER, cache_folder
+
+os.environ["AGENTNB_OFFLINE"] = "1"
+REQUIRED = os.environ.get("AGENTNB_TEST_ALL") == "1"   # set by .ci/run: what would be skipped fails
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "model: asks the embedded model, whose weights must be in the cache folder")
+    config.addinivalue_line("markers", "browser: drives JupyterLab in Chromium")
+
+
+def pytest_collection_modifyitems(items):
+    "Browser tests come last: Playwright's sync interface leaves a running event loop in its thread"
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("model") and not (cache_folder()/Path(MEMBER).name).exists():
+        missing("the weights of the embedded model. Fetch them once: python -c 'from agentnb.embedded import fetch_weights; fetch_weights()'")
+    if item.get_closest_marker("browser") and not shutil.which("chromium"): missing("Chromium. On Debian: apt-get install chromium")
+
+
+def missing(what):
+    if REQUIRED: pytest.fail(f"this test needs {what}")
+    pytest.skip(f"this test needs {what}")

@@ -1,0 +1,86 @@
+"""A real JupyterLab server and a real Chromium, for the browser tests."""
+import json, os, signal, socket, subprocess, sys, time, urllib.request
+from pathlib import Path
+
+SETTINGS = {
+    "apputils-extension/notification": dict(fetchNews="false", checkForUpdates=False),
+    "notebook-extension/tracker": dict(windowingMode="none"),   # cells that are scrolled away stay in the page
+    "docmanager-extension/plugin": dict(autosave=False)}
+CHROMIUM = dict(executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"])
+
+
+class Lab:
+    "A JupyterLab server on a free loopback port, with configuration folders of its own"
+    def __init__(self, root, theme="JupyterLab Light", **environment):
+        self.root, home = Path(root), Path(root)/".jupyter"
+        for name, value in {**SETTINGS, "apputils-extension/themes": dict(theme=theme)}.items():
+            path = home/"settings"/"@jupyterlab"/f"{name}.jupyterlab-settings"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(value))
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            port = s.getsockname()[1]
+        self.url, self.log = f"http://127.0.0.1:{port}", open(home/"server.log", "w+")
+        folders = dict(JUPYTER_CONFIG_DIR="config", JUPYTER_DATA_DIR="data", JUPYTER_RUNTIME_DIR="runtime", JUPYTERLAB_SETTINGS_DIR="settings",
+            JUPYTERLAB_WORKSPACES_DIR="workspaces", IPYTHONDIR="ipython")
+        env = {**os.environ, **{k: str(home/v) for k, v in folders.items()}, **environment}
+        for name in ("PYTEST_CURRENT_TEST", "CI", "AGENTNB_INTERACTIVE"): env.pop(name, None)
+        options = dict(ip="127.0.0.1", port=port) | {"ServerApp.port_retries": 0, "IdentityProvider.token": "", "ServerApp.disable_check_xsrf": True,
+            "ServerApp.root_dir": self.root, "LabApp.expose_app_in_browser": True, "LabApp.news_url": None, "LabApp.extension_manager": "readonly",
+            "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate"}
+        command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", *(f"--{k}={v}" for k, v in options.items())]
+        self.process = subprocess.Popen(command, env=env, cwd=self.root, stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True)
+        self._wait()
+
+    def _wait(self):
+        end = time.monotonic() + 60
+        while True:
+            try: return urllib.request.urlopen(f"{self.url}/api/status", timeout=1).read()
+            except OSError:
+                if self.process.poll() is not None or time.monotonic() > end: raise RuntimeError(self.stop()) from None
+                time.sleep(0.1)
+
+    def stop(self):
+        self.process.terminate()
+        try: self.process.wait(15)
+        except subprocess.TimeoutExpired: os.killpg(self.process.pid, signal.SIGKILL)
+        self.log.seek(0)
+        return self.log.read()
+
+
+class Notebook:
+    "One notebook in the browser. It waits for prompts and outputs: JupyterLab says `Idle` while a cell awaits"
+    def __init__(self, page, lab, path):
+        self.page = page
+        page.goto(f"{lab.url}/lab/tree/{path}?reset")
+        page.wait_for_selector(".jp-NotebookPanel .jp-Cell", timeout=60_000)
+        self.kernel_ready()
+
+    def kernel_ready(self):
+        session = "window.jupyterapp?.shell.currentWidget?.context?.sessionContext?.session"
+        self.page.wait_for_function(f"() => ['idle', 'busy'].includes({session}?.kernel?.status)", timeout=60_000)
+
+    def command(self, name): self.page.evaluate("c => { window.jupyterapp.commands.execute(c) }", name)
+
+    def run_cell(self, index):
+        self.page.evaluate("i => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = i }", index)
+        self.command("notebook:run-cell")
+
+    def restart(self):
+        self.command("kernelmenu:restart")
+        self.page.locator(".jp-Dialog .jp-Dialog-button.jp-mod-accept").click()
+        self.page.wait_for_timeout(1500)
+        self.kernel_ready()
+
+    def save(self): self.page.evaluate("async () => { await window.jupyterapp.commands.execute('docmanager:save') }")
+    def close(self): self.page.evaluate("async () => { await window.jupyterapp.shell.currentWidget.context.sessionContext.shutdown() }")
+    def cell(self, index): return self.page.locator(".jp-NotebookPanel .jp-Cell").nth(index)
+    def prompt(self, index): return self.cell(index).locator(".jp-InputPrompt").first.inner_text()
+    def output(self, index): return "\n".join(self.cell(index).locator(".jp-OutputArea-output").all_inner_texts())
+
+    def done(self, index, seconds=60):
+        "Wait until the cell has run, and return what it shows"
+        for _ in range(seconds * 20):
+            if self.prompt(index).strip("[]:").isdigit(): return self.output(index)
+            self.page.wait_for_timeout(50)
+        raise AssertionError(f"cell {index} has not ended after {seconds} s: {self.output(index)}")

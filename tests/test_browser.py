@@ -1,0 +1,174 @@
+"""The quickstart by hand: JupyterLab in Chromium, the embedded model answering. Screenshots are kept in tests/artifacts."""
+import json, re, shutil
+from pathlib import Path
+
+import pytest
+
+from agentnb.store import open_store
+from lab import CHROMIUM, Lab, Notebook
+
+pytestmark = pytest.mark.browser
+ARTIFACTS, TUTORIALS = Path(__file__).parent/"artifacts", Path(__file__).parent.parent/"nbs"/"tutorials"
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    from playwright.sync_api import sync_playwright
+    with sync_playwright() as p:
+        browser = p.chromium.launch(**CHROMIUM)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session", params=["Light", "Dark"])
+def lab(request, tmp_path_factory):
+    root = tmp_path_factory.mktemp("lab")
+    for source in TUTORIALS.iterdir(): shutil.copy(source, root)
+    server = Lab(root, f"JupyterLab {request.param}", AGENTNB_STORE=f"sqlite:///{root}/runs.db", AGENTNB_LOCAL_ENDPOINTS="http://127.0.0.1:9/v1")
+    server.theme = request.param.lower()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def notebook(lab, chromium, request):
+    page = chromium.new_page(viewport=dict(width=1180, height=1000))
+    page.set_default_timeout(30_000)
+    said = []
+    page.on("console", lambda m: said.append(m.text) if m.type == "error" else None)
+    opened = []
+
+    def open_notebook(path):
+        opened.append(Notebook(page, lab, path))
+        return opened[0]
+    yield open_notebook
+    shoot(page, f"{request.node.name}-end")
+    for one in opened: one.close()
+    page.close()
+    assert not [s for s in said if "agentnb" in s or "anywidget" in s], said
+
+
+def shoot(page, name):
+    ARTIFACTS.mkdir(exist_ok=True)
+    page.screenshot(path=str(ARTIFACTS/f"{re.sub(r'[^-a-zA-Z0-9]+', '-', name)}.png"))
+
+
+def code_cells(path):
+    "Indices of the code cells, so a test can name a cell by its source"
+    return {"".join(c["source"]): i for i, c in enumerate(json.loads(path.read_text())["cells"]) if c["cell_type"] == "code"}
+
+
+def cell_with(cells, text): return next(i for source, i in cells.items() if text in source)
+
+
+@pytest.mark.model
+def test_the_quickstart_by_hand(notebook, lab):
+    cells = code_cells(lab.root/"01_quickstart.ipynb")
+    order = list(cells.values())
+    hold, rest = cell_with(cells, "agent.run("), cell_with(cells, "await run.until()")
+    nb = notebook("01_quickstart.ipynb")
+    for i in order[:order.index(hold) + 1]:
+        nb.run_cell(i)
+        nb.done(i)
+    view = nb.cell(hold).locator(".an-stepper")
+    rows, step = view.locator("li"), view.get_by_role("button", name="Step", exact=True)
+    approve = view.get_by_role("button", name="Approve", exact=True)
+    step.wait_for()
+    while not approve.is_visible():
+        seen = rows.count()
+        assert seen < 20, "no request after 20 steps"
+        step.click()
+        nb.page.wait_for_function("([n]) => document.querySelectorAll('.an-stepper li').length > n", arg=[seen])
+        nb.page.wait_for_timeout(200)
+    assert "waiting for you" in view.inner_text()
+    assert step.is_disabled()
+    view.scroll_into_view_if_needed()
+    shoot(nb.page, f"stepper-request-{lab.theme}")
+    view.screenshot(path=str(ARTIFACTS/f"stepper-{lab.theme}.png"))
+
+    fix = view.get_by_label("fix", exact=True)
+    fix.fill("reboot everything")
+    approve.click()
+    view.get_by_text("no runbook says that").wait_for()
+    fix.fill("renew the certificate with certbot renew, then reload the proxy.")
+    assert "Approve with changes" in approve.inner_text()
+    approve.click()
+    view.get_by_text("approved by you").wait_for()
+    view.get_by_role("button", name="Run", exact=True).click()
+    nb.cell(hold).get_by_text("Result:").wait_for()
+    for i in order[order.index(rest):]:
+        nb.run_cell(i)
+        nb.done(i)
+    written = "Written to incident.md: renew the certificate with certbot renew, then reload the proxy."
+    assert written in nb.output(cells["await run"])
+    assert "renew the certificate" in (lab.root/"incident.md").read_text()
+    assert (lab.root/"incident.md").read_text().count("\n") == 1
+
+    store = open_store(f"sqlite:///{lab.root}/runs.db")
+    run_id = store.runs()[0]
+    kinds = [s.kind for s in store.read(run_id)]
+    assert kinds[-1] == "finished" and kinds.count("tool") >= 2
+    nb.save()
+    outputs = json.loads((lab.root/"01_quickstart.ipynb").read_text())["cells"][hold]["outputs"]
+    assert not any("application/vnd.jupyter.widget-view+json" in o.get("data", {}) for o in outputs)
+    assert any("renew the certificate" in "".join(o.get("data", {}).get("text/html", "")) for o in outputs)
+
+    nb.restart()
+    nb.page.evaluate("""source => { const cells = window.jupyterapp.shell.currentWidget.content.model.cells;
+        cells.get(cells.length - 1).sharedModel.setSource(source) }""",
+        f"from agentnb.demo import on_call\nrun = on_call().load({run_id!r})\nprint([s.kind for s in run.steps])\nrun")
+    last = order[-1]
+    nb.run_cell(last)
+    nb.page.wait_for_timeout(500)
+    shown = nb.done(last)
+    assert str(kinds) in shown and written in shown
+    shoot(nb.page, f"loaded-after-restart-{lab.theme}")
+
+
+def write_page(lab, name, *sources):
+    cell = lambda source: dict(cell_type="code", execution_count=None, metadata={}, outputs=[], source=source)
+    kernel = dict(display_name="Python 3", language="python", name="python3")
+    page = dict(cells=[cell(s) for s in sources], metadata=dict(kernelspec=kernel), nbformat=4, nbformat_minor=4)
+    (lab.root/name).write_text(json.dumps(page))
+    return name
+
+
+SCRIPTED = """from agentnb import Agent, Scripted, call, tool
+@tool
+def restart(service: str, grace: int = 30) -> str: return f"{service} restarted after {grace} s"
+agent = Agent(Scripted([call("restart", service="<img src=x onerror='window.agentnb_owned=1'>"), "done"]), [restart])
+run = agent.run("Restart it", run_id="RUN")"""
+
+
+def test_await_run_waits_for_the_click(notebook, lab):
+    "A cell that awaits the run waits alive; the answer is given by keyboard; the cell after it runs last"
+    nb = notebook(write_page(lab, "awaiting.ipynb", SCRIPTED.replace("RUN", f"awaiting-{lab.theme}"), "run", "print(await run)", "print('after', run.status)"))
+    nb.command("notebook:run-all-cells")
+    view = nb.cell(1).locator(".an-stepper")
+    view.get_by_role("button", name="Approve", exact=True).wait_for()
+    assert nb.prompt(2) == "[*]:" and nb.prompt(3) == "[*]:"
+    grace = view.get_by_label("grace", exact=True)
+    grace.fill("soon")
+    view.get_by_role("button", name="Approve", exact=True).click()
+    view.get_by_text("is not valid JSON").wait_for()
+    grace.fill("5")
+    view.locator("ol").focus()
+    nb.page.keyboard.press("a")
+    assert "done" in nb.done(2) and "after done" in nb.done(3)
+    assert "restarted after 5 s" in nb.output(1)
+    assert nb.page.evaluate("window.agentnb_owned") is None
+
+
+def test_the_stop_button_ends_the_waiting_and_not_the_run(notebook, lab):
+    nb = notebook(write_page(lab, "stopping.ipynb", SCRIPTED.replace("RUN", f"stopping-{lab.theme}"), "run", "print(await run)"))
+    nb.command("notebook:run-all-cells")
+    view = nb.cell(1).locator(".an-stepper")
+    view.get_by_role("button", name="Approve", exact=True).wait_for()
+    nb.page.wait_for_timeout(300)
+    nb.command("kernelmenu:interrupt")
+    assert "CancelledError" in nb.done(2)
+    view.get_by_role("button", name="Reject", exact=True).click()
+    view.get_by_text("rejected by you").wait_for()
+    nb.run_cell(2)
+    nb.page.wait_for_timeout(300)
+    assert "done" in nb.done(2)

@@ -1,0 +1,225 @@
+"""The promises of the log, tested by breaking them: killed, raced, cut off, out of space."""
+import asyncio, json, os, resource, signal, sqlite3, subprocess, sys, warnings
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from agentnb import Agent, RequestOpen, RunConflict, RunNotFound, Scripted, StoreError, call, open_store, tool
+from crash_child import make_agent
+
+CHILD = Path(__file__).parent/"crash_child.py"
+MOMENTS = [f"step {i}" for i in range(16)] + ["in look", "before keyed", "after keyed", "before plain", "after plain"]
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_killed_and_resumed(tmp_path, moment):
+    "SIGKILL at every step and inside every tool: no step that was printed is lost, no effect happens twice"
+    store = f"sqlite:///{tmp_path}/runs.db"
+    child = subprocess.run([sys.executable, CHILD, store, tmp_path, "r1", moment], capture_output=True, text=True)
+    assert child.returncode == -signal.SIGKILL, child.stderr
+    printed = [int(line) for line in child.stdout.split()]
+    run = make_agent(store, tmp_path).load("r1")
+    assert run.state.index >= len(printed) == printed[-1] + 1
+    before = (tmp_path/"effects").read_text().count("plain") if (tmp_path/"effects").exists() else 0
+    try: result = asyncio.run(run._to_end())
+    except RequestOpen:
+        request = run.state.requests[0]
+        assert request.about == "outcome" and request.call.tool == "plain"
+        pending = run.pending[0]
+        pending.answer("plain done") if before else pending.approve()
+        result = asyncio.run(run._to_end())
+    assert result == "all done"
+    effects = Counter(line.split()[0] for line in (tmp_path/"effects").read_text().splitlines())
+    assert effects == {"keyed": 1, "plain": 1}
+    assert [s.index for s in run.steps] == list(range(len(run.steps)))
+    assert open_store(store).restore("r1") == run.state
+
+
+def test_an_unknown_outcome_is_asked_only_where_it_is_unknown(tmp_path):
+    "Only a kill between the intent and the result of a call that is not idempotent asks"
+    asked = []
+    for moment in MOMENTS:
+        folder = tmp_path/moment.replace(" ", "-")
+        folder.mkdir()
+        store = f"sqlite:///{folder}/runs.db"
+        subprocess.run([sys.executable, CHILD, store, folder, "r1", moment], capture_output=True)
+        run = make_agent(store, folder).load("r1")
+        try: asyncio.run(run._to_end())
+        except RequestOpen: asked.append(moment)
+    intent = [s.index for s in run.steps if s.kind == "intent"][-1]
+    assert asked == [f"step {intent}", "before plain", "after plain"]
+
+
+def test_two_processes_continue_one_run(tmp_path):
+    "Of two holders that go on from the same step, one wins and the other is told; the log has one history"
+    store = f"sqlite:///{tmp_path}/runs.db"
+    first = make_agent(store, tmp_path)
+    asyncio.run(first.run("go", run_id="r1").until(kind="model"))
+    mine, theirs = first.load("r1"), make_agent(store, tmp_path).load("r1")
+    asyncio.run(mine.step())
+    with pytest.raises(RunConflict, match="someone else continued run r1"): asyncio.run(theirs.step())
+    theirs.refresh()
+    assert theirs.state == mine.state
+    assert asyncio.run(theirs._to_end()) == "all done"
+
+
+def test_racing_processes(tmp_path):
+    "Six processes race to begin and end the same run: its effects happen once each, and every step has one author"
+    store = f"sqlite:///{tmp_path}/runs.db"
+    racers = [subprocess.Popen([sys.executable, CHILD, store, tmp_path, "r1", ""], stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(6)]
+    said = [p.communicate(timeout=60)[1].decode() for p in racers]
+    assert sum(p.returncode == 0 for p in racers) <= 1
+    assert all("RunConflict" in text for p, text in zip(racers, said) if p.returncode)
+    run = make_agent(store, tmp_path).load("r1")
+    try: asyncio.run(run._to_end())
+    except RequestOpen: run.pending[0].answer("plain done") if "plain" in (tmp_path/"effects").read_text() else run.pending[0].approve()
+    asyncio.run(run._to_end())
+    effects = Counter(line.split()[0] for line in (tmp_path/"effects").read_text().splitlines())
+    assert effects == {"keyed": 1, "plain": 1}
+
+
+def slow_agent(store):
+    @tool
+    async def slow() -> str:
+        await asyncio.sleep(60)
+        return "never"
+    return Agent(Scripted([call("slow"), "done"]), [slow], store=store, unattended="approve")
+
+
+def test_a_cancelled_call_has_an_unknown_outcome(tmp_path):
+    "Cut off inside a call, the same run asks what happened, as another process would"
+    async def cut():
+        run = slow_agent(f"sqlite:///{tmp_path}/runs.db").run("go", run_id="r1")
+        run.start()
+        while run.state.index == 0 or run.steps[-1].kind != "intent": await asyncio.sleep(0.01)
+        run.going.cancel()
+        await asyncio.sleep(0.05)
+        with pytest.raises(RequestOpen, match=r"Did slow\(\) happen\?"): await run
+        run.pending[0].answer("it was done by hand")
+        return await run, run
+    result, run = asyncio.run(cut())
+    assert result == "done" and [m.content for m in run.state.messages if m.role == "tool"] == ["it was done by hand"]
+
+
+def filling_agent(path):
+    @tool(read_only=True)
+    def dump() -> str: return "x" * 200_000
+    return Agent(Scripted([call("dump")] * 50 + ["done"]), [dump], store=f"sqlite:///{path}", max_iterations=100)
+
+
+def nudged(run):
+    "Go on where the loop detector asks"
+    while run.pending: run.pending[0].answer("go on")
+    return asyncio.run(run.until())
+
+
+def test_a_full_disk(tmp_path):
+    "No space for a step: a clear error, the run as it was, and it goes on once there is space"
+    path = tmp_path/"runs.db"
+    agent = filling_agent(path)
+    agent.store._db.execute("PRAGMA max_page_count = 150")   # SQLite's own limit: the same error as a full disk
+    run = agent.run("fill", run_id="r1")
+    with pytest.raises(StoreError, match="full.*The last step was not written and the run is as it was: free some space"):
+        while True: nudged(run)
+    held = run.state
+    assert agent.store.restore("r1") == held and held.index > 3
+    agent.store._db.execute("PRAGMA max_page_count = 1000000")
+    while run.state.status != "done" and run.state.iteration < 12: nudged(run)
+    assert run.state.index > held.index and agent.store.restore("r1") == run.state
+
+
+FULL = """
+import asyncio, resource, signal, sys
+sys.path.insert(0, {tests!r})
+from test_durable import filling_agent, nudged
+from agentnb import StoreError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (700_000, 700_000))
+run = filling_agent({path!r}).run("fill", run_id="r1")
+try:
+    while True: nudged(run)
+except StoreError as e: print(run.state.index, str(e)[:200])
+"""
+
+
+def test_a_write_that_the_system_refuses(tmp_path):
+    "The operating system refuses to let the file grow, in a process of its own; what was written can be read and continued"
+    path = str(tmp_path/"runs.db")
+    child = subprocess.run([sys.executable, "-c", FULL.format(tests=str(CHILD.parent), path=path)], capture_output=True, text=True)
+    index, text = child.stdout.split(" ", 1)
+    assert "runs.db" in text and "not written" in text or "disk I/O error" in text, child.stdout + child.stderr
+    agent = filling_agent(path)
+    run = agent.load("r1")
+    assert run.state.index == int(index)
+    nudged(run)
+    assert run.state.index > int(index)
+
+
+def test_a_file_that_is_no_database(tmp_path):
+    path = tmp_path/"runs.db"
+    path.write_bytes(b"this is not a database at all" * 100)
+    with pytest.raises(StoreError, match="not a database.*Nothing was changed. Move the file away"): open_store(f"sqlite:///{path}")
+    assert path.read_bytes() == b"this is not a database at all" * 100
+
+
+def test_a_damaged_row_is_named(tmp_path):
+    store = f"sqlite:///{tmp_path}/runs.db"
+    asyncio.run(make_agent(store, tmp_path).run("go", run_id="r1")._to_end())
+    with sqlite3.connect(tmp_path/"runs.db") as db: db.execute("UPDATE steps SET payload = '{\"reply\": 7}' WHERE idx = 1")
+    with pytest.raises(StoreError, match="agent/r1/step_1 cannot be read"): open_store(store).restore("r1")
+
+
+def test_a_folder_that_cannot_be_written(tmp_path):
+    with pytest.raises(StoreError, match="Check that .*nowhere exists and can be written"): open_store(f"sqlite:///{tmp_path}/nowhere/runs.db")
+
+
+def test_a_newer_store_is_left_alone(tmp_path):
+    with sqlite3.connect(tmp_path/"runs.db") as db: db.execute("PRAGMA user_version = 99")
+    with pytest.raises(StoreError, match="newer agentnb"): open_store(f"sqlite:///{tmp_path}/runs.db")
+
+
+def test_a_run_that_is_not_there(tmp_path):
+    store = open_store(f"sqlite:///{tmp_path}/runs.db")
+    with pytest.raises(RunNotFound, match="It has no runs"): store.restore("r1")
+
+
+def test_two_answers_from_two_processes(tmp_path):
+    "The first answer counts, whoever gives it; the second says so and changes nothing"
+    @tool
+    def restart(service: str) -> str: return service
+    def agent(): return Agent(Scripted([call("restart", service="a"), "done"]), [restart], store=f"sqlite:///{tmp_path}/runs.db")
+    asyncio.run(agent().run("go", run_id="r1").until())
+    mine, theirs = agent().load("r1"), agent().load("r1")
+    late = theirs.pending[0]
+    mine.pending[0].approve(args={"service": "b"}, by="me")
+    with pytest.warns(UserWarning, match="already decided: approve by me. Nothing changed"): counted = late.reject("no", by="them")
+    assert counted.by == "me" and asyncio.run(theirs._to_end()) == "done"
+    assert [m.content for m in theirs.state.messages if m.role == "tool"] == ["b"]
+
+
+def test_waiting_sees_the_answer_of_another_process(tmp_path, monkeypatch):
+    "Where a person can answer, `await run` notices a decision that was made elsewhere"
+    monkeypatch.setenv("AGENTNB_INTERACTIVE", "1")
+    @tool
+    def restart(service: str) -> str: return service
+    def agent(): return Agent(Scripted([call("restart", service="a"), "done"]), [restart], store=f"sqlite:///{tmp_path}/runs.db")
+
+    async def both():
+        run = agent().run("go", run_id="r1").start()
+        while not run.pending: await asyncio.sleep(0.01)
+        agent().load("r1").pending[0].approve(by="elsewhere")
+        return await asyncio.wait_for(run._to_end(), 5)
+    assert asyncio.run(both()) == "done"
+
+
+def test_bytes_do_not_grow_with_the_run(tmp_path):
+    "A step of a long run takes as many bytes as one of a short run"
+    @tool(read_only=True)
+    def look(i: int) -> str: return f"{i}" * 200
+    sizes = {}
+    for n in (50, 500):
+        agent = Agent(Scripted([call("look", i=i) for i in range(n)] + ["done"]), [look], store=f"sqlite:///{tmp_path}/{n}.db", max_iterations=n + 1)
+        asyncio.run(agent.run("go", run_id="r1")._to_end())
+        sizes[n] = sum(len(s.model_dump_json()) for s in agent.store.read("r1"))/n
+    assert sizes[500] < sizes[50] * 1.3
