@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['TapeMiss', 'Tape']
 
-# %% ../nbs/09_tape.ipynb #6bbc7c8f
-import difflib, hashlib, json, os, re
+# %% ../nbs/09_tape.ipynb #099b5735
+import difflib, hashlib, json, re
 from pathlib import Path
 from typing import Literal
 
@@ -27,7 +27,7 @@ def _canonical(name, messages, tools, instructions, ask):
 
 def _digest(request): return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:16]
 
-# %% ../nbs/09_tape.ipynb #420af445
+# %% ../nbs/09_tape.ipynb #dba08393
 class Tape:
     "A model that plays what another one said; the file is its only state"
     def __init__(self,
@@ -46,7 +46,7 @@ class Tape:
         request, tape = _canonical(self.name, messages, tools, instructions, ask), self._read()
         key = _digest(request)
         if key in tape and self.mode != "record": return Reply.model_validate(tape[key]["reply"]).model_copy(update={"recorded": True})
-        if self.mode == "replay" or os.environ.get("AGENTNB_OFFLINE") == "1": raise TapeMiss(self._miss(request, tape))
+        if self.mode == "replay": raise TapeMiss(self._miss(request, tape))
         reply = await self._live(messages, tools, instructions, ask)
         kept = json.loads(_SECRET.sub("[secret]", reply.model_dump_json(exclude_defaults=True)))
         tape[key] = dict(request=request, reply=kept)

@@ -13,7 +13,7 @@ LESSONS = sorted(p for p in (ROOT/"nbs").rglob("*.ipynb") if ".ipynb_checkpoints
 @pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
 def test_a_notebook_runs(path):
     "Every page runs from top to bottom, offline, where nobody can answer"
-    said = subprocess.run(["nbdev-test", "--path", str(path), "--n-workers", "0", "--cell-timeout", "60"], cwd=ROOT, capture_output=True, text=True)
+    said = subprocess.run(["nbdev-test", str(path), "--n-workers", "0", "--cell-timeout", "60"], cwd=ROOT, capture_output=True, text=True)
     assert said.returncode == 0 and "Success" in said.stdout, said.stdout + said.stderr
 
 
