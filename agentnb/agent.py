@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['RequestOpen', 'RunStopped', 'RunPaused', 'new_run_id', 'Run', 'Ticks', 'Agent']
 
-# %% ../nbs/16_agent.ipynb #2b202e3c
+# %% ../nbs/16_agent.ipynb #26c2c98a
 import asyncio, hashlib, importlib, json, secrets
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fastcore.basics import patch
@@ -117,7 +117,7 @@ def _answer_unattended(run):
     if decision is None: raise _request_open(run)
     run.decide(request, decision)
 
-# %% ../nbs/16_agent.ipynb #29f5ecd9
+# %% ../nbs/16_agent.ipynb #d9a55fb5
 class _Driven(Log):
     "A log that can go on"
     def __init__(self, agent: Any, run_id: str, steps: Sequence[Step] = (), begin: Started | None = None):
@@ -135,15 +135,15 @@ class _Driven(Log):
 
     async def _go(self, stop, wait=False):
         if not wait: self._refuse_if_active("stepped")
-        if not self.active: self._launch(stop, wait)
-        try: await wait_live(self.going)
+        try: await wait_live(self.going if self.going and self.active else self._launch(stop, wait))
         except asyncio.CancelledError:
             self._pausing = True
             raise
 
     def _launch(self, stop, wait):
-        self.going = asyncio.ensure_future(self._drive(stop, wait))
-        self.going.add_done_callback(lambda t: t.cancelled() or t.exception())
+        self.going = task = asyncio.ensure_future(self._drive(stop, wait))
+        task.add_done_callback(lambda t: t.cancelled() or t.exception())
+        return task
 
     async def _drive(self, stop, wait):
         self._pausing = False
@@ -156,7 +156,7 @@ class _Driven(Log):
             else: _answer_unattended(self)
 
     async def _advance(self):
-        if self.state.index == 0: return self.append(self._begin)
+        if self._begin and self.state.index == 0: return self.append(self._begin)
         action = next_action(self.state, self.agent.policy, self.session)
         if isinstance(action, Wait):
             self.refresh()
@@ -168,7 +168,7 @@ class _Driven(Log):
     def _refuse_if_active(self, what):
         if self.active: raise RunConflict(f"run {self.run_id} is going on, so it cannot be {what}. Call run.pause() first.")
 
-# %% ../nbs/16_agent.ipynb #22451eda
+# %% ../nbs/16_agent.ipynb #932c793b
 class Run(_Driven):
     "One execution of an agent; holds its log, and nothing more that lasts"
     @property
@@ -196,12 +196,12 @@ class Run(_Driven):
     ) -> Step:  # the last step taken
         "Go to a breakpoint, the next request or the end"
         def stop(step):
-            asked = step.kind == "model" and any(c.tool == tool for c in step.body.reply.calls)
+            asked = isinstance(step.body, Replied) and any(c.tool == tool for c in step.body.reply.calls)
             return asked or step.kind == kind or when is not None and when(step)
         await self._go(stop)
         return self.steps[-1]
 
-    def __await__(self) -> Generator[Any, None, str]: return self._to_end().__await__()
+    def __await__(self) -> Generator[Any, None, str | None]: return self._to_end().__await__()
 
     async def _to_end(self):
         await self._go(lambda _: False, wait=True)
@@ -243,17 +243,17 @@ def _repr_html_(self: Run): return importlib.import_module("agentnb.ui.html").ru
 
 ## Agent
 
-# %% ../nbs/16_agent.ipynb #330073f2
+# %% ../nbs/16_agent.ipynb #5ae7dba2
 class Ticks:
     "A clock for lessons and tests: each look at it is one second later"
     def __init__(self,
-        start: datetime = datetime(2026, 5, 4, 2, 15, tzinfo=timezone.utc),  # the first look
+        start: datetime = datetime(2026, 5, 4, 2, 15, tzinfo=UTC),  # the first look
     ): self.now = start
     def __call__(self) -> datetime:
         self.now += timedelta(seconds=1)
         return self.now
 
-# %% ../nbs/16_agent.ipynb #00b9535a
+# %% ../nbs/16_agent.ipynb #98aec5fc
 class Agent:
     "Which model, which tools, which rules; the same definition serves many runs"
     def __init__(self,
@@ -268,7 +268,7 @@ class Agent:
         store: str | Store | None = None,  # where runs are kept; settings say if not given
         max_iterations: int | None = None,  # model replies per run; settings say if not given
         unattended: str | Callable[[Request, State], Decision | None] | None = None,  # `wait`, `approve`, `reject` or a function
-        clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),  # for tests
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),  # for tests
     ):
         settings = load_settings()
         made = [t if isinstance(t, Tool) else Tool(t) for t in tools]

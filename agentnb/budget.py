@@ -10,12 +10,12 @@ from decimal import Decimal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-# %% ../nbs/03_budget.ipynb #23473f5f
+# %% ../nbs/03_budget.ipynb #788c66bc
 class Budget(BaseModel):
     "Hard limits of one run; `None` means no limit"
     model_config = ConfigDict(frozen=True, extra="forbid")
-    usd: Decimal | None = Field(None, ge=0)  # US dollars
-    tokens: int | None = Field(None, ge=0)  # input and output together
+    usd: Decimal | None = Field(default=None, ge=0)  # US dollars
+    tokens: int | None = Field(default=None, ge=0)  # input and output together
 
     def exceeded(self,
         cost: Decimal | None,  # US dollars so far; `None` is unknown

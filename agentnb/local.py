@@ -44,7 +44,7 @@ def _schema(tools, ask):
 
 def _object(**fields): return dict(type="object", properties=fields, required=list(fields), additionalProperties=False)
 
-# %% ../nbs/08_local.ipynb #07bc5257
+# %% ../nbs/08_local.ipynb #c46099dd
 def to_wire(
     messages: Sequence[Message],  # the conversation
     tools: Sequence[ToolSpec] = (),  # what may be called
@@ -53,15 +53,15 @@ def to_wire(
 ) -> dict[str, Any]:  # the body of a chat completion request, but for its `model`
     "The request that asks a local model for its next action"
     system = "\n\n".join(s for s in (instructions, _manual(tools, ask) if tools else "") if s)
-    turns = [{"role": "system", "content": system}] if system else []
+    turns = [dict(role="system", content=system)] if system else []
     for m, following in zip(messages, [*messages[1:], None]):
         if m.example and m.role == "tool" and following and following.role == "user": continue
         role, text = _said(m) if tools else (m.role, m.content)
         if turns and turns[-1]["role"] == role == "user": turns[-1]["content"] += f"\n\n{text}"
         else: turns.append({"role": role, "content": text})
     body = dict(messages=turns, max_tokens=ask.max_tokens, temperature=ask.temperature, logprobs=True)
-    if tools: body["response_format"] = {"type": "json_schema", "json_schema": dict(name="action", strict=True, schema=_schema(tools, ask))}
-    return body
+    enforced = {"type": "json_schema", "json_schema": dict(name="action", strict=True, schema=_schema(tools, ask))}
+    return dict(body, response_format=enforced) if tools else body
 
 # %% ../nbs/08_local.ipynb #69c20cb5
 def _json_in(text):
@@ -79,7 +79,7 @@ def _read_action(text):
         calls.append(Call(id="", tool=tool, args=args))
     return "", tuple(calls)
 
-# %% ../nbs/08_local.ipynb #7da365fc
+# %% ../nbs/08_local.ipynb #cedb2ceb
 def from_wire(
     body: dict[str, Any],  # the body of a chat completion
     tools: Sequence[ToolSpec] = (),  # what was offered
@@ -89,16 +89,17 @@ def from_wire(
     choice = body["choices"][0]
     message, text = choice["message"], choice["message"].get("content") or ""
     usage = body.get("usage") or {}
-    known = dict(usage=Usage(input=usage.get("prompt_tokens") or 0, output=usage.get("completion_tokens") or 0, requests=1), confidence=_confidence(choice))
-    if not tools: return Reply(content=text, **known)
+    blank = Reply(content=text, confidence=_confidence(choice),
+        usage=Usage(input=usage.get("prompt_tokens") or 0, output=usage.get("completion_tokens") or 0, requests=1))
+    bad = lambda why: blank.model_copy(update={"malformed": why})
+    if not tools: return blank
     native = [{"tool": c["function"]["name"], "arguments": json.loads(c["function"].get("arguments") or "{}")} for c in message.get("tool_calls") or ()]
-    if choice.get("finish_reason") == "length":
-        return Reply(content=text, malformed=f"Your answer was cut after {ask.max_tokens} tokens. Answer with one short JSON action.", **known)
+    if choice.get("finish_reason") == "length": return bad(f"Your answer was cut after {ask.max_tokens} tokens. Answer with one short JSON action.")
     try: content, calls = _read_action(json.dumps(native) if native else text)
     except ValueError as e:
-        if text.strip() and not ask.must_call and not text.lstrip().startswith(("{", "[", "```")): return Reply(content=text, **known)
-        return Reply(content=text, malformed=f"That is not a JSON action ({e}). Answer with one JSON action.", **known)
-    return Reply(content=content, calls=calls, **known)
+        if text.strip() and not ask.must_call and not text.lstrip().startswith(("{", "[", "```")): return blank
+        return bad(f"That is not a JSON action ({e}). Answer with one JSON action.")
+    return blank.model_copy(update=dict(content=content, calls=calls))
 
 def _confidence(choice):
     tokens = ((choice.get("logprobs") or {}).get("content")) or ()
@@ -126,7 +127,7 @@ def find_endpoint(
     heard = "; ".join(f"{url} {'has ' + ', '.join(m) if m else 'does not answer'}" for url, m in seen.items())
     raise ModelError("not_found", "no local server has this model.", f"Asked: {heard}. The embedded model is `local:smollm2`.", f"local:{name}")
 
-# %% ../nbs/08_local.ipynb #5d9c0236
+# %% ../nbs/08_local.ipynb #e9103766
 class Local:
     "A model on this machine; finds its server at the first call"
     def __init__(self,
@@ -140,24 +141,25 @@ class Local:
 
     async def __call__(self, messages, tools=(), instructions="", ask=Ask()) -> Reply:
         openai = self._sdk()
-        if self._endpoint is None: self._endpoint = await asyncio.to_thread(find_endpoint, self._which)
+        endpoint = self._endpoint = self._endpoint or await asyncio.to_thread(find_endpoint, self._which)
         body = to_wire(messages, tools, instructions, ask)
-        try: answer = await self._client(openai).chat.completions.create(model=self._endpoint.model, **body)
+        try: answer = await self._client(openai, endpoint).chat.completions.create(model=endpoint.model, **body)
         except openai.APITimeoutError: raise self._error("timeout", f"no reply within {self._timeout:g} s.") from None
         except openai.APIConnectionError: raise self._error("connection", "the server does not answer.", "Is it still running?") from None
         except openai.APIStatusError as e: raise self._error("unknown", f"the server says {e.status_code}: {e.message[:300]}") from None
         reply = from_wire(answer.model_dump(), tools, ask)
-        return reply.model_copy(update=dict(model=f"local:{self._endpoint.model}", cost=Decimal(0)))
+        return reply.model_copy(update=dict(model=f"local:{endpoint.model}", cost=Decimal(0)))
 
     def _sdk(self):
         try: import openai
-        except ImportError: raise self._error("not_found", "the client for local models needs the OpenAI SDK.", 'Run: pip install "agentnb-kit[local]"') from None
+        except ImportError:
+            raise self._error("not_found", "the client for local models needs the OpenAI SDK.", 'Run: pip install "agentnb-kit[local]"') from None
         return openai
 
-    def _client(self, openai):
+    def _client(self, openai, endpoint):
         loop = asyncio.get_running_loop()
         if loop not in self._clients:
-            self._clients[loop] = openai.AsyncOpenAI(base_url=self._endpoint.url, api_key=self._endpoint.key, max_retries=0,
+            self._clients[loop] = openai.AsyncOpenAI(base_url=endpoint.url, api_key=endpoint.key, max_retries=0,
                 timeout=self._timeout, http_client=openai.DefaultAsyncHttpxClient(trust_env=False))
         return self._clients[loop]
 

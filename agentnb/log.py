@@ -17,7 +17,7 @@ from .state import fold
 from .steps import Body, Decision, Edit, Request, RunConflict, Step, Store
 from .tools import Tool
 
-# %% ../nbs/14_log.ipynb #6c86a664
+# %% ../nbs/14_log.ipynb #c4456eb5
 class Log:
     "The steps of one run and what they add up to; grows, and is never rewritten"
     def __init__(self,
@@ -87,7 +87,7 @@ class Log:
         return self._decided(request, decision)
 
     def _decided(self, request, mine=None):
-        first = next(s.body for s in self.steps if s.kind == "decision" and s.body.request_id == request.request_id)
+        first = next(s.body for s in self.steps if isinstance(s.body, Decision) and s.body.request_id == request.request_id)
         if mine is None or first.model_copy(update={"seconds": 0.0}) != mine:
             warnings.warn(f"request {request.request_id} was already decided: {first.verdict} by {first.by}. Nothing changed.", stacklevel=4)
         return first

@@ -37,7 +37,7 @@ class ModelError(RuntimeError):
         self.kind, self.hint, self.model = kind, hint, model
         super().__init__(" ".join(s for s in (f"{model}:" if model else "", message, hint) if s))
 
-# %% ../nbs/06_models.ipynb #4a248b60
+# %% ../nbs/06_models.ipynb #56f7a97a
 class Scripted:
     "A model that says what it was told to say"
     def __init__(self,
@@ -56,9 +56,9 @@ class Scripted:
     def _reply(self, entry):
         if isinstance(entry, Exception): raise entry
         if isinstance(entry, Reply): return entry
-        known = dict(model=self.name, cost=Decimal(0), usage=Usage(requests=1))
-        if isinstance(entry, str): return Reply(content=entry, **known)
-        return Reply(calls=(entry,) if isinstance(entry, Call) else tuple(entry), **known)
+        blank = Reply(model=self.name, cost=Decimal(0), usage=Usage(requests=1))
+        if isinstance(entry, str): return blank.model_copy(update={"content": entry})
+        return blank.model_copy(update={"calls": (entry,) if isinstance(entry, Call) else tuple(entry)})
 
     def __repr__(self): return f"Scripted({len(self.script)} entries)" if isinstance(self.script, Sequence) else "Scripted(function)"
 

@@ -17,16 +17,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 class SettingsError(ValueError):
     "A setting that cannot be used; the text names file, section and key"
 
-# %% ../nbs/00_settings.ipynb #30a40d87
+# %% ../nbs/00_settings.ipynb #9ec5d47b
 class Settings(BaseModel):
     "What agents use where the code says nothing"
     model_config = ConfigDict(frozen=True, extra="forbid")
     model: str = "local"  # `provider:model`, as in `Agent(model=...)`
-    max_iterations: int = Field(10, gt=0)  # model replies one run may take
+    max_iterations: int = Field(default=10, gt=0)  # model replies one run may take
     unattended: Literal["wait", "approve", "reject"] = "wait"  # what becomes of a request where nobody can answer
     store: str = "sqlite:///runs.db"  # where runs are kept
-    budget_usd: Decimal | None = Field(None, ge=0)  # hard limit of one run, in US dollars
-    budget_tokens: int | None = Field(None, ge=0)  # hard limit of one run, in tokens, input and output together
+    budget_usd: Decimal | None = Field(default=None, ge=0)  # hard limit of one run, in US dollars
+    budget_tokens: int | None = Field(default=None, ge=0)  # hard limit of one run, in tokens, input and output together
     local_endpoints: tuple[str, ...] = tuple(f"http://127.0.0.1:{port}/v1" for port in (11434, 8080, 1234, 8000))  # tried in this order
     local_model: Path | None = None  # a .gguf file for the embedded model; empty: SmolLM2, fetched once
     source: Path | None = None  # the file these were read from
@@ -68,7 +68,7 @@ def _from_environment(environ):
     names = {f"AGENTNB_{f.upper()}": f for f in Settings.model_fields if f != "source"}
     return {f: (environ[n].strip(), f"environment variable {n}") for n, f in names.items() if environ.get(n, "").strip()}
 
-# %% ../nbs/00_settings.ipynb #376b2387
+# %% ../nbs/00_settings.ipynb #acb1a66a
 def load_settings(
     start: Path | str | None = None,  # folder to begin the search in
     environ: dict[str, str] | None = None,  # the environment; `os.environ` if not given
@@ -76,9 +76,8 @@ def load_settings(
     "Read `settings.ini` and the `AGENTNB_*` variables; the variables win"
     path = find_settings(start)
     found = (_from_file(path) if path else {}) | _from_environment(os.environ if environ is None else environ)
-    values = {k: v for k, (v, _) in found.items()}
-    if "local_endpoints" in values: values["local_endpoints"] = tuple(values["local_endpoints"].split())
-    try: return Settings(**values, source=path)
+    values = {k: v.split() if k == "local_endpoints" else v for k, (v, _) in found.items()}
+    try: return Settings.model_validate(dict(values, source=path))
     except ValidationError as e:
         first = e.errors()[0]
         key = first["loc"][0]

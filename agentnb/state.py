@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['OpenCall', 'State', 'fold']
 
-# %% ../nbs/05_state.ipynb #9797bab2
+# %% ../nbs/05_state.ipynb #0be9fef8
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from functools import reduce
@@ -129,9 +130,9 @@ def _finished(state, body, step): return dict(status=body.status, result=body.re
 _FOLDS = dict(started=_started, model=_replied, intent=_intent, tool=_returned, request=_request, decision=_decision, edit=_edit,
     note=_note, finished=_finished)
 
-# %% ../nbs/05_state.ipynb #ce1159f7
+# %% ../nbs/05_state.ipynb #91b146f7
 def fold(
-    steps: list[Step],  # of one run, in order, from its first
+    steps: Iterable[Step],  # of one run, in order, from its first
     state: State = State(),  # the state before them
 ) -> State:  # the state after the last
     "What `steps` add up to"

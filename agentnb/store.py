@@ -21,7 +21,7 @@ class StoreError(RuntimeError):
 class RunNotFound(StoreError):
     "No run has this id"
 
-# %% ../nbs/10_store.ipynb #51a88de5
+# %% ../nbs/10_store.ipynb #3a24e73e
 _SCHEMA = """CREATE TABLE IF NOT EXISTS steps (run_id TEXT NOT NULL, idx INTEGER NOT NULL, iteration INTEGER NOT NULL,
   kind TEXT NOT NULL, at TEXT NOT NULL, payload TEXT NOT NULL, PRIMARY KEY (run_id, idx))"""
 _VERSION = 1
@@ -80,7 +80,8 @@ class SQLite:
             except sqlite3.Error as e: raise self._error(e) from e
 
     def _step(self, run_id, index, iteration, kind, at, payload):
-        try: return Step(run_id=run_id, index=index, iteration=iteration, at=at, body=dict(json.loads(payload), kind=kind))
+        fields = dict(run_id=run_id, index=index, iteration=iteration, at=at)
+        try: return Step.model_validate(dict(fields, body=dict(json.loads(payload), kind=kind)))
         except ValueError as e: raise StoreError(f"{self.url}: agent/{run_id}/step_{index} cannot be read: {e}") from None
 
     def _error(self, e):
@@ -91,9 +92,9 @@ class SQLite:
         else: todo = f"Check that {Path(self.path).parent.resolve()} exists and can be written, or name another store."
         return StoreError(f"{self.url}: {says}. {todo}")
 
-# %% ../nbs/10_store.ipynb #f4d9abe2
+# %% ../nbs/10_store.ipynb #83ed0c43
 def open_store(
-    url="memory:",  # `sqlite:///runs.db`, `sqlite:///runs.db?synchronous=full`, `memory:`, or a store
+    url: str | Store = "memory:",  # `sqlite:///runs.db`, `sqlite:///runs.db?synchronous=full`, `memory:`, or a store
 ) -> Store:  # open
     "Open the store that `url` names"
     if not isinstance(url, str): return url

@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['Row', 'show_seconds', 'show_cost', 'summarize', 'show_totals']
 
-# %% ../nbs/18_summary.ipynb #a7aacb66
+# %% ../nbs/18_summary.ipynb #691a1056
 from collections.abc import Sequence
 from decimal import Decimal
 
 from .messages import Value
 from .state import State
-from .steps import Step
+from .steps import Replied, Returned, Step
 
 # %% ../nbs/18_summary.ipynb #12d6d697
 class Row(Value):
@@ -96,11 +96,11 @@ def summarize(
     line = _LINES[step.kind](step.body)
     return Row(index=step.index, **dict(line, note=_short(line.get("note", ""), size)))
 
-# %% ../nbs/18_summary.ipynb #a00442a5
+# %% ../nbs/18_summary.ipynb #73b62058
 def show_totals(
     state: State,  # of the run
     steps: Sequence[Step] = (),  # of the run: for the seconds spent in models and tools
 ) -> str:  # tokens, seconds, cost
     "What a run has used so far"
-    seconds = sum(s.body.seconds for s in steps if s.kind in ("model", "tool"))
+    seconds = sum(s.body.seconds for s in steps if isinstance(s.body, Replied | Returned))
     return f"{state.usage.total:,} tokens · {show_seconds(seconds)} · {show_cost(state.cost)}"

@@ -16,11 +16,11 @@ from pydantic_core import to_json
 
 from .messages import Failure, ToolSpec, Value
 
-# %% ../nbs/02_tools.ipynb #bdca3356
+# %% ../nbs/02_tools.ipynb #cd6c6333
 class ToolError(Exception):
     "Raised in a tool to tell the model what went wrong and what to do"
     def __init__(self,
-        kind: str,  # one of the kinds of `Failure`
+        kind: Any,  # one of the kinds of `Failure`
         message: str,  # what happened
         hint: str = "",  # how to recover
         retry_after: float | None = None,  # seconds to wait
@@ -54,8 +54,8 @@ def _fields(fn, name):
         fields[p.name] = (hints[p.name], Field(default, description=docs.get(p.name) or None))
     return fields, context
 
-# %% ../nbs/02_tools.ipynb #8fafe87e
-def _untitled(schema, is_names=False):
+# %% ../nbs/02_tools.ipynb #386d001b
+def _untitled(schema: Any, is_names=False) -> Any:
     if isinstance(schema, list): return [_untitled(s) for s in schema]
     if not isinstance(schema, dict): return schema
     return {k: _untitled(v, k in ("properties", "$defs")) for k, v in schema.items() if is_names or k != "title" or not isinstance(v, str)}

@@ -1,5 +1,5 @@
 """The promises of the log, tested by breaking them: killed, raced, cut off, out of space."""
-import asyncio, json, os, resource, signal, sqlite3, subprocess, sys, warnings
+import asyncio, signal, sqlite3, subprocess, sys
 from collections import Counter
 from pathlib import Path
 

@@ -4,7 +4,7 @@ import asyncio, json, sys
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from agentnb import Agent, Budget, ModelError, Reply, RequestOpen, Rule, RunConflict, RunStopped, Scripted, State, Tape, TapeMiss, Tool, ToolError, call, tool, user
+from agentnb import Agent, Budget, ModelError, Reply, RequestOpen, Rule, RunConflict, RunStopped, Scripted, State, Tape, TapeMiss, Tool, call, tool, user
 from agentnb.messages import Usage
 from agentnb.models import find_model
 from agentnb.state import fold

@@ -1,5 +1,5 @@
 """The embedded model and the demo, for real: no script and no recording in this file."""
-import asyncio, os, re, signal, subprocess, sys, time
+import asyncio, os, re, signal, subprocess, sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +8,6 @@ from agentnb import ModelError, open_store, user
 from agentnb.embedded import fetch_weights, serve
 from agentnb.local import Local, find_endpoint, from_wire, to_wire
 from agentnb.messages import Ask, ToolSpec
-from agentnb.tape import Tape
 
 RIGHT = "Written to incident.md: restart the checkout service one pod at a time."
 AGENTNB = [sys.executable, "-c", "import sys; from agentnb.cli import main; sys.exit(main())"]

@@ -58,16 +58,18 @@ def messages_html(
         return f'<div style="margin:4px 0"><b>{as_text(who)}</b> <span style="white-space:pre-wrap">{as_text(said)}</span>{calls}</div>'
     return "".join(map(one, messages))
 
-# %% ../../nbs/ui/00_html.ipynb #d03b7d07
+# %% ../../nbs/ui/00_html.ipynb #54fc95a3
 def state_html(
     state: State,  # at any step
 ) -> str:  # its fields by name
     "A state, without the conversation"
+    calls = [f"{c.phase}: {c.call.tool} {json.dumps(c.call.args, ensure_ascii=False)}" for c in state.open_calls]
+    usage = f"{state.usage.input:,} in · {state.usage.output:,} out · {state.usage.cached:,} cached"
     fields = dict(status=STATUS[state.status], reason=state.reason, result=state.result, iteration=f"{state.iteration} of {state.max_iterations}",
-        messages=len(state.messages), open_calls=[f"{c.phase}: {c.call.tool} {json.dumps(c.call.args, ensure_ascii=False)}" for c in state.open_calls],
-        requests=[r.question for r in state.requests], usage=f"{state.usage.input:,} in · {state.usage.output:,} out · {state.usage.cached:,} cached",
-        cost=show_cost(state.cost), tools=", ".join(state.tools))
-    rows = "".join(f'<tr><th style="text-align:left">{k}</th><td style="text-align:left">{as_text(v)}</td></tr>' for k, v in fields.items() if v not in (None, "", []))
+        messages=len(state.messages), open_calls=calls, requests=[r.question for r in state.requests], usage=usage, cost=show_cost(state.cost),
+        tools=", ".join(state.tools))
+    line = '<tr><th style="text-align:left">{}</th><td style="text-align:left">{}</td></tr>'
+    rows = "".join(line.format(k, as_text(v)) for k, v in fields.items() if v not in (None, "", []))
     return f"<table>{rows}</table>"
 
 # %% ../../nbs/ui/00_html.ipynb #6af8389a

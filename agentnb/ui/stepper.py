@@ -67,15 +67,16 @@ def decide(
     except Exception as e: return f"{type(e).__name__}: {e}"
     return ""
 
-# %% ../../nbs/ui/01_stepper.ipynb #915d03b8
+# %% ../../nbs/ui/01_stepper.ipynb #58cf9eac
 class Link:
     "Ties one stepper to one run; keeps no state of either"
     def __init__(self,
         run,  # an `agentnb.agent.Run`
         widget: Stepper,  # its view
+        handle: Any = None,  # of the output that shows it
     ):
-        self.run, self.widget, self.sent, self.timer, self.problem = run, widget, len(run.steps), None, ""
-        self.handle, self.loop = None, asyncio.get_running_loop()
+        self.run, self.widget, self.sent, self.timer, self.problem, self.handle = run, widget, len(run.steps), None, "", handle
+        self.loop = asyncio.get_running_loop()
         run.observers.append(lambda step: self.changed())
         widget.on_msg(on_loop(self.received))
         self.push()
@@ -123,7 +124,7 @@ class Link:
         if error: self.problem = f"{type(error).__name__}: {error}"
         self.changed()
 
-# %% ../../nbs/ui/01_stepper.ipynb #1e1e3041
+# %% ../../nbs/ui/01_stepper.ipynb #97d11640
 def show(
     run,  # an `agentnb.agent.Run`
 ) -> None:
@@ -132,5 +133,4 @@ def show(
         display(HTML(run_html(run.state, run.steps)))
         return
     widget = Stepper()
-    link = Link(run, widget)
-    link.handle = display(widget, display_id=True)
+    Link(run, widget, display(widget, display_id=True))
