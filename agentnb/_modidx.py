@@ -258,6 +258,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'agentnb.tools.ToolDefinitionError': ('tools.html#tooldefinitionerror', 'agentnb/tools.py'),
                                'agentnb.tools.ToolError': ('tools.html#toolerror', 'agentnb/tools.py'),
                                'agentnb.tools.ToolError.__init__': ('tools.html#toolerror.__init__', 'agentnb/tools.py'),
+                               'agentnb.tools._docs': ('tools.html#_docs', 'agentnb/tools.py'),
                                'agentnb.tools._fields': ('tools.html#_fields', 'agentnb/tools.py'),
                                'agentnb.tools._untitled': ('tools.html#_untitled', 'agentnb/tools.py'),
                                'agentnb.tools.tool': ('tools.html#tool', 'agentnb/tools.py')},

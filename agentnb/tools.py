@@ -35,12 +35,16 @@ class Context(Value):
     call_id: str = ""  # the call in the run
     idempotency_key: str = ""  # the same again when the same call is repeated
 
-# %% ../nbs/02_tools.ipynb #13f62c83
+# %% ../nbs/02_tools.ipynb #354f33b5
 class ToolDefinitionError(TypeError):
     "A function that cannot be a tool; the text says what to add"
 
+def _docs(fn):
+    try: return docments(fn)
+    except OSError: return {}
+
 def _fields(fn, name):
-    docs, hints = docments(fn), get_type_hints(fn, include_extras=True)
+    docs, hints = _docs(fn), get_type_hints(fn, include_extras=True)
     fields, context = {}, None
     for p in inspect.signature(fn).parameters.values():
         if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD, p.POSITIONAL_ONLY):

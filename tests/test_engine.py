@@ -207,3 +207,9 @@ def test_the_log_rebuilds_the_state(plan, verdicts):
     asked = {s.body.request_id: s.body.call.id for s in run.steps if s.kind == "request" and s.body.call}
     did = [s.body.call_id for s in run.steps if s.kind == "tool" and not s.body.failure and s.body.tool == "act" and s.body.content.startswith("did ")]
     assert set(did) <= {asked[r] for r in approved if r in asked} and len(did) == len(set(did))
+
+
+def test_a_function_without_source_is_a_tool():
+    scope = {}
+    exec("def look(where: str) -> str:\n    'Look there'\n    return where", scope)
+    assert Tool(scope["look"]).spec.description == "Look there"
