@@ -124,7 +124,7 @@ class Link:
         if error: self.problem = f"{type(error).__name__}: {error}"
         self.changed()
 
-# %% ../../nbs/ui/01_stepper.ipynb #97d11640
+# %% ../../nbs/ui/01_stepper.ipynb #f43d3edc
 def show(
     run,  # an `agentnb.agent.Run`
 ) -> None:
@@ -132,5 +132,5 @@ def show(
     if run.state.status in ("done", "stopped"):
         display(HTML(run_html(run.state, run.steps)))
         return
-    widget = Stepper()
+    widget = Stepper(head=head_of(run))
     Link(run, widget, display(widget, display_id=True))
