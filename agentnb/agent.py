@@ -168,7 +168,7 @@ class _Driven(Log):
     def _refuse_if_active(self, what):
         if self.active: raise RunConflict(f"run {self.run_id} is going on, so it cannot be {what}. Call run.pause() first.")
 
-# %% ../nbs/16_agent.ipynb #932c793b
+# %% ../nbs/16_agent.ipynb #59c16363
 class Run(_Driven):
     "One execution of an agent; holds its log, and nothing more that lasts"
     @property
@@ -207,7 +207,7 @@ class Run(_Driven):
         await self._go(lambda _: False, wait=True)
         if self.state.status == "done": return self.result
         if self.state.status == "stopped":
-            raise RunStopped(f"run {self.run_id} stopped: {self.state.reason}. Change a limit with run.edit(...) and await it again.")
+            raise RunStopped(f"run {self.run_id} stopped: {self.state.reason}. run.edit(...) changes a limit and reopens it.")
         raise RunPaused(f"run {self.run_id} is paused after step {self.state.index - 1}. Go on with `await run` or `await run.step()`.")
 
     async def __aiter__(self) -> AsyncIterator[Step]:

@@ -84,10 +84,10 @@ def find_agent(
 
 def _agent(args): return find_agent(args.agent, model=args.model, store=args.store)
 
-# %% ../nbs/19_cli.ipynb #e6112912
+# %% ../nbs/19_cli.ipynb #a1ef6651
 def _finish(args, run):
     attended = sys.stdin.isatty() and sys.stdout.isatty() and not args.unattended
-    if not attended: print("Nobody is at the terminal: a fix that stands in a runbook this run has found is approved if the model is sure; the rest waits.")
+    if not attended: print("Nobody is at the terminal: the agent's own policy answers what it can, and the rest waits for a human.")
     try: result = asyncio.run(go_on(follow(run), attended))
     except RequestOpen:
         print(f"\nA human must decide: {run.state.requests[0].question}\nAnswer it:       agentnb resume {run.run_id}   (at a terminal)")
@@ -98,6 +98,7 @@ def _finish(args, run):
 
 def _demo(args):
     agent = _agent(args)
+    print("Policy where nobody answers: approve a fix from a runbook that was found, if the model was sure and made no mistake on the way.")
     print(f"Alert: {args.alert}\nModel: {agent.model.name}, on this machine. Runbooks: {files('agentnb')/'runbooks'}\n")
     return _finish(args, agent.run(args.alert))
 
@@ -135,7 +136,7 @@ def run_page(
     kernel = dict(display_name="Python 3", language="python", name="python3")
     return dict(cells=[cell(c) for c in cells], metadata=dict(kernelspec=kernel), nbformat=4, nbformat_minor=4)
 
-# %% ../nbs/19_cli.ipynb #5fa33486
+# %% ../nbs/19_cli.ipynb #ecc0112a
 def prepare_lab(
     folder: Path,  # made if it is not there
     run_id: str = "",  # the run to hold; the quickstart if empty
@@ -155,7 +156,8 @@ def _lab(args):
     if not importlib.util.find_spec("jupyterlab"): raise StoreError('JupyterLab is not installed. Run: pip install "agentnb-kit[lab]"')
     page = prepare_lab(Path("agentnb-lab"), args.run_id, args.agent)
     root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    return subprocess.call([sys.executable, "-m", "jupyterlab", *root, *args.more, str(page)], env=dict(os.environ, AGENTNB_STORE=url))
+    opened = f"--LabApp.default_url=/lab/tree/{page.as_posix()}"
+    return subprocess.call([sys.executable, "-m", "jupyterlab", *root, opened, *args.more], env=dict(os.environ, AGENTNB_STORE=url))
 
 # %% ../nbs/19_cli.ipynb #a8691232
 def _parser():

@@ -96,7 +96,7 @@ def worked_examples() -> list[Message]:  # alert, search, section and fix, three
         turns += [user(alert), assistant("", searched), found, assistant("", reported), result(reported, f"Written to incident.md: {fix}.")]
     return turns
 
-# %% ../nbs/17_demo.ipynb #c774afee
+# %% ../nbs/17_demo.ipynb #3901e2f2
 SURE = 0.7  # geometric mean probability of the reply's tokens
 
 def approve_if_sure(
@@ -105,6 +105,7 @@ def approve_if_sure(
 ) -> Decision | None:  # `None` leaves it open
     "The demo's policy where nobody can answer"
     if request.about != "approve" or request.call is None or (request.confidence or 0) < SURE: return None
+    if state.nudges or any(m.failure for m in state.messages): return None
     found = any(m.tool == "search_runbooks" and request.call.args["fix"] in m.content for m in state.messages)
     by = f"policy: found in a runbook, confidence {request.confidence:.2f}"
     return Decision(request_id=request.request_id, verdict="approve", by=by) if found else None

@@ -64,7 +64,7 @@ def _untitled(schema: Any, is_names=False) -> Any:
     if not isinstance(schema, dict): return schema
     return {k: _untitled(v, k in ("properties", "$defs")) for k, v in schema.items() if is_names or k != "title" or not isinstance(v, str)}
 
-# %% ../nbs/02_tools.ipynb #2088d630
+# %% ../nbs/02_tools.ipynb #8cf08ad2
 class Tool:
     "A function with a contract; calling the tool calls the function"
     def __init__(self,
@@ -98,8 +98,8 @@ class Tool:
         "Validate `args`; raises `ToolError` with kind `invalid_input`"
         try: return self._model.model_validate(args).model_dump(mode="json")
         except ValidationError as e:
-            wrong = "; ".join(f"{'.'.join(map(str, err['loc'])) or 'arguments'}: {err['msg']}" for err in e.errors()[:5])
-            raise ToolError("invalid_input", wrong, f"Arguments of {self.name}: {', '.join(self.spec.parameters['properties'])}.") from None
+            said = [(".".join(map(str, err["loc"])) or "arguments", err["msg"].removeprefix("Value error, ")) for err in e.errors()[:5]]
+            raise ToolError("invalid_input", "; ".join(f"{where}: {what}" for where, what in said) + ".", f"Arguments of {self.name}: {', '.join(self.spec.parameters['properties'])}.") from None
 
     async def run(self,
         args: dict[str, Any],  # JSON values
