@@ -57,18 +57,18 @@ class Wait(Value):
 
 Action = AskModel | AskHuman | Refuse | Announce | Execute | Nudge | Finish | Wait
 
-# %% ../nbs/13_actions.ipynb #07445590
+# %% ../nbs/13_actions.ipynb #e4e7ad6a
 def _question(call, reason=""):
     args = ", ".join(f"{k}={v!r}" for k, v in call.args.items())
     return f"{call.tool}({args})?" + (f" {reason}" if reason else "")
 
 def _next_call(state, rules, session):
-    verdicts = {c.call.id: decide(rules, c.call, state.tools[c.call.tool]) for c in state.open_calls if c.phase == "new" and not c.problem}
+    verdicts = {c.call.id: decide(rules, c.call, state.tools[c.call.tool]) for c in state.open_calls if c.phase in ("new", "approved") and not c.problem}
     for c in state.open_calls:
         if c.problem: return Refuse(call=c.call, failure=c.problem)
     for c in state.open_calls:
         verdict = verdicts.get(c.call.id)
-        if verdict and verdict.effect == "ask":
+        if verdict and verdict.effect == "ask" and c.phase == "new":
             return AskHuman(about="approve", question=_question(c.call, verdict.reason), call=c.call, confidence=c.confidence)
     blocked = False
     for c in state.open_calls:

@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['DEMO', 'follow', 'answer', 'go_on', 'find_agent', 'tutorials', 'run_page', 'prepare_lab', 'main']
 
-# %% ../nbs/19_cli.ipynb #ad9dc71d
+# %% ../nbs/19_cli.ipynb #35b3ff62
 import argparse, asyncio, importlib.util, json, os, shutil, subprocess, sys
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from .agent import Agent, Run, RequestOpen, RunStopped
+from .agent import Agent, AgentMismatch, RequestOpen, Run, RunPaused, RunStopped
 from .log import Pending
 from .models import ModelError
 from .settings import SettingsError, load_settings, store_url
@@ -31,7 +31,7 @@ def follow(
     run.observers.append(lambda step: show(str(summarize(step))))
     return run
 
-# %% ../nbs/19_cli.ipynb #591f76ea
+# %% ../nbs/19_cli.ipynb #d00cedc6
 def answer(
     pending: Pending,  # an open request
     ask: Callable[[str], str] = input,  # asks a person
@@ -44,6 +44,13 @@ def answer(
         text = ask("  Your answer (empty: stop the run): ").strip()
         pending.answer(text) if text else pending.abort("stopped at the terminal")
         return
+    if request.about == "outcome":
+        said = ask("  [h]appened, [n]ot: make the call now, [s]kip it: ").strip()
+        if said.startswith("h"): pending.answer(ask("  Its result (the model reads it): ").strip() or "It happened.")
+        elif said.startswith("n"): pending.approve()
+        elif said.startswith("s"): pending.reject()
+        else: answer(pending, ask, show)
+        return
     while True:
         said = ask("  [a]pprove, name=value to change an argument and approve, [r]eject: ").strip()
         name, equals, value = said.partition("=")
@@ -51,7 +58,7 @@ def answer(
         elif said in ("r", "reject", "n", "no"): pending.reject(ask("  Why (the model reads it): ").strip())
         elif equals and request.call:
             try: pending.approve(args={name.strip(): _typed(value.strip(), request.call.args.get(name.strip()))})
-            except ToolError as e:
+            except (ToolError, ValueError) as e:
                 show(f"  {e}")
                 continue
         else: continue
@@ -68,7 +75,7 @@ async def go_on(
     while attended and not (await run.until()).is_terminal and run.pending: answer(run.pending[0])
     return await run
 
-# %% ../nbs/19_cli.ipynb #bc62087c
+# %% ../nbs/19_cli.ipynb #98919b24
 DEMO = "agentnb.demo:on_call"
 
 def find_agent(
@@ -80,7 +87,12 @@ def find_agent(
     if os.getcwd() not in sys.path: sys.path.insert(0, os.getcwd())
     try: found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as e: raise SettingsError(f"no agent {name!r}: {e}. Write module:attribute, as in {DEMO}.") from None
-    return found if isinstance(found, Agent) else found(**{k: v for k, v in options.items() if v})
+    given = {k: v for k, v in options.items() if v}
+    if isinstance(found, Agent) and given: raise SettingsError(f"{name} is an agent already, so {', '.join(given)} cannot be chosen here.")
+    try: made = found if isinstance(found, Agent) else found(**given)
+    except TypeError as e: raise SettingsError(f"{name} cannot be called with {', '.join(given) or 'nothing'}: {e}") from None
+    if not isinstance(made, Agent): raise SettingsError(f"{name} is not an agent, and calling it gave {type(made).__name__}.")
+    return made
 
 def _agent(args): return find_agent(args.agent, model=args.model, store=args.store)
 
@@ -136,7 +148,7 @@ def run_page(
     kernel = dict(display_name="Python 3", language="python", name="python3")
     return dict(cells=[cell(c) for c in cells], metadata=dict(kernelspec=kernel), nbformat=4, nbformat_minor=4)
 
-# %% ../nbs/19_cli.ipynb #ecc0112a
+# %% ../nbs/19_cli.ipynb #aa9cfe43
 def prepare_lab(
     folder: Path,  # made if it is not there
     run_id: str = "",  # the run to hold; the quickstart if empty
@@ -151,7 +163,7 @@ def prepare_lab(
     return page
 
 def _lab(args):
-    url = args.store or store_url(load_settings())
+    url = store_url(load_settings(), args.store)
     if args.run_id: read_run(open_store(url), args.run_id)
     if not importlib.util.find_spec("jupyterlab"): raise StoreError('JupyterLab is not installed. Run: pip install "agentnb-kit[lab]"')
     page = prepare_lab(Path("agentnb-lab"), args.run_id, args.agent)
@@ -159,7 +171,7 @@ def _lab(args):
     opened = f"--LabApp.default_url=/lab/tree/{page.as_posix()}"
     return subprocess.call([sys.executable, "-m", "jupyterlab", *root, opened, *args.more], env=dict(os.environ, AGENTNB_STORE=url))
 
-# %% ../nbs/19_cli.ipynb #a8691232
+# %% ../nbs/19_cli.ipynb #a9b68116
 def _parser():
     parser = argparse.ArgumentParser(prog="agentnb", description="Agents that can be held, stepped, changed and resumed.")
     common = argparse.ArgumentParser(add_help=False)
@@ -180,18 +192,19 @@ def _parser():
     show = command("show", _show, "print the steps of a run", common)
     show.add_argument("run_id")
     show.add_argument("--json", action="store_true", help="one JSON object a line")
-    lab = command("lab", _lab, "open JupyterLab on the quickstart, or on a run", common)
+    lab = command("lab", _lab, "open JupyterLab on the quickstart, or on a run; further arguments go to JupyterLab", common)
     lab.add_argument("run_id", nargs="?", default="")
-    lab.add_argument("more", nargs=argparse.REMAINDER, help="further arguments for JupyterLab")
     return parser
 
-# %% ../nbs/19_cli.ipynb #d37cf1c8
+# %% ../nbs/19_cli.ipynb #3bd2994c
 def main(
     argv: Sequence[str] | None = None,  # without the program's name
 ) -> int:  # 0 if it went well, 1 on an error, 2 if a human must decide
     "The command `agentnb`"
-    args = _parser().parse_args(argv)
+    parser = _parser()
+    args, args.more = parser.parse_known_args(argv)
+    if args.more and args.fn is not _lab: parser.error(f"unrecognized arguments: {' '.join(args.more)}")
     try: return args.fn(args)
-    except (ModelError, RunConflict, RunStopped, SettingsError, StoreError) as e: print(f"agentnb: {e}", file=sys.stderr)
-    except KeyboardInterrupt: print("\nagentnb: stopped. The run is safe: agentnb runs, agentnb resume RUN_ID", file=sys.stderr)
+    except (AgentMismatch, ModelError, RunConflict, RunPaused, RunStopped, SettingsError, StoreError) as e: print(f"agentnb: {e}", file=sys.stderr)
+    except (EOFError, KeyboardInterrupt): print("\nagentnb: stopped. The run is safe: agentnb runs, agentnb resume RUN_ID", file=sys.stderr)
     return 1

@@ -63,47 +63,53 @@ def to_wire(
     enforced = {"type": "json_schema", "json_schema": dict(name="action", strict=True, schema=_schema(tools, ask))}
     return dict(body, response_format=enforced) if tools else body
 
-# %% ../nbs/08_local.ipynb #69c20cb5
+# %% ../nbs/08_local.ipynb #a5b91d89
 def _json_in(text):
     fenced = re.search(r"```(?:json)?\s*(.*?)```", text, re.S)
     return json.loads(fenced.group(1) if fenced else text)
 
-def _read_action(text):
-    said = _json_in(text)
-    if isinstance(said, dict) and "answer" in said: return str(said["answer"]), ()
+def _native(message):
+    calls = [c["function"] for c in message.get("tool_calls") or ()]
+    given = lambda a: json.loads(a or "{}") if isinstance(a, str) else a or {}
+    return [dict(tool=c["name"], arguments=given(c.get("arguments"))) for c in calls]
+
+def _read_action(said):
+    if isinstance(said, dict) and isinstance(said.get("answer"), str): return said["answer"], ()
     calls = []
     for one in said if isinstance(said, list) else [said]:
         tool = one.get("tool") or one.get("name") if isinstance(one, dict) else None
         args = one.get("arguments", one.get("parameters", {})) if tool else None
         if not isinstance(tool, str) or not isinstance(args, dict): raise ValueError("it has no tool and arguments")
         calls.append(Call(id="", tool=tool, args=args))
+    if not calls: raise ValueError("it is empty")
     return "", tuple(calls)
 
-# %% ../nbs/08_local.ipynb #cedb2ceb
+# %% ../nbs/08_local.ipynb #3450f931
 def from_wire(
     body: dict[str, Any],  # the body of a chat completion
     tools: Sequence[ToolSpec] = (),  # what was offered
     ask: Ask = Ask(),  # how it was asked
 ) -> Reply:  # without a model name and a price
     "The reply in a chat completion"
-    choice = body["choices"][0]
-    message, text = choice["message"], choice["message"].get("content") or ""
+    choice = next(iter(body.get("choices") or ()), None)
+    if choice is None: raise ModelError("malformed", f"the server sent no reply: {str(body.get('error') or body)[:300]}")
+    message = choice.get("message") or {}
+    text = message.get("content") or ""
     usage = body.get("usage") or {}
     blank = Reply(content=text, confidence=_confidence(choice),
         usage=Usage(input=usage.get("prompt_tokens") or 0, output=usage.get("completion_tokens") or 0, requests=1))
     bad = lambda why: blank.model_copy(update={"malformed": why})
     if not tools: return blank
-    native = [{"tool": c["function"]["name"], "arguments": json.loads(c["function"].get("arguments") or "{}")} for c in message.get("tool_calls") or ()]
     if choice.get("finish_reason") == "length": return bad(f"Your answer was cut after {ask.max_tokens} tokens. Answer with one short JSON action.")
-    try: content, calls = _read_action(json.dumps(native) if native else text)
-    except ValueError as e:
+    try: content, calls = _read_action(_native(message) or _json_in(text))
+    except (ValueError, TypeError, KeyError) as e:
         if text.strip() and not ask.must_call and not text.lstrip().startswith(("{", "[", "```")): return blank
         return bad(f"That is not a JSON action ({e}). Answer with one JSON action.")
     return blank.model_copy(update=dict(content=content, calls=calls))
 
 def _confidence(choice):
-    tokens = ((choice.get("logprobs") or {}).get("content")) or ()
-    return math.exp(sum(t["logprob"] for t in tokens)/len(tokens)) if tokens else None
+    known = [t["logprob"] for t in (choice.get("logprobs") or {}).get("content") or () if t.get("logprob") is not None]
+    return math.exp(sum(known)/len(known)) if known else None
 
 # %% ../nbs/08_local.ipynb #67a9fbdb
 def _get_models(url):

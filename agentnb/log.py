@@ -17,7 +17,7 @@ from .state import fold
 from .steps import Body, Decision, Edit, Request, RunConflict, Step, Store
 from .tools import Tool
 
-# %% ../nbs/14_log.ipynb #c4456eb5
+# %% ../nbs/14_log.ipynb #262a8265
 class Log:
     "The steps of one run and what they add up to; grows, and is never rewritten"
     def __init__(self,
@@ -40,27 +40,27 @@ class Log:
         "Write the next step, then take it in"
         step = Step(run_id=self.run_id, index=self.state.index, at=self.clock(), body=body,
             iteration=self.state.iteration if iteration is None else iteration)
+        state = self.state.apply(step)
         self.store.append(step)
-        self.take(step)
+        self._took(step, state)
         return step
 
-    def take(self,
-        step: Step,  # the next one, already in the store
-    ) -> None:
-        "Take in a step and tell the observers"
-        self.state = self.state.apply(step)
+    def refresh(self) -> None:
+        "Take in steps that others wrote"
+        for step in self.store.read(self.run_id, self.state.index): self._took(step, self.state.apply(step))
+
+    def _took(self, step, state):
+        self.state = state
         self.steps.append(step)
-        for observer in self.observers: observer(step)
+        for observer in list(self.observers):
+            try: observer(step)
+            except Exception as e: warnings.warn(f"an observer of {step.key} failed: {type(e).__name__}: {e}. The step is safe.", stacklevel=3)
 
     def since(self,
         start: datetime,  # by the same clock
     ) -> float:  # seconds, never negative: a clock may be set back
         "The time that has passed"
         return max((self.clock() - start).total_seconds(), 0.0)
-
-    def refresh(self) -> None:
-        "Take in steps that others wrote"
-        for step in self.store.read(self.run_id, self.state.index): self.take(step)
 
     def edit(self,
         max_iterations: int | None = None,  # a new limit
@@ -76,20 +76,25 @@ class Log:
         decision: Decision,  # an answer
     ) -> Decision:  # the one that counts: the first
         "Answer a request; raises `ToolError` if changed arguments do not fit"
-        self.refresh()
-        if request not in self.state.requests: return self._decided(request)
+        if decision.request_id != request.request_id: raise ValueError(f"decision about {decision.request_id} given for request {request.request_id}")
         if decision.args is not None and request.call:
             args = self.tools[request.call.tool].check({**request.call.args, **decision.args})
             decision = decision.model_copy(update={"args": args})
-        waited = self.since(self.state.asked_at[request.request_id])
-        try: self.append(decision.model_copy(update={"seconds": waited}))
-        except RunConflict: self.refresh()
-        return self._decided(request, decision)
+        while True:
+            self.refresh()
+            if request not in self.state.requests: return self._decided(request)
+            waited = self.since(self.state.asked_at[request.request_id])
+            try: self.append(decision.model_copy(update={"seconds": waited}))
+            except RunConflict: continue
+            return self._decision(request)
 
-    def _decided(self, request, mine=None):
-        first = next(s.body for s in self.steps if isinstance(s.body, Decision) and s.body.request_id == request.request_id)
-        if mine is None or first.model_copy(update={"seconds": 0.0}) != mine:
-            warnings.warn(f"request {request.request_id} was already decided: {first.verdict} by {first.by}. Nothing changed.", stacklevel=4)
+    def _decision(self, request):
+        made = [s.body for s in self.steps if isinstance(s.body, Decision) and (s.body.request_id == request.request_id or s.body.verdict == "abort")]
+        return made[0] if made else Decision(request_id=request.request_id, verdict="abort", message="the conversation was replaced", by="edit")
+
+    def _decided(self, request):
+        first = self._decision(request)
+        warnings.warn(f"request {request.request_id} was already decided: {first.verdict} by {first.by}. Nothing changed.", stacklevel=4)
         return first
 
 # %% ../nbs/14_log.ipynb #e034e90e

@@ -83,11 +83,13 @@ def load_settings(
         key = first["loc"][0]
         raise SettingsError(f"{found[key][1]}: {first['msg']}, got {found[key][0]!r}") from None
 
-# %% ../nbs/00_settings.ipynb #f468af45
+# %% ../nbs/00_settings.ipynb #84c27a86
 def store_url(
     settings: Settings,  # the settings in force
+    given: str | None = None,  # a URL that wins over them; its path is beside the working directory
 ) -> str:  # the URL with an absolute path
     "The store's URL, with its path made absolute"
-    scheme, _, path = settings.store.partition(":///")
-    if scheme != "sqlite" or path.startswith("/"): return settings.store
+    scheme, _, path = (given or settings.store).partition(":///")
+    if scheme != "sqlite" or path.startswith("/"): return given or settings.store
+    if given: return f"sqlite:///{(Path.cwd()/path).resolve()}"
     return f"sqlite:///{((settings.source.parent if settings.source else Path.cwd())/path).resolve()}"

@@ -95,7 +95,10 @@ def _returned(state, body, step):
     return dict(messages=state.messages + (said,), open_calls=tuple(c for c in state.open_calls if c.call.id != body.call_id),
         result=body.content if done else state.result)
 
-# %% ../nbs/05_state.ipynb #0afd1561
+# %% ../nbs/05_state.ipynb #9cffb0c9
+def _unmade(call, why, hint=""):
+    return Message(role="tool", call_id=call.id, tool=call.tool, failure=Failure(kind="permission_denied", message=why, hint=hint))
+
 def _request(state, body, step):
     calls = _with_call(state, body.call.id, phase="asked") if body.call else state.open_calls
     return dict(status="waiting", requests=state.requests + (body,), asked_at={**state.asked_at, body.request_id: step.at}, open_calls=calls)
@@ -105,21 +108,23 @@ def _decision(state, body, step):
     left = tuple(r for r in state.requests if r.request_id != body.request_id)
     changes = dict(requests=left, asked_at={k: v for k, v in state.asked_at.items() if k != body.request_id},
         status="waiting" if left else "running")
-    if body.verdict == "abort": return dict(changes, requests=(), asked_at={}, open_calls=(), status="running", aborted=body.message or "aborted")
+    if body.verdict == "abort": return dict(changes, requests=(), asked_at={}, open_calls=(), status="running", aborted=body.message or "aborted",
+        messages=state.messages + tuple(_unmade(c.call, "The run was stopped before this call.") for c in state.open_calls))
     if request.call is None: return dict(changes, messages=state.messages + (Message(role="user", content=body.message),))
     call = request.call.model_copy(update={"args": body.args}) if body.args is not None else request.call
     if body.verdict == "approve": return dict(changes, open_calls=_with_call(state, call.id, phase="approved", call=call))
-    if body.verdict == "answer": failure, content = None, body.message
-    else: failure, content = Failure(kind="permission_denied", message="A human said no.", hint=body.message), ""
-    said = Message(role="tool", content=content, call_id=call.id, tool=call.tool, failure=failure)
+    no = "It is not known whether this happened; a human chose to skip it." if request.about == "outcome" else "A human said no."
+    said = _unmade(call, no, body.message) if body.verdict == "reject" else Message(role="tool", content=body.message, call_id=call.id, tool=call.tool)
     done = call.tool == state.result_tool and body.verdict == "answer"
     return dict(changes, messages=state.messages + (said,), open_calls=tuple(c for c in state.open_calls if c.call.id != call.id),
-        result=content if done else state.result)
+        result=body.message if done else state.result)
 
-# %% ../nbs/05_state.ipynb #381103c4
+# %% ../nbs/05_state.ipynb #c89f0b62
 def _edit(state, body, step):
     given = {k: getattr(body, k) for k in ("max_iterations", "budget", "messages") if getattr(body, k) is not None}
-    return dict(given, status="waiting" if state.requests else "running", reason="", aborted="", unusable=0)
+    fresh = dict(open_calls=(), requests=(), asked_at={}, result=None, nudges=0) if body.messages is not None else {}
+    waiting = state.requests and body.messages is None
+    return dict(given, **fresh, status="waiting" if waiting else "running", reason="", aborted="", unusable=0)
 
 def _note(state, body, step):
     if body.about == "error": return dict(status="failed", reason=body.text)

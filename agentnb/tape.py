@@ -5,29 +5,27 @@
 # %% auto #0
 __all__ = ['TapeMiss', 'Tape']
 
-# %% ../nbs/09_tape.ipynb #099b5735
-import difflib, hashlib, json, re
+# %% ../nbs/09_tape.ipynb #cfde6243
+import difflib, hashlib, json, os
 from pathlib import Path
 from typing import Literal
 
-from .messages import Ask, Reply
+from .messages import Ask, Reply, redact
 from .models import find_model
 
 # %% ../nbs/09_tape.ipynb #b76be9dc
 class TapeMiss(RuntimeError):
     "A request that is not on the tape"
 
-# %% ../nbs/09_tape.ipynb #b7c9058f
-_SECRET = re.compile(r"\b(sk|pk|ghp|gho|xoxb|AKIA)[-_A-Za-z0-9]{12,}|(?<=Bearer )[-._~+/A-Za-z0-9]{8,}")
-
+# %% ../nbs/09_tape.ipynb #28b910ea
 def _canonical(name, messages, tools, instructions, ask):
     dump = lambda v: v.model_dump(mode="json", exclude_defaults=True)
     request = dict(model=name, instructions=instructions, messages=[dump(m) for m in messages], tools=[dump(t) for t in tools], ask=dump(ask))
-    return json.loads(_SECRET.sub("[secret]", json.dumps(request)))
+    return request
 
 def _digest(request): return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:16]
 
-# %% ../nbs/09_tape.ipynb #dba08393
+# %% ../nbs/09_tape.ipynb #ccb13098
 class Tape:
     "A model that plays what another one said; the file is its only state"
     def __init__(self,
@@ -48,10 +46,13 @@ class Tape:
         if key in tape and self.mode != "record": return Reply.model_validate(tape[key]["reply"]).model_copy(update={"recorded": True})
         if self.mode == "replay": raise TapeMiss(self._miss(request, tape))
         reply = await self._live(messages, tools, instructions, ask)
-        kept = json.loads(_SECRET.sub("[secret]", reply.model_dump_json(exclude_defaults=True)))
-        tape[key] = dict(request=request, reply=kept)
-        self.path.write_text(json.dumps(tape, indent=1, ensure_ascii=False) + "\n")
+        self._write(key, dict(request=request, reply=reply.model_dump(mode="json", exclude_defaults=True)))
         return reply
+
+    def _write(self, key, entry):
+        tape, new = self._read() | {key: json.loads(redact(json.dumps(entry)))}, self.path.with_name(f"{self.path.name}.new")
+        new.write_text(json.dumps(tape, indent=1, ensure_ascii=False) + "\n")
+        os.replace(new, self.path)
 
     async def _live(self, *request):
         self._model = find_model(self._model)

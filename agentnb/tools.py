@@ -5,16 +5,16 @@
 # %% auto #0
 __all__ = ['ToolError', 'Context', 'ToolDefinitionError', 'Tool', 'tool']
 
-# %% ../nbs/02_tools.ipynb #fb73ee72
+# %% ../nbs/02_tools.ipynb #9899cecc
 import asyncio, inspect, re
 from collections.abc import Callable
 from typing import Any, get_type_hints
 
 from fastcore.docments import docments
-from pydantic import ConfigDict, Field, ValidationError, create_model
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, create_model
 from pydantic_core import to_json
 
-from .messages import Failure, ToolSpec, Value
+from .messages import Failure, ToolSpec, Value, readable, redact
 
 # %% ../nbs/02_tools.ipynb #cd6c6333
 class ToolError(Exception):
@@ -35,14 +35,22 @@ class Context(Value):
     call_id: str = ""  # the call in the run
     idempotency_key: str = ""  # the same again when the same call is repeated
 
-# %% ../nbs/02_tools.ipynb #354f33b5
+# %% ../nbs/02_tools.ipynb #0f6309d2
 class ToolDefinitionError(TypeError):
     "A function that cannot be a tool; the text says what to add"
 
+# %% ../nbs/02_tools.ipynb #e948a9c5
 def _docs(fn):
     try: return docments(fn)
     except OSError: return {}
 
+def _check_default(name, parameter, hint, default):
+    try: TypeAdapter(hint).validate_python(default)
+    except ValidationError:
+        raise ToolDefinitionError(f"tool `{name}`: the default of `{parameter}` is {default!r}, which its type does not allow. "
+            "Write for example `int | None = None`.") from None
+
+# %% ../nbs/02_tools.ipynb #cc0bf85d
 def _fields(fn, name):
     docs, hints = _docs(fn), get_type_hints(fn, include_extras=True)
     fields, context = {}, None
@@ -55,6 +63,7 @@ def _fields(fn, name):
             context = p.name
             continue
         default = ... if p.default is p.empty else p.default
+        if default is not ...: _check_default(name, p.name, hints[p.name], default)
         fields[p.name] = (hints[p.name], Field(default, description=docs.get(p.name) or None))
     return fields, context
 
@@ -64,7 +73,7 @@ def _untitled(schema: Any, is_names=False) -> Any:
     if not isinstance(schema, dict): return schema
     return {k: _untitled(v, k in ("properties", "$defs")) for k, v in schema.items() if is_names or k != "title" or not isinstance(v, str)}
 
-# %% ../nbs/02_tools.ipynb #8cf08ad2
+# %% ../nbs/02_tools.ipynb #51bceb7c
 class Tool:
     "A function with a contract; calling the tool calls the function"
     def __init__(self,
@@ -96,26 +105,34 @@ class Tool:
         args: dict[str, Any],  # JSON values, as a model sends them
     ) -> dict[str, Any]:  # JSON values, validated, defaults filled in
         "Validate `args`; raises `ToolError` with kind `invalid_input`"
-        try: return self._model.model_validate(args).model_dump(mode="json")
+        try: given = self._model.model_validate(args)
         except ValidationError as e:
             said = [(".".join(map(str, err["loc"])) or "arguments", err["msg"].removeprefix("Value error, ")) for err in e.errors()[:5]]
-            raise ToolError("invalid_input", "; ".join(f"{where}: {what}" for where, what in said) + ".", f"Arguments of {self.name}: {', '.join(self.spec.parameters['properties'])}.") from None
+            wrong, known = "; ".join(f"{where}: {what}" for where, what in said), ", ".join(self.spec.parameters["properties"])
+            raise ToolError("invalid_input", f"{wrong}.", f"Arguments of {self.name}: {known}.") from None
+        kept = readable(given.model_dump(mode="json", by_alias=True, round_trip=True))
+        if not self._same(kept, given): raise ToolError("internal", f"{self.name}: its arguments change when they are written down and read back.",
+            "Its parameters need types that JSON can hold, and validators that leave a checked value as it is.")
+        return kept
+
+    def _same(self, kept, given):
+        try: return self._model.model_validate(kept) == given
+        except ValidationError: return False
 
     async def run(self,
         args: dict[str, Any],  # JSON values
         context: Context = Context(),  # handed to the function where it asks for it
     ) -> str:  # what the model reads: text as it is, anything else as JSON
         "Validate, call and return the result as text; raises `ToolError` and nothing else"
-        self.check(args)
-        given = self._model.model_validate(args)
+        given = self._model.model_validate(self.check(args))
         values = {k: getattr(given, k) for k in self.spec.parameters["properties"]}
         if self._context: values[self._context] = context
         try:
             if inspect.iscoroutinefunction(self.fn): value = await self.fn(**values)
             else: value = await asyncio.to_thread(self.fn, **values)
-            return value if isinstance(value, str) else to_json(value).decode()
+            return readable(value) if isinstance(value, str) else to_json(value, inf_nan_mode="strings", fallback=repr).decode()
         except ToolError: raise
-        except Exception as e: raise ToolError("internal", f"{type(e).__name__}: {e}") from e
+        except Exception as e: raise ToolError("internal", redact(f"{type(e).__name__}: {e}")) from e
 
 # %% ../nbs/02_tools.ipynb #8c41b547
 def tool(

@@ -223,3 +223,63 @@ def test_bytes_do_not_grow_with_the_run(tmp_path):
         asyncio.run(agent.run("go", run_id="r1")._to_end())
         sizes[n] = sum(len(s.model_dump_json()) for s in agent.store.read("r1"))/n
     assert sizes[500] < sizes[50] * 1.3
+
+
+def pay_agent(folder, crash=None):
+    @tool
+    def pay(what: str) -> str:
+        with (folder/"effects").open("a") as f: f.write(f"{what}\n")
+        if crash: raise crash
+        return f"paid {what}"
+    return Agent(Scripted([[call("pay", what="a"), call("pay", what="b")], "done"]), [pay], store=f"sqlite:///{folder}/runs.db")
+
+
+def test_a_result_that_cannot_be_written_is_not_made_again(tmp_path):
+    "The disk is full when the result of a payment is written: the run asks, and does not pay twice"
+    run = pay_agent(tmp_path).run("go", run_id="r1")
+    asyncio.run(run.until())
+    for pending in run.pending: pending.approve()
+    asyncio.run(run.until(kind="intent"))
+    append = run.store.append
+    run.store._db.execute("PRAGMA query_only = 1")
+    with pytest.raises(StoreError): asyncio.run(run.step())
+    run.store._db.execute("PRAGMA query_only = 0")
+    assert run.store.append == append
+    with pytest.raises(RequestOpen, match=r"Did pay\(what='a'\) happen\?.*if it happened"): asyncio.run(run._to_end())
+    run.pending[0].answer("paid a")
+    assert asyncio.run(run._to_end()) == "done" and (tmp_path/"effects").read_text() == "a\nb\n"
+
+
+def test_a_decision_elsewhere_while_a_tool_runs_loses_nothing(tmp_path):
+    "Notebook A makes an approved call while notebook B decides another request: A keeps its result"
+    mine = pay_agent(tmp_path).run("go", run_id="r1")
+    asyncio.run(mine.until())
+    mine.pending[0].approve()
+    asyncio.run(mine.until(kind="intent"))
+    pay_agent(tmp_path).load("r1").pending[0].approve(by="B")
+    asyncio.run(mine.step())
+    assert asyncio.run(mine._to_end()) == "done" and (tmp_path/"effects").read_text() == "a\nb\n"
+
+
+def test_a_tool_that_ends_the_process_has_an_unknown_outcome(tmp_path):
+    run = pay_agent(tmp_path, SystemExit(3)).run("go", run_id="r1")
+    asyncio.run(run.until())
+    run.pending[0].approve()
+    with pytest.raises(SystemExit): asyncio.run(run.until())
+    asyncio.run(run.until())
+    assert [r.about for r in run.state.requests] == ["approve", "outcome"] and (tmp_path/"effects").read_text() == "a\n"
+
+
+def test_two_processes_decide_different_requests(tmp_path, monkeypatch):
+    "The second writer of a place tries again: no decision is lost"
+    asyncio.run(pay_agent(tmp_path).run("go", run_id="r1").until())
+    mine, theirs = (pay_agent(tmp_path).load("r1") for _ in range(2))
+    first, second = mine.pending[0], theirs.pending[1]
+    write = mine.store.append
+    def late(step):
+        if not theirs.steps[-1].kind == "decision": second.reject("no", by="B")
+        write(step)
+    monkeypatch.setattr(mine.store, "append", late)
+    assert first.approve(by="A").by == "A"
+    verdicts = {s.body.by: s.body.verdict for s in open_store(f"sqlite:///{tmp_path}/runs.db").read("r1") if s.kind == "decision"}
+    assert verdicts == {"A": "approve", "B": "reject"}

@@ -2,13 +2,15 @@
 import asyncio, json, sys
 
 import pytest
+from pydantic import BaseModel, Field
 from hypothesis import given, settings, strategies as st
 
-from agentnb import Agent, Budget, ModelError, Reply, RequestOpen, Rule, RunConflict, RunStopped, Scripted, State, Tape, TapeMiss, Tool, call, tool, user
+from agentnb import (
+    Agent, Budget, Call, ModelError, Reply, RequestOpen, Rule, RunConflict, RunStopped, Scripted, State, Tape, TapeMiss, Tool, assistant, call, tool, user)
 from agentnb.messages import Usage
 from agentnb.models import find_model
 from agentnb.state import fold
-from agentnb.steps import Step
+from agentnb.steps import Decision, Step
 from agentnb.tools import ToolDefinitionError
 from agentnb.ui.html import as_text, run_html
 
@@ -213,3 +215,126 @@ def test_a_function_without_source_is_a_tool():
     scope = {}
     exec("def look(where: str) -> str:\n    'Look there'\n    return where", scope)
     assert Tool(scope["look"]).spec.description == "Look there"
+
+
+def test_ids_of_a_provider_cannot_hide_a_call():
+    "Two calls under one id: the one that changes something is asked about all the same"
+    twice = [Call(id="x", tool="act", args={"what": "drop table"}), Call(id="x", tool="look", args={"where": "here"})]
+    run = agent([twice, "done"]).run("go")
+    with pytest.raises(RequestOpen, match="drop table"): asyncio.run(run._to_end())
+    assert [m.content for m in run.state.messages if m.role == "tool"] == ["looked at here"]
+    assert [c.phase for c in run.state.open_calls] == ["asked"]
+
+
+def test_a_denial_holds_for_changed_arguments():
+    run = agent([call("act", what="good"), "done"], policy=[Rule(tool="act", effect="deny", when=lambda a: a["what"] == "harm")]).run("go")
+    asyncio.run(run.until())
+    run.pending[0].approve(args={"what": "harm"})
+    asyncio.run(run._to_end())
+    assert [m.failure.kind for m in run.state.messages if m.role == "tool"] == ["permission_denied"]
+
+
+def test_a_decision_about_something_else_is_refused_before_it_is_written():
+    wrong = lambda request, state: Decision(request_id="q99", verdict="approve")
+    run = agent([call("act", what="a"), "done"], unattended=wrong).run("go")
+    with pytest.raises(ValueError, match="decision about q99 given for request q2"): asyncio.run(run._to_end())
+    assert run.agent.load(run.run_id).state == run.state
+
+
+def test_an_answer_after_an_abort_says_so():
+    run = agent([[call("act", what="a"), call("act", what="b")], "done"]).run("go")
+    asyncio.run(run.until())
+    first, second = run.pending
+    first.abort("stop")
+    with pytest.warns(UserWarning, match="already decided: abort"): second.approve()
+    assert [str(m.failure) for m in run.state.messages if m.role == "tool"] == ["permission_denied: The run was stopped before this call."] * 2
+
+
+def test_edits_before_the_start_after_the_end_and_over_an_open_request():
+    run = agent(["hi", "more"]).run("task")
+    run.edit(max_iterations=50)
+    assert asyncio.run(run._to_end()) == "hi" and run.state.task == "task" and run.steps[0].kind == "started"
+    run.edit(messages=[*run.state.messages, user("and?")])
+    assert asyncio.run(run._to_end()) == "more"
+    run = agent([call("act", what="old"), "hello"]).run("go")
+    asyncio.run(run.until())
+    late = run.pending[0]
+    run.edit(messages=[*run.state.messages[:1], assistant("never mind"), user("say hello")])
+    with pytest.warns(UserWarning, match="already decided"): late.approve()
+    assert asyncio.run(run._to_end()) == "hello" and not any(m.role == "tool" for m in run.state.messages)
+
+
+def many(n=6): return agent([*[call("look", where=str(i)) for i in range(n)], "end"]).run("go")
+
+
+def test_pause_means_now():
+    async def paused():
+        run = many().start()
+        run.pause()
+        await asyncio.sleep(0.05)
+        before = len(run.steps)
+        seen = []
+        async for step in run:
+            seen.append(step.index)
+            if len(seen) == 3: run.pause()
+        other = asyncio.ensure_future(run.until(kind="model"))
+        await asyncio.sleep(0)
+        return before, len(seen), await run, (await other).kind
+    before, seen, result, _ = asyncio.run(paused())
+    assert before < 3 and seen == 3 and result == "end"
+
+
+def test_an_observer_cannot_break_a_run():
+    run = many(1)
+    run.observers.append(lambda step: 1 / 0)
+    with pytest.warns(UserWarning, match="an observer of agent/.* failed: ZeroDivisionError"): assert asyncio.run(run._to_end()) == "end"
+
+
+def test_run_sync_never_waits_for_a_click(monkeypatch):
+    monkeypatch.setenv("AGENTNB_INTERACTIVE", "1")
+    with pytest.raises(RequestOpen, match="act"): agent([call("act", what="a"), "done"]).run_sync("go")
+
+
+def test_no_key_reaches_the_log(monkeypatch):
+    monkeypatch.setenv("MY_SERVICE_TOKEN", "tok-en-of-the-day")
+    keys = "sk-proj-ABCDEFGH1JKLMNOPQRSTUVWX", "tok-en-of-the-day"
+    run = agent([ModelError("authentication", f"bad keys {keys}")]).run("go")
+    with pytest.raises(ModelError): asyncio.run(run._to_end())
+    kept = "".join(s.model_dump_json() for s in run.store.read(run.run_id)) + repr(run) + run._repr_html_()
+    assert "[secret]" in kept and not any(k in kept for k in keys)
+
+
+@pytest.mark.parametrize("value", ["\ud83d half", "\x00", "x" * 1_000_000, None, b"bytes", float("nan"), {"a": object()}, [1, (2, 3)]])
+def test_any_result_can_be_kept(value):
+    @tool(read_only=True)
+    def odd(x: float = 0.0) -> object: return value
+    run = Agent(Scripted([call("odd", x=float("inf")), "\ud83d end"]), [odd], store="memory:").run("go")
+    asyncio.run(run._to_end())
+    assert run.store.restore(run.run_id) == run.state
+
+
+def test_what_is_approved_is_what_runs():
+    class Mail(BaseModel):
+        sender: str = Field(alias="from")
+
+    @tool
+    def send(mail: Mail, copies: int | None = None) -> str: return f"{mail.sender} {copies}"
+    run = Agent(Scripted([call("send", mail={"from": "me"}), "done"]), [send], store="memory:", unattended="approve").run("go")
+    asyncio.run(run._to_end())
+    assert [m.content for m in run.state.messages if m.role == "tool"] == ["me None"]
+    with pytest.raises(ToolDefinitionError, match="default of `limit` is None.*int | None"): tool(limited)
+
+
+def limited(limit: int = None) -> str: return ""
+
+
+def test_a_tape_keeps_requests_apart_and_every_entry(tmp_path):
+    path = tmp_path/"a.tape"
+    async def slow(messages, tools=(), instructions="", ask=None):
+        await asyncio.sleep(0.01)
+        return Reply(content=messages[0].content, calls=(call("skip_maintenance"),))
+    slow.name = "local"
+    async def record(): return await asyncio.gather(*(Tape(path, slow)([user(f"sk-aaaabbbbccccdddd{i}")]) for i in range(5)))
+    asyncio.run(record())
+    assert len(json.loads(path.read_text())) == 5 and "aaaabbbb" not in path.read_text()
+    assert asyncio.run(Tape(path, "local", mode="replay")([user("sk-aaaabbbbccccdddd3")])).calls[0].tool == "skip_maintenance"

@@ -129,3 +129,45 @@ def test_shared_definitions_move_to_the_top_of_the_schema():
     spec = ToolSpec(name="go", parameters={"type": "object", "properties": {"to": {"$ref": "#/$defs/Place"}}, "$defs": {"Place": {"enum": ["a", "b"]}}})
     schema = to_wire([user("go")], [spec])["response_format"]["json_schema"]["schema"]
     assert schema["$defs"] == {"Place": {"enum": ["a", "b"]}} and "$defs" not in schema["anyOf"][0]["properties"]["arguments"]
+
+
+@pytest.mark.parametrize("body", [
+    completion(content=None, tool_calls=[dict(function=dict(name="search", arguments='{"query": "x'))]), completion(content="[]"),
+    completion(content='{"answer": null}'), completion(content=None, tool_calls=[dict(function=dict(name="search", arguments=7))])])
+def test_an_odd_body_is_malformed_and_not_an_end(body):
+    reply = from_wire(body, [SEARCH])
+    assert reply.malformed and not reply.calls
+
+
+@pytest.mark.parametrize("body", [dict(choices=[]), dict(choices=None, error=dict(message="overloaded"))])
+def test_a_body_without_a_reply_is_an_error(body):
+    with pytest.raises(ModelError, match="the server sent no reply"): from_wire(body, [SEARCH])
+
+
+def test_arguments_that_are_no_text_and_tokens_without_a_probability():
+    body = completion(content=None, tool_calls=[dict(function=dict(name="search", arguments={"query": "fire"}))])
+    body["choices"][0]["logprobs"] = dict(content=[dict(logprob=None), dict(logprob=0.0)])
+    reply = from_wire(body, [SEARCH])
+    assert reply.calls[0].args == {"query": "fire"} and reply.confidence == 1.0
+
+
+def test_the_terminal_tells_an_unknown_outcome_from_a_wish(tmp_path):
+    from agentnb.cli import answer
+    from test_durable import pay_agent
+    run = pay_agent(tmp_path).run("go", run_id="r1")
+    asyncio.run(run.until())
+    run.pending[0].approve()
+    asyncio.run(run.until(kind="intent"))
+    run = pay_agent(tmp_path).load("r1")
+    asyncio.run(run.until())
+    said = iter(["yes", "h", "it was paid"])
+    answer(next(p for p in run.pending if p.request.about == "outcome"), ask=lambda _: next(said), show=lambda _: None)
+    assert [m.content for m in run.state.messages if m.role == "tool"] == ["it was paid"] and not (tmp_path/"effects").exists()
+
+
+@pytest.mark.parametrize("args, text", [
+    (["resume", "R", "--agent", "json:dumps"], "json:dumps cannot be called with nothing"), (["runs", "--nonsense"], "unrecognized arguments: --nonsense"),
+    (["resume", "R", "--agent", "nowhere:x"], "no agent 'nowhere:x'"), (["show", "R"], "has no run 'R'")])
+def test_the_command_line_names_the_mistake(tmp_path, args, text):
+    said = agentnb(tmp_path, *args)
+    assert said.returncode in (1, 2) and re.search(text, said.stderr) and "Traceback" not in said.stderr, said.stderr

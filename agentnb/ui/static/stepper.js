@@ -28,7 +28,7 @@ function card(request, send) {
     return { name, value, text, input };
   });
   const problem = make("div", { className: "an-problem", hidden: true, role: "alert" });
-  const reason = make("textarea", { rows: 1, placeholder: request.about === "answer" ? "your answer" : "why not, or what else to do", "aria-label": "Message" });
+  const reason = make("textarea", { rows: 1, placeholder: { answer: "your answer", outcome: "its result, if it happened", approve: "why not, or what else to do" }[request.about], "aria-label": "Message" });
   const decide = (verdict, extra = {}) => send({ type: "decide", request: request.id, verdict, ...extra });
   const approve = () => {
     const args = {};
@@ -39,17 +39,21 @@ function card(request, send) {
     }
     decide("approve", { args });
   };
-  const main = request.about === "answer" ? button("Answer", "", () => decide("answer", { message: reason.value }), true) : button("Approve", "a", approve, true);
-  const no = request.about === "answer" ? button("Stop the run", "", () => decide("abort", { message: reason.value }))
-    : button("Reject", "x", () => decide("reject", { message: reason.value }));
-  for (const f of fields) f.input.oninput = () => { main.firstChild.textContent = fields.some(g => g.input.value !== g.text) ? "Approve with changes" : "Approve"; };
+  const say = verdict => () => decide(verdict, { message: reason.value });
+  const [main, ...others] = {
+    approve: [button("Approve", "a", approve, true), button("Reject", "x", say("reject"))],
+    answer: [button("Answer", "", say("answer"), true), button("Stop the run", "", say("abort"))],
+    outcome: [button("It happened", "", () => decide("answer", { message: reason.value || "It happened." }), true),
+      button("It did not: call it now", "", approve), button("Skip", "", say("reject"))],
+  }[request.about];
+  if (request.about === "approve") for (const f of fields) f.input.oninput = () => { main.firstChild.textContent = fields.some(g => g.input.value !== g.text) ? "Approve with changes" : "Approve"; };
   const node = make("div", { className: "an-ask", role: "group", "aria-label": `Request: ${request.question}`, "data-request": request.id },
     make("strong", {}, request.about === "approve" ? `Call ${request.tool}?` : request.question),
     make("div", { className: "an-muted" }, [request.does && `${request.does}.`, request.sure != null && `The model was ${Math.round(request.sure * 100)} % sure.`].filter(Boolean).join(" ")),
     make("div", { className: "an-args" }, ...(request.about === "answer" ? [] : fields.flatMap(f => [make("span", { className: "an-muted" }, f.name), f.input]))),
-    problem, reason, make("div", { className: "an-buttons" }, main, no,
-      make("span", { className: "an-muted" }, "also: ", make("code", {}, request.about === "answer" ? "run.pending[0].answer(...)" : "run.pending[0].approve()"))));
-  return { node, approve, reject: () => no.click(), about: request.about };
+    problem, reason, make("div", { className: "an-buttons" }, main, ...others,
+      make("span", { className: "an-muted" }, "also: ", make("code", {}, request.about === "approve" ? "run.pending[0].approve()" : "run.pending[0].answer(...)"))));
+  return { node, approve, reject: () => others[0].click(), about: request.about };
 }
 
 function render({ model, el }) {
@@ -108,8 +112,8 @@ function render({ model, el }) {
     if (e.target.matches("textarea, input") || e.ctrlKey || e.metaKey || e.altKey) return;
     if (e.key === "ArrowDown" || e.key === "ArrowUp") select(selected + (e.key === "ArrowDown" ? 1 : -1));
     else if (keys[e.key]) { if (!keys[e.key].disabled) keys[e.key].click(); }
-    else if (e.key === "a" && cards[0] && cards[0].about !== "answer") cards[0].approve();
-    else if (e.key === "x" && cards[0] && cards[0].about !== "answer") cards[0].reject();
+    else if (e.key === "a" && cards[0] && cards[0].about === "approve") cards[0].approve();
+    else if (e.key === "x" && cards[0] && cards[0].about === "approve") cards[0].reject();
     else return;
     e.preventDefault(); e.stopPropagation();
   };
