@@ -172,3 +172,31 @@ def test_the_stop_button_ends_the_waiting_and_not_the_run(notebook, lab):
     nb.run_cell(2)
     nb.page.wait_for_timeout(300)
     assert "done" in nb.done(2)
+
+
+CUT_OFF = """await run.until()
+run.pending[0].approve()
+await run.until(kind="intent")
+run = agent.load(run.run_id)
+await run.until()
+run"""
+
+
+def test_an_unknown_outcome_has_its_own_answers(notebook, lab):
+    "A run that was cut off inside a call: the card asks whether it happened, and says nothing of approving"
+    name = f"cut-off-{lab.theme}"
+    nb = notebook(write_page(lab, "cut-off.ipynb", SCRIPTED.replace("RUN", name).replace("<img src=x onerror='window.agentnb_owned=1'>", "checkout"), CUT_OFF,
+        "print(await run, [m.content for m in run.state.messages if m.role == 'tool'])"))
+    for i in (0, 1):
+        nb.run_cell(i)
+        nb.done(i)
+    view = nb.cell(1).locator(".an-stepper")
+    view.get_by_text("happen? The run was cut off").first.wait_for()
+    assert not view.get_by_role("button", name="Approve", exact=True).count()
+    view.get_by_label("Message").fill("it was restarted by hand")
+    shoot(nb.page, name)
+    view.get_by_role("button", name="It happened", exact=True).click()
+    view.get_by_text("answered by you").wait_for()
+    nb.run_cell(2)
+    nb.page.wait_for_timeout(300)
+    assert "done ['it was restarted by hand']" in nb.done(2)
