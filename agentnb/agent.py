@@ -256,7 +256,7 @@ class Run(_Driven):
         "Stop after the step that is being taken"
         self._pausing = True
 
-# %% ../nbs/16_agent.ipynb #ce794a84
+# %% ../nbs/16_agent.ipynb #b4580096
 @patch
 def _ipython_display_(self: Run):
     if not interactive(): raise NotImplementedError
@@ -264,8 +264,6 @@ def _ipython_display_(self: Run):
 
 @patch
 def _repr_html_(self: Run): return importlib.import_module("agentnb.ui.html").run_html(self.state, self.steps, self.task)
-
-## Agent
 
 # %% ../nbs/16_agent.ipynb #5ae7dba2
 class Ticks:
