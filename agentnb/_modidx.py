@@ -80,6 +80,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'agentnb.cli.find_agent': ('cli.html#find_agent', 'agentnb/cli.py'),
                              'agentnb.cli.follow': ('cli.html#follow', 'agentnb/cli.py'),
                              'agentnb.cli.go_on': ('cli.html#go_on', 'agentnb/cli.py'),
+                             'agentnb.cli.lab_command': ('cli.html#lab_command', 'agentnb/cli.py'),
                              'agentnb.cli.main': ('cli.html#main', 'agentnb/cli.py'),
                              'agentnb.cli.prepare_lab': ('cli.html#prepare_lab', 'agentnb/cli.py'),
                              'agentnb.cli.run_page': ('cli.html#run_page', 'agentnb/cli.py'),

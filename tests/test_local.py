@@ -171,3 +171,15 @@ def test_the_terminal_tells_an_unknown_outcome_from_a_wish(tmp_path):
 def test_the_command_line_names_the_mistake(tmp_path, args, text):
     said = agentnb(tmp_path, *args)
     assert said.returncode in (1, 2) and re.search(text, said.stderr) and "Traceback" not in said.stderr, said.stderr
+
+
+def test_a_store_named_for_the_lab_is_found_from_its_folder(tmp_path, monkeypatch):
+    from agentnb.settings import load_settings, store_url
+    monkeypatch.chdir(tmp_path)
+    assert store_url(load_settings(tmp_path, environ={}), "sqlite:///mine.db") == f"sqlite:///{tmp_path.resolve()}/mine.db"
+
+
+def test_an_agent_that_is_made_already_takes_no_choices(tmp_path):
+    (tmp_path/"mine.py").write_text("from agentnb import Agent, Scripted\nagent = Agent(Scripted([]), store='memory:')\n")
+    said = agentnb(tmp_path, "resume", "R", "--agent", "mine:agent", "--store", "sqlite:///other.db")
+    assert said.returncode == 1 and "mine:agent is an agent already, so store cannot be chosen here" in said.stderr
