@@ -3,9 +3,12 @@ __version__ = "0.1.0"
 
 from agentnb.agent import Agent as Agent, RequestOpen as RequestOpen, Run as Run, RunPaused as RunPaused, RunStopped as RunStopped, Ticks as Ticks
 from agentnb.budget import Budget as Budget
-from agentnb.messages import Call as Call, Message as Message, Reply as Reply, assistant as assistant, call as call, result as result, user as user
+from agentnb.cache import Cached as Cached
+from agentnb.fallback import Fallback as Fallback
+from agentnb.messages import Ask as Ask, Call as Call, Delta as Delta, Message as Message, Reply as Reply, assistant as assistant, call as call, result as result, user as user
 from agentnb.models import Model as Model, ModelError as ModelError, Scripted as Scripted
 from agentnb.policy import Rule as Rule
+from agentnb.retry import Retry as Retry
 from agentnb.state import State as State
 from agentnb.steps import RunConflict as RunConflict, Step as Step
 from agentnb.store import RunNotFound as RunNotFound, StoreError as StoreError, open_store as open_store

@@ -10,19 +10,22 @@ from decimal import Decimal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-# %% ../nbs/03_budget.ipynb #788c66bc
+# %% ../nbs/03_budget.ipynb #582537e7
 class Budget(BaseModel):
     "Hard limits of one run; `None` means no limit"
     model_config = ConfigDict(frozen=True, extra="forbid")
     usd: Decimal | None = Field(default=None, ge=0)  # US dollars
     tokens: int | None = Field(default=None, ge=0)  # input and output together
+    seconds: float | None = Field(default=None, ge=0)  # spent in models and tools; waiting for a human does not count
 
     def exceeded(self,
         cost: Decimal | None,  # US dollars so far; `None` is unknown
         tokens: int,  # tokens so far
+        seconds: float = 0.0,  # seconds so far
     ) -> str:  # why no further call may be made; empty if it may
         "Say why the run must stop, or nothing"
         if self.tokens is not None and tokens >= self.tokens: return f"the budget of {self.tokens:,} tokens is used up ({tokens:,} used)"
+        if self.seconds is not None and seconds >= self.seconds: return f"the budget of {self.seconds:g} s is used up ({seconds:.1f} s spent)"
         if self.usd is None: return ""
         if cost is None: return f"the cost so far is unknown, so the budget of ${self.usd} cannot be kept"
         return f"the budget of ${self.usd} is used up (${cost} spent)" if cost >= self.usd else ""

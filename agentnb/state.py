@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['OpenCall', 'State', 'fold']
 
-# %% ../nbs/05_state.ipynb #0be9fef8
+# %% ../nbs/05_state.ipynb #59dea44e
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from functools import reduce
-from typing import Literal
+from typing import Any, Literal
 
 from .budget import Budget
 from .messages import Call, Failure, Message, ToolSpec, Usage, Value
@@ -27,7 +27,7 @@ class OpenCall(Value):
     key: str = ""  # idempotency key, once intended
     session: str = ""  # who intended it
 
-# %% ../nbs/05_state.ipynb #9c2b2b4e
+# %% ../nbs/05_state.ipynb #2fd31b43
 class State(Value):
     "What a log adds up to"
     run_id: str = ""
@@ -42,6 +42,7 @@ class State(Value):
     messages: tuple[Message, ...] = ()  # the conversation
     tools: dict[str, ToolSpec] = {}  # what is offered, by name
     result_tool: str = ""
+    answer: dict[str, Any] | None = None  # JSON schema of the result
     max_iterations: int = 10
     budget: Budget = Budget()
     open_calls: tuple[OpenCall, ...] = ()  # in the order the model asked
@@ -50,6 +51,7 @@ class State(Value):
     aborted: str = ""  # why a human ended it
     usage: Usage = Usage()
     cost: Decimal | None = Decimal(0)  # US dollars; `None` once a price is unknown
+    seconds: float = 0.0  # spent in models and tools
     unusable: int = 0  # replies in a row that could not be used
     nudges: int = 0  # times the run was told that it repeats itself
     withheld: tuple[str, ...] = ()  # tools not offered in the next request
@@ -64,25 +66,27 @@ class State(Value):
         changes = _FOLDS[step.kind](self, step.body, step)
         return self.model_copy(update=dict(changes, index=step.index + 1, iteration=step.iteration))
 
-# %% ../nbs/05_state.ipynb #7c3a11cd
+# %% ../nbs/05_state.ipynb #2218c96f
 def _started(state, body, step):
     return dict(run_id=step.run_id, status="running", task=body.task, agent=body.agent, model=body.model,
         instructions=body.instructions, examples=body.examples, messages=body.messages, tools={t.name: t for t in body.tools},
-        result_tool=body.result_tool, max_iterations=body.max_iterations, budget=body.budget)
+        result_tool=body.result_tool, answer=body.answer, max_iterations=body.max_iterations, budget=body.budget)
 
-# %% ../nbs/05_state.ipynb #e1778f9e
+# %% ../nbs/05_state.ipynb #a0b1a235
+def _spent(state, usage, cost, seconds):
+    return dict(usage=state.usage + usage, cost=None if state.cost is None or cost is None else state.cost + cost, seconds=state.seconds + seconds)
+
 def _replied(state, body, step):
     reply = body.reply
-    said = (Message(role="assistant", content=reply.content, calls=reply.calls),)
+    said = (Message(role="assistant", content=reply.content, calls=reply.calls, native=reply.native),)
     if reply.malformed: said += (Message(role="user", content=reply.malformed),)
     calls = tuple(OpenCall(call=c, ordinal=f"{step.index}.{i}", problem=body.problems.get(c.id), confidence=reply.confidence)
         for i, c in enumerate(reply.calls))
     useless = bool(reply.malformed) or bool(calls) and all(c.problem for c in calls)
-    cost = None if state.cost is None or reply.cost is None else state.cost + reply.cost
-    return dict(status="running", messages=state.messages + said, open_calls=calls, usage=state.usage + reply.usage, cost=cost,
+    return dict(_spent(state, reply.usage, reply.cost, body.seconds), status="running", messages=state.messages + said, open_calls=calls,
         unusable=state.unusable + 1 if useless else 0, withheld=(), reason="")
 
-# %% ../nbs/05_state.ipynb #850fc6e2
+# %% ../nbs/05_state.ipynb #33f1186b
 def _with_call(state, call_id, **changes):
     return tuple(c.model_copy(update=changes) if c.call.id == call_id else c for c in state.open_calls)
 
@@ -93,7 +97,7 @@ def _returned(state, body, step):
     said = Message(role="tool", content=body.content, call_id=body.call_id, tool=body.tool, failure=body.failure)
     done = body.tool == state.result_tool and not body.failure
     return dict(messages=state.messages + (said,), open_calls=tuple(c for c in state.open_calls if c.call.id != body.call_id),
-        result=body.content if done else state.result)
+        seconds=state.seconds + body.seconds, result=body.content if done else state.result)
 
 # %% ../nbs/05_state.ipynb #9cffb0c9
 def _unmade(call, why, hint=""):
@@ -119,7 +123,7 @@ def _decision(state, body, step):
     return dict(changes, messages=state.messages + (said,), open_calls=tuple(c for c in state.open_calls if c.call.id != call.id),
         result=body.message if done else state.result)
 
-# %% ../nbs/05_state.ipynb #c89f0b62
+# %% ../nbs/05_state.ipynb #3625532b
 def _edit(state, body, step):
     given = {k: getattr(body, k) for k in ("max_iterations", "budget", "messages") if getattr(body, k) is not None}
     fresh = dict(open_calls=(), requests=(), asked_at={}, result=None, nudges=0) if body.messages is not None else {}
@@ -127,7 +131,7 @@ def _edit(state, body, step):
     return dict(given, **fresh, status="waiting" if waiting else "running", reason="", aborted="", unusable=0)
 
 def _note(state, body, step):
-    if body.about == "error": return dict(status="failed", reason=body.text)
+    if body.about == "error": return dict(_spent(state, body.usage, body.cost, body.seconds), status="failed", reason=body.text)
     return dict(messages=state.messages + (Message(role="user", content=body.text),), nudges=state.nudges + 1, withheld=(body.tool,))
 
 def _finished(state, body, step): return dict(status=body.status, result=body.result or state.result, reason=body.reason)

@@ -6,16 +6,17 @@
 __all__ = ['Body', 'Started', 'Replied', 'Intent', 'Returned', 'Request', 'Decision', 'Edit', 'Note', 'Finished', 'Step',
            'RunConflict', 'Store']
 
-# %% ../nbs/04_steps.ipynb #65820787
+# %% ../nbs/04_steps.ipynb #e87c2b30
 from datetime import datetime
+from decimal import Decimal
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import Field
 
 from .budget import Budget
-from .messages import Call, Failure, Message, Reply, ToolSpec, Value
+from .messages import Call, Failure, Message, Reply, ToolSpec, Usage, Value
 
-# %% ../nbs/04_steps.ipynb #ad3cd94a
+# %% ../nbs/04_steps.ipynb #cc695671
 class Started(Value):
     "The run begins"
     kind: Literal["started"] = "started"
@@ -27,6 +28,7 @@ class Started(Value):
     messages: tuple[Message, ...] = ()  # the conversation so far
     tools: tuple[ToolSpec, ...] = ()  # what is offered
     result_tool: str = ""  # the tool whose result is the run's result; empty: the model's text is
+    answer: dict[str, Any] | None = None  # JSON schema that the result fits, if it is more than text
     max_iterations: int = 10  # model replies the run may take
     budget: Budget = Budget()  # what it may spend
 
@@ -38,7 +40,7 @@ class Replied(Value):
     problems: dict[str, Failure] = {}  # by call id: calls whose arguments cannot be used
     seconds: float = 0.0  # how long it took
 
-# %% ../nbs/04_steps.ipynb #d06a9fe9
+# %% ../nbs/04_steps.ipynb #5ee568a5
 class Intent(Value):
     "A call that is not read-only is about to be made"
     kind: Literal["intent"] = "intent"
@@ -54,6 +56,7 @@ class Returned(Value):
     content: str = ""  # what the model reads
     failure: Failure | None = None  # set if it failed
     seconds: float = 0.0  # how long it took
+    source: Literal["live", "tape"] = "live"  # `tape`: recorded, or played from a recording
 
 # %% ../nbs/04_steps.ipynb #156536e6
 class Request(Value):
@@ -75,7 +78,7 @@ class Decision(Value):
     by: str = ""  # who
     seconds: float = 0.0  # how long the request was open
 
-# %% ../nbs/04_steps.ipynb #f92ef4fe
+# %% ../nbs/04_steps.ipynb #3242b9ca
 class Edit(Value):
     "The state was changed by hand or by code"
     kind: Literal["edit"] = "edit"
@@ -90,6 +93,9 @@ class Note(Value):
     about: Literal["loop", "error"]  # no progress; a model that could not be asked
     text: str  # in words
     tool: str = ""  # the tool it is about
+    usage: Usage = Usage()  # what the failed calls used up
+    cost: Decimal | None = Decimal(0)  # what that cost, US dollars; `None` is unknown
+    seconds: float = 0.0  # how long they took
 
 class Finished(Value):
     "The run ended, or stopped where it can be continued"
@@ -118,7 +124,7 @@ class Step(Value):
     @property
     def result(self) -> str | None: return self.body.result if isinstance(self.body, Finished) else None
 
-# %% ../nbs/04_steps.ipynb #0707608e
+# %% ../nbs/04_steps.ipynb #a94182dd
 class RunConflict(RuntimeError):
     "Someone else continued this run"
 
@@ -134,3 +140,13 @@ class Store(Protocol):
         stop: int | None = None,  # index after the last; all if not given
     ) -> list[Step]: ...  # in order; empty if there are none
     def runs(self) -> list[str]: ...  # run ids, newest first
+    def keep(self,
+        space: str,  # what kind of thing it is
+        key: str,  # its name
+        value: str,  # text, which replaces what was there
+        at: datetime,  # when, UTC
+    ) -> None: ...  # for what may be forgotten, like a cache; a run is never kept here
+    def recall(self,
+        space: str,  # what kind of thing it is
+        key: str,  # its name
+    ) -> tuple[datetime, str] | None: ...  # when it was kept, and what

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['ToolError', 'Context', 'ToolDefinitionError', 'Tool', 'tool']
 
-# %% ../nbs/02_tools.ipynb #9899cecc
+# %% ../nbs/02_tools.ipynb #050a5165
 import asyncio, inspect, re
 from collections.abc import Callable
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 from fastcore.docments import docments
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, create_model
@@ -28,12 +28,13 @@ class ToolError(Exception):
         self.failure = Failure(kind=kind, message=message, hint=hint, retry_after=retry_after)
         super().__init__(str(self.failure))
 
-# %% ../nbs/02_tools.ipynb #6bb76740
+# %% ../nbs/02_tools.ipynb #68e6cb43
 class Context(Value):
     "What a tool may know of the call it serves"
     run_id: str = ""  # the run
     call_id: str = ""  # the call in the run
     idempotency_key: str = ""  # the same again when the same call is repeated
+    place: str = ""  # the step that asked for it, and its place there: `3.0`
 
 # %% ../nbs/02_tools.ipynb #0f6309d2
 class ToolDefinitionError(TypeError):
@@ -73,9 +74,10 @@ def _untitled(schema: Any, is_names=False) -> Any:
     if not isinstance(schema, dict): return schema
     return {k: _untitled(v, k in ("properties", "$defs")) for k, v in schema.items() if is_names or k != "title" or not isinstance(v, str)}
 
-# %% ../nbs/02_tools.ipynb #51bceb7c
+# %% ../nbs/02_tools.ipynb #d6de1d6e
 class Tool:
     "A function with a contract; calling the tool calls the function"
+    source: Literal["live", "tape"] = "live"  # `tape`: its results are on a tape
     def __init__(self,
         fn: Callable,  # a plain or an async function, every parameter typed
         name: str | None = None,  # the function's name if not given
