@@ -416,6 +416,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'agentnb.wire.Remote.open': ('wire.html#remote.open', 'agentnb/wire.py'),
                               'agentnb.wire.Remote.send': ('wire.html#remote.send', 'agentnb/wire.py'),
                               'agentnb.wire._events': ('wire.html#_events', 'agentnb/wire.py'),
+                              'agentnb.wire._length': ('wire.html#_length', 'agentnb/wire.py'),
                               'agentnb.wire._parsed': ('wire.html#_parsed', 'agentnb/wire.py'),
                               'agentnb.wire._until': ('wire.html#_until', 'agentnb/wire.py'),
                               'agentnb.wire._used': ('wire.html#_used', 'agentnb/wire.py'),
@@ -423,5 +424,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'agentnb.wire.blank': ('wire.html#blank', 'agentnb/wire.py'),
                               'agentnb.wire.estimate': ('wire.html#estimate', 'agentnb/wire.py'),
                               'agentnb.wire.exchange': ('wire.html#exchange', 'agentnb/wire.py'),
+                              'agentnb.wire.is_here': ('wire.html#is_here', 'agentnb/wire.py'),
                               'agentnb.wire.kind_of': ('wire.html#kind_of', 'agentnb/wire.py'),
+                              'agentnb.wire.pool': ('wire.html#pool', 'agentnb/wire.py'),
                               'agentnb.wire.to_error': ('wire.html#to_error', 'agentnb/wire.py')}}}

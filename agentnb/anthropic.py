@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MARK', 'DEFAULT_MAX_TOKENS', 'to_wire', 'read_usage', 'from_wire', 'Gather', 'Anthropic']
 
-# %% ../nbs/10_anthropic.ipynb #9a2dfe7a
+# %% ../nbs/10_anthropic.ipynb #b43f235d
 import json, os
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from .chat import made_id, read_args
 from .messages import Ask, Call, Delta, Message, Native, Reply, ToolSpec, Usage
 from .models import ModelError
-from .wire import Format, Remote, to_error
+from .wire import Format, Remote, pool, to_error
 
 # %% ../nbs/10_anthropic.ipynb #6f01004b
 MARK = {"cache_control": {"type": "ephemeral"}}  # what stands before it is cached for five minutes
@@ -142,7 +142,7 @@ class Gather:
         given = block.pop("partial_json", "")
         if given: block["input"] = read_args(given).get("args", given)
 
-# %% ../nbs/10_anthropic.ipynb #d9899302
+# %% ../nbs/10_anthropic.ipynb #a0865e79
 class Anthropic(Remote):
     "Claude, asked once; holds its connections"
     key_name = "ANTHROPIC_API_KEY"
@@ -163,7 +163,8 @@ class Anthropic(Remote):
         try: import anthropic
         except ImportError: raise ModelError("not_found", "Claude needs the Anthropic SDK.", 'Run: pip install "agentnb-kit[anthropic]"') from None
         if not self._key: raise ModelError("authentication", "no API key.", "Set {key}.")
-        return anthropic.AsyncAnthropic(api_key=self._key, base_url=self.url, max_retries=0, timeout=self.timeout, open_telemetry=False)
+        return anthropic.AsyncAnthropic(api_key=self._key, base_url=self.url, max_retries=0, timeout=self.timeout, open_telemetry=False,
+            http_client=pool(self.url))
 
     async def count(self,
         messages: Sequence[Message],  # the conversation

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MAX_TOKENS', 'to_wire', 'from_wire', 'find_endpoint', 'Local']
 
-# %% ../nbs/14_local.ipynb #ba61a679
+# %% ../nbs/14_local.ipynb #491d8c68
 import asyncio, json, re, urllib.request
 from collections.abc import Sequence
 from decimal import Decimal
@@ -17,7 +17,7 @@ from .embedded import Endpoint, fetch_weights, serve
 from .messages import Ask, Call, Message, Reply, ToolSpec
 from .models import ModelError
 from .settings import load_settings
-from .wire import Format, Remote
+from .wire import Format, Remote, pool
 
 # %% ../nbs/14_local.ipynb #b689a6ae
 def _action(tool, args): return json.dumps({"tool": tool, "arguments": args}, ensure_ascii=False)
@@ -136,7 +136,7 @@ def find_endpoint(
     heard = "; ".join(f"{url} {'has ' + ', '.join(m) if m else 'does not answer'}" for url, m in seen.items())
     raise ModelError("not_found", "no local server has this model.", f"Asked: {heard}. The embedded model is `local:smollm2`.", f"local:{name}")
 
-# %% ../nbs/14_local.ipynb #76f4a0f3
+# %% ../nbs/14_local.ipynb #d87f2fad
 class Local(Remote):
     "A model on this machine; finds its server at the first call"
     def __init__(self,
@@ -164,4 +164,4 @@ class Local(Remote):
         except ImportError:
             raise ModelError("not_found", "the client for local models needs the OpenAI SDK.", 'Run: pip install "agentnb-kit[local]"') from None
         return openai.AsyncOpenAI(base_url=self.url, api_key=self._key, max_retries=0, timeout=self.timeout,
-            http_client=openai.DefaultAsyncHttpxClient(trust_env=False))
+            http_client=pool(self.url))

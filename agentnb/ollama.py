@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['to_wire', 'from_wire', 'Gather', 'Ollama']
 
-# %% ../nbs/11_ollama.ipynb #da68fe86
+# %% ../nbs/11_ollama.ipynb #b2df7dfb
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from .chat import made_id, read_args
 from .messages import Ask, Call, Delta, Message, Reply, ToolSpec, Usage
 from .models import ModelError
-from .wire import Format, Remote, to_error
+from .wire import Format, Remote, pool, to_error
 
 # %% ../nbs/11_ollama.ipynb #80691434
 def _turn(m):
@@ -73,7 +73,7 @@ class Gather:
         heard = [Delta(kind, piece[k]) for k, kind in (("content", "text"), ("thinking", "thinking")) if piece.get(k)]
         return heard + [Delta("call", (c.get("function") or {}).get("name") or "") for c in piece.get("tool_calls") or ()]
 
-# %% ../nbs/11_ollama.ipynb #f574be3f
+# %% ../nbs/11_ollama.ipynb #01ff2acb
 class Ollama(Remote):
     "A model in Ollama, asked once; holds its connections"
     def __init__(self,
@@ -92,4 +92,4 @@ class Ollama(Remote):
         try: import openai
         except ImportError: raise ModelError("not_found", "Ollama needs the OpenAI SDK's transport.", 'Run: pip install "agentnb-kit[openai]"') from None
         return openai.AsyncOpenAI(api_key="none", base_url=self.url, max_retries=0, timeout=self.timeout,
-            http_client=openai.DefaultAsyncHttpxClient(trust_env=False))
+            http_client=pool(self.url))

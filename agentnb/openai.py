@@ -5,12 +5,11 @@
 # %% auto #0
 __all__ = ['DIALECTS', 'OpenAI']
 
-# %% ../nbs/12_openai.ipynb #d9539b2e
+# %% ../nbs/12_openai.ipynb #2691d650
 import os
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import agentnb.chat as chat
 import agentnb.responses as responses
@@ -18,7 +17,7 @@ from .chat import Dialect
 from .messages import Ask, Message, ToolSpec
 from .models import ModelError
 from .settings import load_settings
-from .wire import Format, Remote
+from .wire import Format, Remote, is_here, pool
 
 # %% ../nbs/12_openai.ipynb #84f1ebae
 DIALECTS = {
@@ -43,7 +42,7 @@ def _format(api, dialect):
     if api == "chat": return Format("/chat/completions", partial(chat.to_wire, dialect=dialect), chat.from_wire, chat.Gather)
     raise ValueError(f"api={api!r}: use 'responses', 'chat' or 'completions'.")
 
-# %% ../nbs/12_openai.ipynb #b17bc2d1
+# %% ../nbs/12_openai.ipynb #bafe42cd
 class OpenAI(Remote):
     "A model behind OpenAI's interface, asked once; holds its connections"
     def __init__(self,
@@ -66,7 +65,6 @@ class OpenAI(Remote):
         "The SDK's client: one try; no proxy on the way to this machine"
         try: import openai
         except ImportError: raise ModelError("not_found", "this model needs the OpenAI SDK.", 'Run: pip install "agentnb-kit[openai]"') from None
-        here = urlsplit(self.url).hostname in ("127.0.0.1", "localhost", "::1")
-        if not self._key and not here: raise ModelError("authentication", "no API key.", "Set {key}.")
+        if not self._key and not is_here(self.url): raise ModelError("authentication", "no API key.", "Set {key}.")
         return openai.AsyncOpenAI(api_key=self._key or "none", base_url=self.url, max_retries=0, timeout=self.timeout,
-            http_client=openai.DefaultAsyncHttpxClient(trust_env=not here))
+            http_client=pool(self.url))
