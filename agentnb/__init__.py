@@ -5,7 +5,8 @@ from agentnb.agent import Agent as Agent, RequestOpen as RequestOpen, Run as Run
 from agentnb.budget import Budget as Budget
 from agentnb.cache import Cached as Cached
 from agentnb.fallback import Fallback as Fallback
-from agentnb.messages import Ask as Ask, Call as Call, Delta as Delta, Message as Message, Reply as Reply, assistant as assistant, call as call, result as result, user as user
+from agentnb.messages import Ask as Ask, Call as Call, Delta as Delta, Message as Message, Reply as Reply
+from agentnb.messages import assistant as assistant, call as call, result as result, user as user
 from agentnb.models import Model as Model, ModelError as ModelError, Scripted as Scripted
 from agentnb.policy import Rule as Rule
 from agentnb.retry import Retry as Retry

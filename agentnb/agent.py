@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['RequestOpen', 'RunStopped', 'AgentMismatch', 'RunPaused', 'new_run_id', 'Run', 'Ticks', 'Agent']
 
-# %% ../nbs/27_agent.ipynb #f5d9398d
-import asyncio, hashlib, importlib, json, secrets
+# %% ../nbs/27_agent.ipynb #549a3fbf
+import asyncio, hashlib, importlib, json, secrets, warnings
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from fastcore.basics import patch
@@ -18,7 +19,7 @@ from .actions import AskHuman, AskModel, Announce, Execute, Finish, Nudge, Refus
 from .budget import Budget
 from .kernel import HEARTBEAT, interactive, run_blocking, wait_live
 from .log import Log
-from .messages import Ask, Delta, Message, Reply, readable, redact, user
+from .messages import Ask, Message, Reply, Usage, readable, redact, user
 from .models import ModelError
 from .policy import Rule
 from .providers import find_model
@@ -50,11 +51,19 @@ def new_run_id(
     letters, number = "0123456789ABCDEFGHJKMNPQRSTVWXYZ", int(at.timestamp() * 1000) << 80 | secrets.randbits(80)
     return "".join(letters[number >> 5 * i & 31] for i in reversed(range(26)))
 
-# %% ../nbs/27_agent.ipynb #7aaf65b0
+# %% ../nbs/27_agent.ipynb #6c54103b
+def _speaker(run):
+    def tell(delta):
+        for listener in list(run.listeners):
+            try: listener(delta)
+            except Exception as e: warnings.warn(f"a listener failed: {type(e).__name__}: {e}. The reply goes on.", stacklevel=2)
+    return tell if run.listeners else None
+
+# %% ../nbs/27_agent.ipynb #1d90f14a
 async def _ask_model(run, action):
     state, started = run.state, run.clock()
     left = None if state.budget.seconds is None else max(state.budget.seconds - state.seconds, 0.0)
-    moment = dict(must_call=bool(state.result_tool), answer=state.answer, seconds=left, on_delta=run.tell if run.listeners else None)
+    moment = dict(must_call=bool(state.result_tool), answer=state.answer, seconds=left, on_delta=_speaker(run))
     ask = run.agent.ask.model_copy(update=moment)
     offered = [t for t in state.tools.values() if t.name not in state.withheld] or list(state.tools.values())
     try:
@@ -63,8 +72,8 @@ async def _ask_model(run, action):
         if limit.expired(): return Note(about="error", text="the model did not answer within the time that was left of the run's budget", seconds=left or 0.0)
         if isinstance(e, ModelError) and e.feedback: reply = Reply(malformed=e.feedback, model=e.model, usage=e.usage, cost=e.cost)
         else:
-            used = dict(usage=e.usage, cost=e.cost) if isinstance(e, ModelError) else {}
-            run.append(Note(about="error", text=redact(f"{type(e).__name__}: {e}"), seconds=run.since(started), **used))
+            usage, cost = (e.usage, e.cost) if isinstance(e, ModelError) else (Usage(), Decimal(0))
+            run.append(Note(about="error", text=redact(f"{type(e).__name__}: {e}"), seconds=run.since(started), usage=usage, cost=cost))
             raise
     return _checked(run, reply, run.since(started))
 
@@ -166,17 +175,13 @@ def _answer_unattended(run):
     if decision is None: raise _request_open(run)
     run.decide(request, decision)
 
-# %% ../nbs/27_agent.ipynb #95a7f0a0
+# %% ../nbs/27_agent.ipynb #a3041f65
 class _Driven(Log):
     "A log that can go on"
     def __init__(self, agent: Any, run_id: str, steps: Sequence[Step] = (), begin: Started | None = None):
         super().__init__(run_id, agent.store, agent.tools, agent.clock, steps)
         self.agent, self.session, self._begin = agent, secrets.token_hex(4), begin
         self.going, self._pausing, self.attended, self.listeners = None, False, interactive, []
-
-    def tell(self, delta: Delta) -> None:
-        "Let those who listen hear a piece of the reply that is being made"
-        for listener in list(self.listeners): listener(delta)
 
     @property
     def active(self) -> bool: return self.going is not None and not self.going.done()

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['MARK', 'DEFAULT_MAX_TOKENS', 'to_wire', 'read_usage', 'from_wire', 'Gather', 'Anthropic']
 
-# %% ../nbs/10_anthropic.ipynb #b43f235d
-import json, os
+# %% ../nbs/10_anthropic.ipynb #567b7faa
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,7 +34,7 @@ def _turns(messages):
         elif blocks: turns.append(dict(role=role, content=blocks))
     return turns
 
-# %% ../nbs/10_anthropic.ipynb #21aab5e8
+# %% ../nbs/10_anthropic.ipynb #eab0b455
 def to_wire(
     model: str,  # Anthropic's name for it
     messages: Sequence[Message],  # the conversation
@@ -46,7 +46,7 @@ def to_wire(
     "Write a request"
     mark, turns = MARK if cache else {}, _turns(messages)
     if turns and tools and cache: turns[-1]["content"] = [*turns[-1]["content"][:-1], _marked(turns[-1]["content"][-1])]
-    body: dict[str, Any] = dict(model=model, messages=turns, max_tokens=ask.max_tokens or DEFAULT_MAX_TOKENS)
+    body = dict[str, Any](model=model, messages=turns, max_tokens=ask.max_tokens or DEFAULT_MAX_TOKENS)
     if instructions: body["system"] = [dict(type="text", text=instructions, **mark)]
     if tools: body["tools"] = [dict(name=t.name, description=t.description, input_schema=t.parameters) for t in tools]
     if tools and cache: body["tools"][-1] |= MARK

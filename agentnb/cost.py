@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['OWN', 'price', 'Priced']
 
-# %% ../nbs/15_cost.ipynb #4136fd82
-from collections.abc import Mapping
+# %% ../nbs/15_cost.ipynb #056bfe5d
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -23,12 +23,12 @@ def _listed(usage, rates):
     fresh = usage.input - usage.cached - usage.written
     return (fresh * rates[0] + usage.output * rates[1] + usage.cached * cached + usage.written * written) / 1_000_000
 
-# %% ../nbs/15_cost.ipynb #fdd95a0d
+# %% ../nbs/15_cost.ipynb #44816a8f
 def price(
     model: str,  # `provider:model`
     usage: Usage,  # tokens of one reply
     at: datetime | None = None,  # when it was made, UTC; now if not given
-    prices: Mapping[str, tuple[Decimal, ...]] | None = None,  # as in `[prices]`; the settings say if not given
+    prices: Mapping[str, Sequence] | None = None,  # as in `[prices]`; the settings say if not given
 ) -> Decimal | None:  # US dollars; `None` if the price is not known
     "What `usage` cost"
     own = load_settings().prices if prices is None else prices
@@ -37,17 +37,17 @@ def price(
     if provider in OWN: return Decimal(0)
     try: import genai_prices
     except ImportError: return None
-    tokens: dict[str, Any] = dict(input_tokens=usage.input, output_tokens=usage.output, cache_read_tokens=usage.cached, cache_write_tokens=usage.written)
+    tokens = dict[str, Any](input_tokens=usage.input, output_tokens=usage.output, cache_read_tokens=usage.cached, cache_write_tokens=usage.written)
     try: return genai_prices.calc_price(genai_prices.Usage(**tokens | usage.other), name, provider_id=provider.removesuffix("-chat"),
         genai_request_timestamp=at).total_price
     except (LookupError, ValueError): return None
 
-# %% ../nbs/15_cost.ipynb #20e7b921
+# %% ../nbs/15_cost.ipynb #5b2d05df
 class Priced:
     "A model whose replies say what they cost"
     def __init__(self,
         model: Model,  # whose replies say what they used
-        prices: Mapping[str, tuple[Decimal, ...]] | None = None,  # as in `price`
+        prices: Mapping[str, Sequence] | None = None,  # as in `price`
     ): self.model, self.name, self._prices = model, model.name, prices
 
     def __repr__(self): return f"Priced({self.model!r})"

@@ -13,10 +13,11 @@ from .messages import Ask, Delta, Reply, Usage
 from .models import ModelError
 from .providers import find_model
 
-# %% ../nbs/18_fallback.ipynb #7c6ffdce
+# %% ../nbs/18_fallback.ipynb #cd0d3f40
 ELSEWHERE = ("authentication", "quota", "rate_limited", "overloaded", "context_exceeded", "invalid_request", "not_found", "malformed", "timeout",
     "connection", "unknown")
 
+# %% ../nbs/18_fallback.ipynb #ab729ddb
 class Fallback:
     "Several models, asked in order until one answers"
     def __init__(self,

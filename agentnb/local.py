@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['MAX_TOKENS', 'to_wire', 'from_wire', 'find_endpoint', 'Local']
 
-# %% ../nbs/14_local.ipynb #491d8c68
+# %% ../nbs/14_local.ipynb #4db71b62
 import asyncio, json, re, urllib.request
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from .chat import Gather, confidence, read_usage
+from .chat import Gather, confidence, read_logprobs, read_usage
 from .embedded import Endpoint, fetch_weights, serve
 from .messages import Ask, Call, Message, Reply, ToolSpec
 from .models import ModelError
@@ -90,7 +90,7 @@ def _read_action(said):
     if not calls: raise ValueError("it is empty")
     return "", tuple(calls)
 
-# %% ../nbs/14_local.ipynb #ffaff93b
+# %% ../nbs/14_local.ipynb #723b71b9
 def from_wire(
     body: dict[str, Any],  # the body of a chat completion
     tools: Sequence[ToolSpec] = (),  # what was offered
@@ -101,7 +101,7 @@ def from_wire(
     if choice is None: raise ModelError("malformed", f"the server sent no reply: {str(body.get('error') or body)[:300]}")
     message = choice.get("message") or {}
     text = message.get("content") or ""
-    logprobs = tuple((t.get("token", ""), t["logprob"]) for t in (choice.get("logprobs") or {}).get("content") or () if t.get("logprob") is not None)
+    logprobs = read_logprobs(choice)
     stop = choice.get("finish_reason") or ""
     blank = Reply(content=text, confidence=confidence(logprobs), logprobs=logprobs if ask.logprobs else (), usage=read_usage(body.get("usage")),
         stop=stop, cut=stop == "length", id=body.get("id") or "")

@@ -156,10 +156,10 @@ class Reply(Value):
     notes: tuple[Text, ...] = ()  # what the reader should know: a setting left out, an attempt that failed
     source: Literal["live", "tape", "cache"] = "live"  # `tape`: it is on a tape; `cache`: an earlier reply to the same request
 
-# %% ../nbs/01_messages.ipynb #27703125
+# %% ../nbs/01_messages.ipynb #05cf224f
 class Delta(NamedTuple):
     "A piece of a reply on its way"
-    kind: Literal["text", "thinking", "call", "restart"]  # `call`: the text is the tool's name
+    kind: str  # `text`, `thinking`, `call` with the name of its tool, or `restart`
     text: str = ""  # what is added
 
 # %% ../nbs/01_messages.ipynb #bc462b95

@@ -53,7 +53,7 @@ class ModelError(RuntimeError):
         request = f"(request {self.request_id})" if self.request_id else ""
         return " ".join(s for s in (f"{self.model}:" if self.model else "", self.message, self.hint, request) if s)
 
-# %% ../nbs/06_models.ipynb #8607158e
+# %% ../nbs/06_models.ipynb #4de027d6
 class Scripted:
     "A model that says what it was told to say"
     def __init__(self,
@@ -83,6 +83,7 @@ class Scripted:
 
     def __exit__(self, kind, *_):
         left = [] if callable(self.script) else list(self.script[self.used:])
-        if left and kind is None: raise AssertionError(f"{self.name}: {len(left)} of {len(self.script)} entries were never asked for; the first: {left[0]!r}")
+        if left and kind is None:
+            raise AssertionError(f"{self.name}: {len(left)} of {self.used + len(left)} entries were never asked for; the first: {left[0]!r}")
 
     def __repr__(self): return f"Scripted({len(self.script)} entries)" if isinstance(self.script, Sequence) else "Scripted(function)"

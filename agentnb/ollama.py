@@ -15,12 +15,13 @@ from .messages import Ask, Call, Delta, Message, Reply, ToolSpec, Usage
 from .models import ModelError
 from .wire import Format, Remote, pool, to_error
 
-# %% ../nbs/11_ollama.ipynb #80691434
+# %% ../nbs/11_ollama.ipynb #35537080
 def _turn(m):
     if m.role == "tool": return dict(role="tool", tool_name=m.tool, content=str(m.failure) if m.failure else m.content)
     calls = {"tool_calls": [{"function": dict(name=c.tool, arguments=c.args)} for c in m.calls]} if m.calls else {}
     return dict(role=m.role, content=m.content, **calls)
 
+# %% ../nbs/11_ollama.ipynb #89e0d1af
 def to_wire(
     model: str,  # Ollama's name for it
     messages: Sequence[Message],  # the conversation
@@ -30,9 +31,9 @@ def to_wire(
     context: int = 16_384,  # tokens of request and reply together
 ) -> tuple[dict[str, Any], tuple[str, ...]]:  # the body of the request, what was left out
     "Write a request"
-    options = {"num_ctx": context, "num_predict": ask.max_tokens, "temperature": ask.temperature}
+    options = dict(num_ctx=context, num_predict=ask.max_tokens, temperature=ask.temperature)
     system = [dict(role="system", content=instructions)] if instructions else []
-    body: dict[str, Any] = dict(model=model, messages=system + [_turn(m) for m in messages], stream=ask.on_delta is not None,
+    body = dict[str, Any](model=model, messages=system + [_turn(m) for m in messages], stream=ask.on_delta is not None,
         options={k: v for k, v in options.items() if v is not None})
     if tools: body["tools"] = [dict(type="function", function=dict(name=t.name, description=t.description, parameters=t.parameters)) for t in tools]
     if ask.answer: body["format"] = ask.answer

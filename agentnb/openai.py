@@ -5,33 +5,27 @@
 # %% auto #0
 __all__ = ['DIALECTS', 'OpenAI']
 
-# %% ../nbs/12_openai.ipynb #2691d650
+# %% ../nbs/12_openai.ipynb #7e57ec56
 import os
-from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal
 
-import agentnb.chat as chat
-import agentnb.responses as responses
+import agentnb.chat as chat, agentnb.responses as responses
 from .chat import Dialect
-from .messages import Ask, Message, ToolSpec
+from .messages import Ask
 from .models import ModelError
 from .settings import load_settings
 from .wire import Format, Remote, is_here, pool
 
-# %% ../nbs/12_openai.ipynb #84f1ebae
-DIALECTS = {
-    "openai": Dialect(limit="max_completion_tokens", strict=True, cache_key=True, fussy=responses.REASONING),
-    "deepseek": Dialect(answer="json_object", returns="reasoning_content", fussy=("deepseek-reasoner",)),
-    "groq": Dialect(limit="max_completion_tokens", fussy=("openai/gpt-oss",)),
-}
+# %% ../nbs/12_openai.ipynb #9a407b0f
+DIALECTS = dict(openai=Dialect(limit="max_completion_tokens", strict=True, cache_key=True, fussy=responses.REASONING),
+    deepseek=Dialect(answer="json_object", returns="reasoning_content", fussy=("deepseek-reasoner",)),
+    groq=Dialect(limit="max_completion_tokens", fussy=("openai/gpt-oss",)))
 
-# %% ../nbs/12_openai.ipynb #3cd9b751
-def _completion(
-    model: str, messages: Sequence[Message], tools: Sequence[ToolSpec] = (), instructions: str = "", ask: Ask = Ask(),
-) -> tuple[dict[str, Any], tuple[str, ...]]:
+# %% ../nbs/12_openai.ipynb #9384663d
+def _completion(model, messages, tools=(), instructions="", ask=Ask()):
     said = [instructions] if instructions else []
-    body: dict[str, Any] = dict(model=model, prompt="\n\n".join(said + [m.content for m in messages]), max_tokens=ask.max_tokens, temperature=ask.temperature)
+    body = dict[str, Any](model=model, prompt="\n\n".join(said + [m.content for m in messages]), max_tokens=ask.max_tokens, temperature=ask.temperature)
     if ask.on_delta: body |= dict(stream=True, stream_options={"include_usage": True})
     left_out = ("the tools were left out: this interface only continues a text.",) if tools else ()
     return {k: v for k, v in body.items() if v is not None}, left_out
@@ -42,7 +36,7 @@ def _format(api, dialect):
     if api == "chat": return Format("/chat/completions", partial(chat.to_wire, dialect=dialect), chat.from_wire, chat.Gather)
     raise ValueError(f"api={api!r}: use 'responses', 'chat' or 'completions'.")
 
-# %% ../nbs/12_openai.ipynb #bafe42cd
+# %% ../nbs/12_openai.ipynb #67aa245f
 class OpenAI(Remote):
     "A model behind OpenAI's interface, asked once; holds its connections"
     def __init__(self,
@@ -58,7 +52,8 @@ class OpenAI(Remote):
         self.key_name = f"{server.upper().replace('-', '_')}_API_KEY"
         self.form = _format(api or ("responses" if server == "openai" else "chat"), dialect or DIALECTS.get(server, Dialect()))
         url = url or (os.environ.get("OPENAI_BASE_URL") if server == "openai" else None) or load_settings().servers.get(server)
-        if not url: raise ModelError("not_found", f"no server {server!r} in [servers] of the settings.", "Add its address there, or give url=...", f"{server}:{model}")
+        if not url:
+            raise ModelError("not_found", f"no server {server!r} in [servers] of the settings.", "Add its address there, or give url=...", f"{server}:{model}")
         super().__init__(f"{server}:{model}", url, key or os.environ.get(self.key_name, ""), timeout, **options)
 
     def open(self) -> Any:

@@ -25,7 +25,7 @@ def _items(m, model):
     said = [dict(role="assistant", content=m.content)] if m.content else []
     return said + [dict(type="function_call", call_id=c.id, name=c.tool, arguments=json.dumps(c.args, ensure_ascii=False)) for c in m.calls]
 
-# %% ../nbs/09_responses.ipynb #f8dd9854
+# %% ../nbs/09_responses.ipynb #633eed5a
 def to_wire(
     model: str,  # OpenAI's name for it
     messages: Sequence[Message],  # the conversation
@@ -35,7 +35,7 @@ def to_wire(
 ) -> tuple[dict[str, Any], tuple[str, ...]]:  # the body of the request, what was left out
     "Write a request"
     reasons, left_out = model.startswith(REASONING), []
-    body: dict[str, Any] = dict(model=model, input=[i for m in messages for i in _items(m, model)], store=False)
+    body = dict[str, Any](model=model, input=[i for m in messages for i in _items(m, model)], store=False)
     if instructions: body["instructions"] = instructions
     if tools: body["tools"] = [dict(type="function", name=t.name, description=t.description, parameters=t.parameters, strict=can_be_strict(t.parameters))
         for t in tools]
@@ -91,9 +91,9 @@ def from_wire(
         model=body.get("model") or "", id=body.get("id") or "", stop=body.get("status") or "", cut=body.get("status") == "incomplete",
         confidence=confidence(logprobs), logprobs=logprobs if ask.logprobs else (), native=kept)
 
-# %% ../nbs/09_responses.ipynb #b5c95946
-_HEARD = {"response.output_text.delta": "text", "response.refusal.delta": "text", "response.reasoning_summary_text.delta": "thinking",
-    "response.reasoning_text.delta": "thinking"}
+# %% ../nbs/09_responses.ipynb #a236cd47
+_HEARD = {f"response.{name}.delta": kind for name, kind in (("output_text", "text"), ("refusal", "text"), ("reasoning_summary_text", "thinking"),
+    ("reasoning_text", "thinking"))}
 
 class Gather:
     "Waits for the whole response, and tells what is heard on the way"

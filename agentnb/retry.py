@@ -13,7 +13,7 @@ from decimal import Decimal
 from .messages import Ask, Delta, Reply, Usage
 from .models import Model, ModelError
 
-# %% ../nbs/16_retry.ipynb #0a82b13c
+# %% ../nbs/16_retry.ipynb #da8ad6e0
 class Retry:
     "A model that is asked again after a failure that may pass"
     def __init__(self,
@@ -22,7 +22,7 @@ class Retry:
         base: float = 0.5,  # seconds: the longest first wait; it doubles each time
         longest: float = 60.0,  # seconds: no wait is longer; a provider that asks for more is given up
         seconds: float = 900.0,  # for all attempts together
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,  # for lessons and tests
+        sleep: Callable[[float], Awaitable] = asyncio.sleep,  # for lessons and tests
     ): self.model, self.name, self.attempts, self.base, self.longest, self.seconds, self._sleep = model, model.name, attempts, base, longest, seconds, sleep
 
     def __repr__(self): return f"Retry({self.model!r}, attempts={self.attempts})"

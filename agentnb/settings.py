@@ -53,14 +53,14 @@ def find_settings(
         if path.is_file() and any(f"[{s}]" in path.read_text(errors="replace") for s in (*PLACES, *FREE)): return path
     return None
 
-# %% ../nbs/00_settings.ipynb #98ea1b3c
+# %% ../nbs/00_settings.ipynb #5cfb6dc6
 def _nearest(word, words):
     near = difflib.get_close_matches(word, list(words), 1)
     return f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(words)}."
 
 def _from_file(path):
     parser = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=None, delimiters=("=",))
-    parser.optionxform = str
+    parser.optionxform = lambda optionstr: optionstr
     try: parser.read_string(path.read_text(), source=str(path))
     except (configparser.Error, UnicodeDecodeError) as e: raise SettingsError(f"{path}: cannot be read: {e}") from None
     found = {}
@@ -78,7 +78,7 @@ def _from_environment(environ):
     names = {f"AGENTNB_{f.upper()}": f for f in Settings.model_fields if f not in (*FREE, "source")}
     return {f: (environ[n].strip(), f"environment variable {n}") for n, f in names.items() if environ.get(n, "").strip()}
 
-# %% ../nbs/00_settings.ipynb #30c73c7c
+# %% ../nbs/00_settings.ipynb #db43555b
 def load_settings(
     start: Path | str | None = None,  # folder to begin the search in
     environ: dict[str, str] | None = None,  # the environment; `os.environ` if not given
@@ -86,7 +86,7 @@ def load_settings(
     "Read `settings.ini` and the `AGENTNB_*` variables; the variables win"
     path = find_settings(start)
     found = (_from_file(path) if path else {}) | _from_environment(os.environ if environ is None else environ)
-    values: dict[str, Any] = {k: v.split() if k == "local_endpoints" else v for k, (v, _) in found.items() if ":" not in k}
+    values = dict[str, Any]({k: v.split() if k == "local_endpoints" else v for k, (v, _) in found.items() if ":" not in k})
     named = {s: {k.partition(":")[2]: v for k, (v, _) in found.items() if k.startswith(f"{s}:")} for s in FREE}
     values |= dict(servers=SERVERS | named["servers"], prices={k: v.split() for k, v in named["prices"].items()})
     try: return Settings.model_validate(dict(values, source=path))

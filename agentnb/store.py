@@ -22,12 +22,21 @@ class StoreError(RuntimeError):
 class RunNotFound(StoreError):
     "No run has this id"
 
-# %% ../nbs/20_store.ipynb #f252f0ff
+# %% ../nbs/20_store.ipynb #604e7634
 _SCHEMA = """CREATE TABLE IF NOT EXISTS steps (run_id TEXT NOT NULL, idx INTEGER NOT NULL, iteration INTEGER NOT NULL,
   kind TEXT NOT NULL, at TEXT NOT NULL, payload TEXT NOT NULL, PRIMARY KEY (run_id, idx))"""
 _KEPT = """CREATE TABLE IF NOT EXISTS kept (space TEXT NOT NULL, key TEXT NOT NULL, at TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (space, key))"""
 _VERSION = 2
 
+def _failed(url, path, e):
+    says = str(e)
+    if "full" in says: todo = "The last step was not written and the run is as it was: free some space and go on."
+    elif "not a database" in says or "malformed" in says: todo = "Nothing was changed. Move the file away, or name another store."
+    elif "locked" in says: todo = "Another program holds it. Nothing was written: try again."
+    else: todo = f"Check that {Path(path).parent.resolve()} exists and can be written, or name another store."
+    return StoreError(f"{url}: {says}. {todo}")
+
+# %% ../nbs/20_store.ipynb #13a28220
 class SQLite:
     "A store in one SQLite file; holds a connection, safe to share between threads"
     def __init__(self,
@@ -44,7 +53,7 @@ class SQLite:
             if version > _VERSION: raise StoreError(f"{self.url} was written by a newer agentnb (schema {version}). Update agentnb.")
             for table in (_SCHEMA, _KEPT): self._db.execute(table)
             if version < _VERSION: self._db.execute(f"PRAGMA user_version={_VERSION}")
-        except sqlite3.Error as e: raise self._error(e) from e
+        except sqlite3.Error as e: raise _failed(self.url, self.path, e) from e
 
     def append(self, step: Step) -> None:
         row = (step.run_id, step.index, step.iteration, step.kind, step.at.isoformat(), step.body.model_dump_json(exclude={"kind"}, exclude_defaults=True))
@@ -53,7 +62,7 @@ class SQLite:
             except sqlite3.IntegrityError:
                 raise RunConflict(f"{step.key} is already written: someone else continued run {step.run_id}. "
                     "Load the run again to see it as it is now.") from None
-            except sqlite3.Error as e: raise self._error(e) from e
+            except sqlite3.Error as e: raise _failed(self.url, self.path, e) from e
 
     def read(self, run_id: str, start: int = 0, stop: int | None = None) -> list[Step]:
         rows = self._query("SELECT idx, iteration, kind, at, payload FROM steps WHERE run_id = ? AND idx >= ? AND idx < ? ORDER BY idx",
@@ -64,7 +73,7 @@ class SQLite:
         return [r for r, in self._query("SELECT run_id FROM steps WHERE idx = 0 ORDER BY at DESC, run_id DESC", ())]
 
     def keep(self, space: str, key: str, value: str, at: datetime) -> None:
-        self._query("INSERT INTO kept VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET at = excluded.at, value = excluded.value", (space, key, at.isoformat(), value))
+        self._query("INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?)", (space, key, at.isoformat(), value))
 
     def recall(self, space: str, key: str) -> tuple[datetime, str] | None:
         rows = self._query("SELECT at, value FROM kept WHERE space = ? AND key = ?", (space, key))
@@ -86,20 +95,12 @@ class SQLite:
     def _query(self, sql, values):
         with self._lock:
             try: return self._db.execute(sql, values).fetchall()
-            except sqlite3.Error as e: raise self._error(e) from e
+            except sqlite3.Error as e: raise _failed(self.url, self.path, e) from e
 
     def _step(self, run_id, index, iteration, kind, at, payload):
         fields = dict(run_id=run_id, index=index, iteration=iteration, at=at)
         try: return Step.model_validate(dict(fields, body=dict(json.loads(payload), kind=kind)))
         except ValueError as e: raise StoreError(f"{self.url}: agent/{run_id}/step_{index} cannot be read: {e}") from None
-
-    def _error(self, e):
-        says = str(e)
-        if "full" in says: todo = "The last step was not written and the run is as it was: free some space and go on."
-        elif "not a database" in says or "malformed" in says: todo = "Nothing was changed. Move the file away, or name another store."
-        elif "locked" in says: todo = "Another program holds it. Nothing was written: try again."
-        else: todo = f"Check that {Path(self.path).parent.resolve()} exists and can be written, or name another store."
-        return StoreError(f"{self.url}: {says}. {todo}")
 
 # %% ../nbs/20_store.ipynb #83ed0c43
 def open_store(

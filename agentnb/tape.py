@@ -27,7 +27,7 @@ def canonical(name, messages, tools, instructions, ask) -> dict[str, Any]:
 
 def _digest(request): return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:16]
 
-# %% ../nbs/19_tape.ipynb #4faa4ddf
+# %% ../nbs/19_tape.ipynb #ed427efd
 class Tape:
     "A file of recordings, and what plays them; the file is its only state"
     def __init__(self,
@@ -70,7 +70,8 @@ class Tape:
 
     def _miss(self, request, tape):
         lines = lambda r: json.dumps(r, indent=1, ensure_ascii=False, sort_keys=True).splitlines()
-        text = f"{self.path}: this request to {request.get('model') or request.get('tool')} was never recorded ({len(tape)} on the tape). Record it with mode='auto'."
+        what = request.get("model") or request.get("tool")
+        text = f"{self.path}: this request to {what} was never recorded ({len(tape)} on the tape). Record it with mode='auto'."
         near = [e["request"] for e in tape.values() if set(e["request"]) == set(request)]
         if not near: return text
         nearest = max(near, key=lambda r: difflib.SequenceMatcher(None, lines(r), lines(request)).ratio())
@@ -99,7 +100,7 @@ class TapedModel:
             if ask.on_delta and reply.content: ask.on_delta(Delta("text", reply.content))
         return reply.model_copy(update={"source": "tape"})
 
-# %% ../nbs/19_tape.ipynb #8967c233
+# %% ../nbs/19_tape.ipynb #5f446238
 class TapedTool(Tool):
     "A tool on a tape"
     source = "tape"
@@ -115,11 +116,11 @@ class TapedTool(Tool):
         kept = (self._tape.find(request) or {}).get("results", {})
         if self._tape.mode != "record" and context.place in kept: return self._played(kept[context.place])
         if self._tape.mode == "replay": return self._played(list(kept.values())[-1])
-        try: found = {"content": await self._tool.run(args, context)}
+        try: found = dict[str, Any](content=await self._tool.run(args, context))
         except ToolError as e: found = {"failure": e.failure.model_dump(mode="json", exclude_defaults=True)}
         self._tape.record(request, results=kept | {context.place: found})
         return self._played(found)
 
     def _played(self, found):
-        if "content" in found: return found["content"]
+        if "content" in found: return str(found["content"])
         raise ToolError(**Failure.model_validate(found["failure"]).model_dump())

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Events', 'kind_of', 'to_error', 'blank', 'Gather', 'Format', 'exchange', 'estimate', 'is_here', 'pool', 'Remote']
 
-# %% ../nbs/07_wire.ipynb #1c39011e
+# %% ../nbs/07_wire.ipynb #c72ce7b7
 import asyncio, difflib, json, os, re
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from .messages import Ask, Delta, Message, Reply, ToolSpec, Usage, redact
-from .models import ModelError
+from .models import Kind, ModelError
 
 # %% ../nbs/07_wire.ipynb #86a22742
 class Events:
@@ -36,24 +36,27 @@ class Events:
         data, self._data = b"\n".join(self._data), []
         return [None if data == b"[DONE]" else json.loads(data)]
 
-# %% ../nbs/07_wire.ipynb #d8a36840
+# %% ../nbs/07_wire.ipynb #789737e1
 _QUOTA = re.compile(r"insufficient_quota|billing|credit balance|exceeded your current quota|insufficient balance|payment", re.I)
-_CONTEXT = re.compile(r"context_length|context length|context window|prompt is too long|too many (?:input )?tokens|exceeds? the (?:model|context|maximum)", re.I)
+_CONTEXT = re.compile(r"context_length|context length|context window|prompt is too long|too many (?:input )?tokens|exceeds? the (?:model|context)", re.I)
 _FILTERED = re.compile(r"content_filter|content_policy|content management policy|safety system", re.I)
-_NAMED = dict(overloaded_error=529, api_error=500, server_error=500, timeout_error=408, rate_limit_error=429, rate_limit_exceeded=429, authentication_error=401,
-    permission_error=403, not_found_error=404, request_too_large=413, invalid_request_error=400, billing_error=402, insufficient_quota=429)
+_NAMED = dict(overloaded_error=529, api_error=500, server_error=500, timeout_error=408, rate_limit_error=429, rate_limit_exceeded=429,
+    authentication_error=401, permission_error=403, not_found_error=404, request_too_large=413, invalid_request_error=400, billing_error=402,
+    insufficient_quota=429)
 
 def kind_of(
     status: int,  # of HTTP
     words: str,  # code, type and message of the error
-) -> str:  # a kind of `ModelError`
+) -> Kind:  # of a `ModelError`
     "What sort of failure this is"
     if status == 402 or status in (400, 403, 429) and _QUOTA.search(words): return "quota"
     if status in (401, 403): return "authentication"
     if status == 413 or status in (400, 422) and _CONTEXT.search(words): return "context_exceeded"
     if status in (400, 422) and _FILTERED.search(words): return "filtered"
-    known = {404: "not_found", 408: "timeout", 429: "rate_limited", 400: "invalid_request", 422: "invalid_request"}
-    return known.get(status, "overloaded" if status >= 500 else "unknown")
+    if status in (400, 422): return "invalid_request"
+    if status == 404: return "not_found"
+    if status == 408: return "timeout"
+    return "rate_limited" if status == 429 else "overloaded" if status >= 500 else "unknown"
 
 # %% ../nbs/07_wire.ipynb #0c471899
 _HINTS = dict(authentication="Check the key in {key}.", quota="Add credit, or name another model.", rate_limited="Wait a moment, or name another model.",
@@ -163,9 +166,9 @@ def _parsed(raw):
     if isinstance(found, dict): return found
     raise ModelError("malformed", f"the server's answer is not a JSON object: {raw[:80].decode(errors='replace')!r}.", "Check the server's address.")
 
-# %% ../nbs/07_wire.ipynb #53611dd6
+# %% ../nbs/07_wire.ipynb #99199cc5
 def estimate(
-    text: str,
+    text: str,  # of any length
 ) -> int:  # tokens
     "About how many tokens `text` has"
     return -(-len(text) // 4)
@@ -181,9 +184,9 @@ def _used(form, heard, body):
     sent = usage.input or estimate(json.dumps([body.get(k) for k in ("messages", "input", "system", "instructions", "tools")], ensure_ascii=False))
     return usage.model_copy(update=dict(input=sent, output=max(usage.output, -(-written // 4)), requests=1, estimated=True))
 
-# %% ../nbs/07_wire.ipynb #266ffdc4
+# %% ../nbs/07_wire.ipynb #850de8ed
 def is_here(
-    url: str,
+    url: str,  # a server's address
 ) -> bool:
     "Is this address on this machine?"
     return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
@@ -193,9 +196,28 @@ def pool(
 ) -> Any:  # of httpx2, for either SDK
     "Connections that end silently with their loop; no proxy on the way to this machine"
     import httpx2
-    return httpx2.AsyncClient(follow_redirects=True, trust_env=not is_here(url), limits=httpx2.Limits(max_connections=1000, max_keepalive_connections=100))
+    limits = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)
+    return httpx2.AsyncClient(follow_redirects=True, trust_env=not is_here(url), limits=limits)
 
-# %% ../nbs/07_wire.ipynb #9b1356e8
+# %% ../nbs/07_wire.ipynb #60f2913c
+def _as_error(e, url, seconds):
+    kinds = {c.__name__ for c in type(e).__mro__}
+    if isinstance(e, ModelError): return e
+    if isinstance(e, TimeoutError) or kinds & {"APITimeoutError", "TimeoutException"}:
+        return ModelError("timeout", f"no reply within {seconds:g} s.", _HINTS["timeout"], retryable=True)
+    if "APIStatusError" in kinds: return to_error(e.status_code, getattr(e, "body", None), getattr(getattr(e, "response", None), "headers", None))
+    if kinds & {"APIConnectionError", "TransportError", "OSError"}:
+        return ModelError("connection", f"the connection to {urlsplit(url).netloc} failed or broke.", _HINTS["connection"], retryable=True)
+    return ModelError("unknown", f"{type(e).__name__}: {e}")
+
+def _name(error, remote, body, request=""):
+    prompt = json.dumps([body.get(k) for k in ("messages", "input", "system", "instructions", "prompt")], ensure_ascii=False)
+    hide = lambda text: blank(text, [remote._key], prompt)
+    error.message, error.hint, error.model = hide(error.message), hide(error.hint.format(key=remote.key_name)), remote.name
+    error.request_id, error.args = error.request_id or request, (error.kind, error.message)
+    return error
+
+# %% ../nbs/07_wire.ipynb #dbc9cac8
 class Remote:
     "A model behind HTTP, asked once; holds its connections"
     form: Format
@@ -225,13 +247,11 @@ class Remote:
         if loop not in self._clients: self._clients[loop] = self.open()
         return self._clients[loop]
 
-    async def __call__(self,
-        messages: Sequence[Message], tools: Sequence[ToolSpec] = (), instructions: str = "", ask: Ask = Ask(),
-    ) -> Reply:
+    async def __call__(self, messages: Sequence[Message], tools: Sequence[ToolSpec] = (), instructions: str = "", ask: Ask = Ask()) -> Reply:
         body, left_out = self.form.to_wire(self.model, messages, tools, instructions, ask)
         answer, request = await self.send(self.form, body | self.options, ask)
         try: reply = self.form.from_wire(answer, tools, ask)
-        except ModelError as e: raise self._named(e, body, request) from None
+        except ModelError as e: raise _name(e, self, body, request) from None
         if not reply.usage.total and answer.get("usage") is None: reply = reply.model_copy(update={"usage": _used(self.form, answer, body)})
         said_by = f"{self.name.partition(':')[0]}:{reply.model or self.model}"
         return reply.model_copy(update=dict(model=said_by, notes=reply.notes + left_out))
@@ -246,23 +266,6 @@ class Remote:
         try:
             async with asyncio.timeout(seconds): return await exchange(self.client(), form, body, gather, ask.on_delta)
         except asyncio.CancelledError: raise
-        except Exception as e: failed = self._error(e, seconds)
+        except Exception as e: failed = _as_error(e, self.url, seconds)
         if gather.body or failed.kind == "timeout": failed.usage = _used(form, gather.body, body)
-        raise self._named(failed, body)
-
-    def _error(self, e, seconds):
-        kinds = {c.__name__ for c in type(e).__mro__}
-        if isinstance(e, ModelError): return e
-        if isinstance(e, TimeoutError) or kinds & {"APITimeoutError", "TimeoutException"}:
-            return ModelError("timeout", f"no reply within {seconds:g} s.", _HINTS["timeout"], retryable=True)
-        if "APIStatusError" in kinds: return to_error(e.status_code, getattr(e, "body", None), getattr(getattr(e, "response", None), "headers", None))
-        if kinds & {"APIConnectionError", "TransportError", "OSError"}:
-            return ModelError("connection", f"the connection to {urlsplit(self.url).netloc} failed or broke.", _HINTS["connection"], retryable=True)
-        return ModelError("unknown", f"{type(e).__name__}: {e}")
-
-    def _named(self, error, body, request=""):
-        prompt = json.dumps([body.get(k) for k in ("messages", "input", "system", "instructions", "prompt")], ensure_ascii=False)
-        hide = lambda text: blank(text, [self._key], prompt)
-        error.message, error.hint, error.model = hide(error.message), hide(error.hint.format(key=self.key_name)), self.name
-        error.request_id, error.args = error.request_id or request, (error.kind, error.message)
-        return error
+        raise _name(failed, self, body)

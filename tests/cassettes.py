@@ -9,7 +9,7 @@ from replay import Replay
 
 from agentnb.anthropic import Anthropic
 from agentnb.kernel import run_blocking
-from agentnb.messages import Ask, Message, ToolSpec, assistant, user
+from agentnb.messages import Ask, ToolSpec, user
 from agentnb.models import ModelError
 from agentnb.ollama import Ollama
 from agentnb.openai import OpenAI

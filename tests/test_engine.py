@@ -168,10 +168,10 @@ def test_a_missing_extra_names_the_command(monkeypatch):
 def test_a_tape_scrubs_keys(tmp_path):
     secret = "sk-abcdefghijklmnop123456"
     live = Scripted([f"the key is {secret}"], name="local")
-    with pytest.raises(TapeMiss, match="never recorded"): asyncio.run(Tape(tmp_path/"a.tape", live, mode="replay")([user("hello")]))
-    asyncio.run(Tape(tmp_path/"a.tape", live)([user(f"my key is {secret}")]))
+    with pytest.raises(TapeMiss, match="never recorded"): asyncio.run(Tape(tmp_path/"a.tape", mode="replay")(live)([user("hello")]))
+    asyncio.run(Tape(tmp_path/"a.tape")(live)([user(f"my key is {secret}")]))
     assert secret not in (tmp_path/"a.tape").read_text()
-    assert asyncio.run(Tape(tmp_path/"a.tape", "local", mode="replay")([user(f"my key is {secret}")])).recorded
+    assert asyncio.run(Tape(tmp_path/"a.tape", mode="replay")("local")([user(f"my key is {secret}")])).source == "tape"
 
 
 @pytest.mark.parametrize("bad", ["<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "\x1b[31mred", "\u202eevil", "'\"><svg/onload=alert(1)>"])

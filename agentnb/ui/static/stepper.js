@@ -64,11 +64,12 @@ function render({ model, el }) {
   const place = make("span", { className: "an-muted" }), totals = make("span", { className: "an-muted" });
   const problem = make("div", { className: "an-problem", role: "alert", hidden: true });
   const list = make("ol", { role: "listbox", "aria-label": "Steps", tabIndex: 0 });
+  const speech = make("div", { className: "an-speech", hidden: true, "aria-label": "What the model is saying", "aria-live": "off" });
   const asks = make("div"), tabs = make("div", { className: "an-tabs", role: "tablist" }), pane = make("div", { role: "tabpanel", tabIndex: 0 });
   const root = make("div", { className: "agentnb an-stepper", role: "region", "aria-label": "Agent run", tabIndex: -1, "data-lm-suppress-shortcuts": "true" },
     make("div", { className: "an-row" }, title, status, make("span", { className: "an-space" }), place),
     make("div", { className: "an-row", role: "toolbar", "aria-label": "Step through the run" }, ...Object.values(controls), make("span", { className: "an-space" }), totals),
-    problem, make("div", { className: "an-body" }, list, make("div", { className: "an-detail" }, asks, tabs, pane)));
+    problem, make("div", { className: "an-body" }, list, make("div", { className: "an-detail" }, asks, speech, tabs, pane)));
   let selected = -1, shown = {}, tab = "Step", cards = [], following = true;
 
   const select = (index, keep = false) => {
@@ -105,6 +106,11 @@ function render({ model, el }) {
       if (m.fresh) list.replaceChildren();
       for (const r of m.rows) if (r.index === list.children.length) list.append(row(r, select));
       if (following) select(list.children.length - 1, true);
+    } else if (m.type === "speech") {   // text on its way: appended in place, replaced by the step when it is there
+      if (m.start === 0) speech.replaceChildren();
+      speech.append(m.text);
+      speech.hidden = !speech.textContent;
+      speech.scrollTop = speech.scrollHeight;
     } else if (m.type === "detail" && m.index === selected) { shown = m.tabs; paint(); }
   };
   const keys = { s: controls.step, r: controls.request, g: controls.run, p: controls.pause };
