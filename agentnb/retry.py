@@ -13,7 +13,7 @@ from decimal import Decimal
 from .messages import Ask, Delta, Reply, Usage
 from .models import Model, ModelError
 
-# %% ../nbs/16_retry.ipynb #da8ad6e0
+# %% ../nbs/16_retry.ipynb #c7662d3d
 class Retry:
     "A model that is asked again after a failure that may pass"
     def __init__(self,
@@ -28,7 +28,7 @@ class Retry:
     def __repr__(self): return f"Retry({self.model!r}, attempts={self.attempts})"
 
     async def __call__(self, messages, tools=(), instructions="", ask=Ask()) -> Reply:
-        until, lost, spent, notes = time.monotonic() + min(self.seconds, ask.seconds or self.seconds), Usage(), Decimal(0), ()
+        until, lost, spent, notes = time.monotonic() + min(self.seconds, self.seconds if ask.seconds is None else ask.seconds), Usage(), Decimal(0), ()
         for attempt in range(1, self.attempts + 1):
             left = until - time.monotonic()
             try: reply = await self.model(messages, tools, instructions, ask.model_copy(update={"seconds": left}))

@@ -199,7 +199,7 @@ def pool(
     limits = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)
     return httpx2.AsyncClient(follow_redirects=True, trust_env=not is_here(url), limits=limits)
 
-# %% ../nbs/07_wire.ipynb #60f2913c
+# %% ../nbs/07_wire.ipynb #116f42cf
 def _as_error(e, url, seconds):
     kinds = {c.__name__ for c in type(e).__mro__}
     if isinstance(e, ModelError): return e
@@ -208,6 +208,8 @@ def _as_error(e, url, seconds):
     if "APIStatusError" in kinds: return to_error(e.status_code, getattr(e, "body", None), getattr(getattr(e, "response", None), "headers", None))
     if kinds & {"APIConnectionError", "TransportError", "OSError"}:
         return ModelError("connection", f"the connection to {urlsplit(url).netloc} failed or broke.", _HINTS["connection"], retryable=True)
+    if isinstance(e, ValueError | TypeError | LookupError | AttributeError):
+        return ModelError("malformed", f"the server's answer has another shape than its interface says ({type(e).__name__}).", _HINTS["malformed"])
     return ModelError("unknown", f"{type(e).__name__}: {e}")
 
 def _name(error, remote, body, request=""):
@@ -217,7 +219,7 @@ def _name(error, remote, body, request=""):
     error.request_id, error.args = error.request_id or request, (error.kind, error.message)
     return error
 
-# %% ../nbs/07_wire.ipynb #dbc9cac8
+# %% ../nbs/07_wire.ipynb #a9e2e82e
 class Remote:
     "A model behind HTTP, asked once; holds its connections"
     form: Format
@@ -251,7 +253,7 @@ class Remote:
         body, left_out = self.form.to_wire(self.model, messages, tools, instructions, ask)
         answer, request = await self.send(self.form, body | self.options, ask)
         try: reply = self.form.from_wire(answer, tools, ask)
-        except ModelError as e: raise _name(e, self, body, request) from None
+        except Exception as e: raise _name(_as_error(e, self.url, 0), self, body, request) from None
         if not reply.usage.total and answer.get("usage") is None: reply = reply.model_copy(update={"usage": _used(self.form, answer, body)})
         said_by = f"{self.name.partition(':')[0]}:{reply.model or self.model}"
         return reply.model_copy(update=dict(model=said_by, notes=reply.notes + left_out))
@@ -262,7 +264,7 @@ class Remote:
         ask: Ask = Ask(),  # its deadline and its listener
     ) -> tuple[dict[str, Any], str]:  # the body of the answer, the request's id
         "Make one request; raises `ModelError` and nothing else"
-        gather, seconds = form.gather(), min(self.timeout, ask.seconds or self.timeout)
+        gather, seconds = form.gather(), min(self.timeout, self.timeout if ask.seconds is None else ask.seconds)
         try:
             async with asyncio.timeout(seconds): return await exchange(self.client(), form, body, gather, ask.on_delta)
         except asyncio.CancelledError: raise

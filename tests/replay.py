@@ -11,6 +11,7 @@ class Replay:
     def __init__(self, answers, chunk=None, drop_after=None, stall=0.0, pause=0.0):
         if isinstance(answers, str | Path): answers = [i["response"] for i in json.loads((FOLDER/answers).read_text())["interactions"]]
         self.answers, self.chunk, self.drop_after, self.stall, self.pause, self.requests = list(answers), chunk, drop_after, stall, pause, []
+        self.sent = []   # when each piece of a stream was sent, by the monotonic clock
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -52,6 +53,7 @@ class Replay:
             if self.drop_after is not None and sent + len(piece) > self.drop_after:
                 http.close_connection = True
                 return http.connection.close()
+            self.sent.append(time.monotonic())
             http.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
             http.wfile.flush()
             sent += len(piece)

@@ -8,7 +8,7 @@ from hypothesis import given, settings, strategies as st
 from agentnb import (
     Agent, Budget, Call, ModelError, Reply, RequestOpen, Rule, RunConflict, RunStopped, Scripted, State, Tape, TapeMiss, Tool, assistant, call, tool, user)
 from agentnb.messages import Usage
-from agentnb.models import find_model
+from agentnb.providers import find_model
 from agentnb.state import fold
 from agentnb.steps import Decision, Step
 from agentnb.tools import ToolDefinitionError
@@ -145,7 +145,7 @@ def test_loading_without_a_tool_is_refused():
 
 
 @pytest.mark.parametrize("make, text", [
-    (lambda: find_model("gpt"), "no provider 'gpt' in the model name 'gpt'. Names look like `local:smollm2`. Providers: local."),
+    (lambda: find_model("gpt"), "no provider 'gpt' in the model name 'gpt'. Names look like `local:smollm2`. Providers: local, openai,"),
     (lambda: Agent(Scripted([]), [look, look], store="memory:"), "two tools have the same name"),
     (lambda: Agent(Scripted([]), [look], result=act, store="memory:"), "result=act is not one of the tools"),
     (lambda: Agent(Scripted([]), unattended="maybe", store="memory:"), "use 'wait', 'approve', 'reject'"),
@@ -334,7 +334,7 @@ def test_a_tape_keeps_requests_apart_and_every_entry(tmp_path):
         await asyncio.sleep(0.01)
         return Reply(content=messages[0].content, calls=(call("skip_maintenance"),))
     slow.name = "local"
-    async def record(): return await asyncio.gather(*(Tape(path, slow)([user(f"sk-aaaabbbbccccdddd{i}")]) for i in range(5)))
+    async def record(): return await asyncio.gather(*(Tape(path)(slow)([user(f"sk-aaaabbbbccccdddd{i}")]) for i in range(5)))
     asyncio.run(record())
     assert len(json.loads(path.read_text())) == 5 and "aaaabbbb" not in path.read_text()
     assert asyncio.run(Tape(path, "local", mode="replay")([user("sk-aaaabbbbccccdddd3")])).calls[0].tool == "skip_maintenance"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agentnb.settings import Settings, load_settings
+from agentnb.settings import FREE, Settings, load_settings
 
 ROOT = Path(__file__).parent.parent
 LESSONS = sorted(p for p in (ROOT/"nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
@@ -82,7 +82,7 @@ def test_the_settings_file_is_complete_and_true():
     assert written.source == ROOT/"settings.ini"
     assert written.model_copy(update={"source": None}) == meant
     text = (ROOT/"settings.ini").read_text()
-    assert [f for f in Settings.model_fields if f != "source" and f"AGENTNB_{f.upper()}" not in text] == []
+    assert [f for f in Settings.model_fields if f not in ("source", *FREE) and f"AGENTNB_{f.upper()}" not in text] == []
 
 
 @pytest.mark.parametrize("name, value, text", [

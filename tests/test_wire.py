@@ -419,3 +419,36 @@ def test_a_listener_hears_the_reply(tmp_path):
 def get_capital(country: str) -> str:
     "The capital of a country"
     return "London"
+
+
+SCALARS = st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=4)
+JSON = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
+    st.sampled_from("choices message content tool_calls function arguments usage output type error id name delta index".split()),
+    inner, max_size=4), max_leaves=12)
+
+
+@given(st.dictionaries(st.sampled_from(["choices", "content", "output", "message", "usage", "error", "done"]), JSON, max_size=4), st.sampled_from(range(4)))
+@settings(max_examples=150, deadline=None)
+def test_any_json_is_a_reply_or_a_typed_error(body, which):
+    from agentnb.ollama import Ollama
+    made = [OpenAI("m", api="chat", url="http://127.0.0.1:9"), OpenAI("m", url="http://127.0.0.1:9"), Anthropic("m", "k", "http://127.0.0.1:9"), Ollama("m")][which]
+    async def send(form, request, ask): return body, "req_1"
+    made.send = send
+    try: assert isinstance(asyncio.run(made([user("hello")])), Reply)
+    except ModelError as e: assert e.model == made.name
+
+
+@given(st.lists(st.dictionaries(st.sampled_from("type choices delta index message content_block response item error usage done".split()),
+    JSON | st.sampled_from(["content_block_delta", "message_start", "response.completed", "text_delta"]), max_size=4), max_size=4), st.sampled_from(range(4)))
+@settings(max_examples=60, deadline=None)
+def test_any_stream_is_a_reply_or_a_typed_error(events, which):
+    lines = which == 3
+    text = "".join(json.dumps(e) + "\n" if lines else f"data: {json.dumps(e)}\n\n" for e in events)
+    kind = "application/x-ndjson" if lines else "text/event-stream"
+    from agentnb.ollama import Ollama
+    with Replay([dict(status=200, headers={"content-type": kind}, body=text)]) as replay:
+        url = f"{replay.url}/v1"
+        openai = [OpenAI("m", api=api, key="k", url=url) for api in ("chat", "responses")]
+        made = [*openai, Anthropic("m", "k", replay.url), Ollama("m", replay.url)][which]
+        try: assert isinstance(asyncio.run(made([user("hello")])), Reply)
+        except ModelError as e: assert e.model == made.name
