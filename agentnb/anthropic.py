@@ -34,7 +34,7 @@ def _turns(messages):
         elif blocks: turns.append(dict(role=role, content=blocks))
     return turns
 
-# %% ../nbs/10_anthropic.ipynb #eab0b455
+# %% ../nbs/10_anthropic.ipynb #0b62ab3d
 def to_wire(
     model: str,  # Anthropic's name for it
     messages: Sequence[Message],  # the conversation
@@ -42,6 +42,7 @@ def to_wire(
     instructions: str = "",  # stands before it
     ask: Ask = Ask(),  # how to answer
     cache: bool = True,  # mark what can be cached
+    thinking: bool = False,  # it thinks first, and then no call can be demanded of it
 ) -> tuple[dict[str, Any], tuple[str, ...]]:  # the body of the request, what was left out
     "Write a request"
     mark, turns = MARK if cache else {}, _turns(messages)
@@ -50,7 +51,7 @@ def to_wire(
     if instructions: body["system"] = [dict(type="text", text=instructions, **mark)]
     if tools: body["tools"] = [dict(name=t.name, description=t.description, input_schema=t.parameters) for t in tools]
     if tools and cache: body["tools"][-1] |= MARK
-    if tools and ask.must_call: body["tool_choice"] = {"type": "any"}
+    if tools and ask.must_call and not thinking: body["tool_choice"] = {"type": "any"}
     if ask.answer: body["output_config"] = {"format": dict(type="json_schema", schema=_closed(ask.answer))}
     if ask.on_delta or body["max_tokens"] > 16_000: body["stream"] = True
     asked = {"temperature": ask.temperature, "logprobs": ask.logprobs or None}
@@ -142,7 +143,7 @@ class Gather:
         given = block.pop("partial_json", "")
         if given: block["input"] = read_args(given).get("args", given)
 
-# %% ../nbs/10_anthropic.ipynb #a0865e79
+# %% ../nbs/10_anthropic.ipynb #b5604330
 class Anthropic(Remote):
     "Claude, asked once; holds its connections"
     key_name = "ANTHROPIC_API_KEY"
@@ -154,7 +155,7 @@ class Anthropic(Remote):
         cache: bool = True,  # mark what can be cached
         **options: Any,  # put into every request as they are
     ):
-        self.form = Format("/v1/messages", lambda *a: to_wire(*a, cache=cache), from_wire, Gather)
+        self.form = Format("/v1/messages", lambda *a: to_wire(*a, cache=cache, thinking="thinking" in options), from_wire, Gather)
         url = url or os.environ.get("ANTHROPIC_BASE_URL") or "https://api.anthropic.com"
         super().__init__(f"anthropic:{model}", url, key or os.environ.get("ANTHROPIC_API_KEY", ""), timeout, **options)
 

@@ -6,6 +6,7 @@ import pytest
 
 from agentnb.store import open_store
 from lab import CHROMIUM, Lab, Notebook
+from replay import Replay
 
 pytestmark = pytest.mark.browser
 ARTIFACTS, TUTORIALS = Path(__file__).parent/"artifacts", Path(__file__).parent.parent/"nbs"/"tutorials"
@@ -200,3 +201,31 @@ def test_an_unknown_outcome_has_its_own_answers(notebook, lab):
     nb.run_cell(2)
     nb.page.wait_for_timeout(300)
     assert "done ['it was restarted by hand']" in nb.done(2)
+
+
+COUNT = """() => { const speech = document.querySelector('.an-speech'); window.updates = 0; window.sizes = [];
+    new MutationObserver(() => { window.updates += 1; window.sizes.push(speech.textContent.length) }).observe(speech, { childList: true }) }"""
+
+
+def test_a_reply_grows_in_place_while_it_is_made(notebook, lab):
+    "A recorded stream of Claude's, sent slowly by a server on loopback: the text grows, at most 20 times a second"
+    with Replay("anthropic/thinking_stream.json", pause=0.02) as claude:
+        agent = f"""from agentnb import Agent
+from agentnb.anthropic import Anthropic
+agent = Agent(Anthropic("claude-sonnet-4-0", "test-key", {claude.url!r}))
+run = agent.run("How do I cross the street?", run_id="speaking-{lab.theme}")"""
+        nb = notebook(write_page(lab, "speaking.ipynb", agent, "run"))
+        nb.command("notebook:run-all-cells")
+        view = nb.cell(1).locator(".an-stepper")
+        step = view.get_by_role("button", name="Step", exact=True)
+        step.click()
+        view.locator("li").first.wait_for()
+        nb.page.evaluate(COUNT)
+        step.click()
+        view.get_by_text("pedestrian safety").wait_for()
+        shoot(nb.page, f"speaking-{lab.theme}")
+        view.locator("li").nth(1).wait_for()
+        updates, sizes = nb.page.evaluate("[window.updates, window.sizes]")
+        seconds = claude.sent[-1] - claude.sent[0]
+        assert 5 < updates <= 20 * seconds + 5 and sizes[:-1] == sorted(sizes[:-1]) and sizes[-1] == 0
+        assert view.locator(".an-speech").is_hidden() and "crossing the street" in view.locator("li").nth(1).inner_text()

@@ -337,4 +337,4 @@ def test_a_tape_keeps_requests_apart_and_every_entry(tmp_path):
     async def record(): return await asyncio.gather(*(Tape(path)(slow)([user(f"sk-aaaabbbbccccdddd{i}")]) for i in range(5)))
     asyncio.run(record())
     assert len(json.loads(path.read_text())) == 5 and "aaaabbbb" not in path.read_text()
-    assert asyncio.run(Tape(path, "local", mode="replay")([user("sk-aaaabbbbccccdddd3")])).calls[0].tool == "skip_maintenance"
+    assert asyncio.run(Tape(path, mode="replay")("local")([user("sk-aaaabbbbccccdddd3")])).calls[0].tool == "skip_maintenance"

@@ -431,7 +431,8 @@ JSON = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dict
 @settings(max_examples=150, deadline=None)
 def test_any_json_is_a_reply_or_a_typed_error(body, which):
     from agentnb.ollama import Ollama
-    made = [OpenAI("m", api="chat", url="http://127.0.0.1:9"), OpenAI("m", url="http://127.0.0.1:9"), Anthropic("m", "k", "http://127.0.0.1:9"), Ollama("m")][which]
+    url = "http://127.0.0.1:9"
+    made = [OpenAI("m", api="chat", url=url), OpenAI("m", url=url), Anthropic("m", "k", url), Ollama("m")][which]
     async def send(form, request, ask): return body, "req_1"
     made.send = send
     try: assert isinstance(asyncio.run(made([user("hello")])), Reply)
