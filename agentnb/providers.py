@@ -35,11 +35,12 @@ def client(
     if provider in servers and provider != "openai": options = {"server": provider} | options
     return getattr(importlib.import_module(module), attribute)(model, **options)
 
-# %% ../nbs/17_providers.ipynb #4bd0df81
+# %% ../nbs/17_providers.ipynb #a303d060
 def find_model(
     name,  # `provider:model`, `local`, or a model, which is returned as it is
+    **options,  # for the client, as in `client`
 ) -> Model:  # ready to be called
     "The model that `name` stands for"
     if not isinstance(name, str): return name
-    found = client(name)
+    found = client(name, **options)
     return found if name.partition(":")[0] == "local" else Retry(Priced(found))
