@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['REASONING', 'to_wire', 'from_wire', 'Gather']
 
-# %% ../nbs/09_responses.ipynb #b6263612
+# %% ../nbs/09_responses.ipynb #d61cb13a
 import json
 from collections.abc import Sequence
 from typing import Any
 
-from .chat import cache_key, can_be_strict, confidence, made_id, read_args
+from .chat import answer_schema, cache_key, can_be_strict, confidence, made_id, read_args
 from .messages import Ask, Call, Delta, Message, Native, Reply, ToolSpec, Usage
 from .models import ModelError
 from .wire import to_error
@@ -25,7 +25,7 @@ def _items(m, model):
     said = [dict(role="assistant", content=m.content)] if m.content else []
     return said + [dict(type="function_call", call_id=c.id, name=c.tool, arguments=json.dumps(c.args, ensure_ascii=False)) for c in m.calls]
 
-# %% ../nbs/09_responses.ipynb #633eed5a
+# %% ../nbs/09_responses.ipynb #8e2f06ed
 def to_wire(
     model: str,  # OpenAI's name for it
     messages: Sequence[Message],  # the conversation
@@ -41,7 +41,7 @@ def to_wire(
         for t in tools]
     if tools and ask.must_call: body["tool_choice"] = "required"
     if ask.max_tokens: body["max_output_tokens"] = max(ask.max_tokens, 16)
-    if ask.answer: body["text"] = {"format": dict(type="json_schema", name="answer", schema=ask.answer, strict=can_be_strict(ask.answer))}
+    if ask.answer: body["text"] = {"format": dict(answer_schema(ask.answer), type="json_schema")}
     if instructions or tools: body["prompt_cache_key"] = cache_key(instructions, tools)
     if ask.temperature is not None and not reasons: body["temperature"] = ask.temperature
     elif ask.temperature is not None: left_out.append(f"temperature={ask.temperature} was left out: this model does not take it.")
@@ -71,7 +71,7 @@ def _failed(body, parts, usage):
         failed.usage = usage
         return failed
 
-# %% ../nbs/09_responses.ipynb #2d38f469
+# %% ../nbs/09_responses.ipynb #8137c50b
 def from_wire(
     body: dict[str, Any],  # the body of a response
     tools: Sequence[ToolSpec] = (),  # what was offered
@@ -86,7 +86,7 @@ def from_wire(
         for n, i in enumerate(i for i in items if i.get("type") == "function_call"))
     thoughts = [p.get("text", "") for i in items if i.get("type") == "reasoning" for p in (i.get("summary") or []) + (i.get("content") or [])]
     logprobs = tuple((t["token"], t["logprob"]) for p in parts for t in p.get("logprobs") or ())
-    kept = None if _plain(items) else Native(format="responses", model=body.get("model") or "", parts=tuple(items))
+    kept = None if _plain(items) or items[-1].get("type") == "reasoning" else Native(format="responses", model=body.get("model") or "", parts=tuple(items))
     return Reply(content="".join(p.get("text", "") for p in parts if p.get("type") == "output_text"), thinking="\n\n".join(thoughts), calls=calls, usage=usage,
         model=body.get("model") or "", id=body.get("id") or "", stop=body.get("status") or "", cut=body.get("status") == "incomplete",
         confidence=confidence(logprobs), logprobs=logprobs if ask.logprobs else (), native=kept)

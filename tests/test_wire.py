@@ -317,6 +317,51 @@ def test_a_structured_result():
     assert stuck.state.status == "stopped" and "5 replies in a row" in stuck.state.reason
 
 
+def test_the_schema_of_a_result_is_one_that_providers_enforce():
+    from pydantic import BaseModel, Field
+
+    class Part(BaseModel):
+        title: str = Field(default="", max_length=20)
+
+    class Whole(BaseModel):
+        title: str
+        parts: list[Part] = []
+        note: str | None = None
+
+    class Free(BaseModel):
+        counts: dict[str, int]
+
+    for api, cassette in (("chat", "openai_chat/text_basic.json"), ("responses", "openai_responses/text_basic.json")):
+        with Replay(cassette) as replay:
+            for kind in (Whole, Free):
+                asyncio.run(OpenAI("gpt-x", api=api, key="k", url=f"{replay.url}/v1")([user("go")], ask=Ask(answer=kind.model_json_schema())))
+        whole, free = [r["response_format"]["json_schema"] if api == "chat" else r["text"]["format"] for r in replay.requests]
+        assert whole["strict"] and whole["schema"]["required"] == ["title", "parts", "note"] and whole["schema"]["additionalProperties"] is False
+        part = whole["schema"]["$defs"]["Part"]
+        assert part["required"] == ["title"] and "maxLength: 20" in part["properties"]["title"]["description"]
+        assert not free["strict"] and free["schema"] == Free.model_json_schema()
+    with Replay("anthropic/text_basic.json") as replay:
+        asyncio.run(Anthropic("claude-x", "k", replay.url)([user("go")], ask=Ask(answer=Whole.model_json_schema())))
+    sent = replay.requests[0]["output_config"]["format"]["schema"]
+    assert sent["required"] == ["title"] and sent["$defs"]["Part"]["additionalProperties"] is False
+
+
+def test_a_thought_that_was_cut_off_is_not_sent_back():
+    from agentnb.anthropic import from_wire as read_claude
+    from agentnb.responses import from_wire as read_response
+    cut = read_claude(dict(content=[dict(type="thinking", thinking="Let me", signature="")], stop_reason="max_tokens"))
+    assert cut.cut and cut.native is None
+    cut = read_response(dict(output=[dict(type="reasoning", id="rs_1", summary=[])], status="incomplete", incomplete_details=dict(reason="max_output_tokens")))
+    assert cut.cut and cut.native is None
+
+
+def test_ids_of_another_provider_are_made_to_fit():
+    from agentnb.anthropic import to_wire
+    asked = call("look", where="x").model_copy(update=dict(id="functions.look:0"))
+    turns = to_wire("claude-x", [user("go"), assistant("", asked), result(asked, "nothing")])[0]["messages"]
+    assert turns[1]["content"][0]["id"] == turns[2]["content"][0]["tool_use_id"] == "functions_look_0"
+
+
 def test_a_cut_text_is_not_an_answer():
     with Replay([{**OK, "json": {"choices": [{"message": {"content": "Delete the"}, "finish_reason": "length"}]}}, OK]) as replay:
         run = Agent(OpenAI("gpt-x", api="chat", key="k", url=f"{replay.url}/v1"), store="memory:").run("hello")
