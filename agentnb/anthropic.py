@@ -15,7 +15,7 @@ from .messages import Ask, Call, Delta, Message, Native, Reply, ToolSpec, Usage
 from .models import ModelError
 from .wire import Format, Remote, pool, to_error
 
-# %% ../nbs/10_anthropic.ipynb #43c5fb09
+# %% ../nbs/10_anthropic.ipynb #7d274396
 MARK = {"cache_control": {"type": "ephemeral"}}  # what stands before it is cached for five minutes
 UNENFORCED = ("minLength", "maxLength", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "maxItems", "pattern", "default")
 DEFAULT_MAX_TOKENS = 8192  # the interface has no default of its own
@@ -24,7 +24,8 @@ def _id(given): return re.sub(r"[^a-zA-Z0-9_-]", "_", given)
 
 def _blocks(m):
     if m.role == "user": return [dict(type="text", text=m.content)] if m.content.strip() else []
-    if m.role == "tool": return [dict(type="tool_result", tool_use_id=_id(m.call_id), content=str(m.failure) if m.failure else m.content, is_error=bool(m.failure))]
+    said = str(m.failure) if m.failure else m.content
+    if m.role == "tool": return [dict(type="tool_result", tool_use_id=_id(m.call_id), content=said, is_error=bool(m.failure))]
     if m.native and m.native.format == "anthropic": return list(m.native.parts)
     said = [dict(type="text", text=m.content.rstrip())] if m.content.strip() else []
     return said + [dict(type="tool_use", id=_id(c.id), name=c.tool, input=c.args) for c in m.calls]
