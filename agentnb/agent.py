@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RequestOpen', 'RunStopped', 'AgentMismatch', 'RunPaused', 'new_run_id', 'Run', 'Ticks', 'Agent']
 
-# %% ../nbs/27_agent.ipynb #549a3fbf
+# %% ../nbs/27_agent.ipynb #508ce91a
 import asyncio, hashlib, importlib, json, secrets, warnings
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,7 @@ from .models import ModelError
 from .policy import Rule
 from .providers import find_model
 from .settings import load_settings, store_url
-from .state import State
+from .state import State, unmade
 from .steps import Decision, Finished, Intent, Note, Replied, Request, Returned, RunConflict, Started, Step, Store
 from .store import open_store, read_run
 from .tools import Context, Tool, ToolError
@@ -51,7 +51,11 @@ def new_run_id(
     letters, number = "0123456789ABCDEFGHJKMNPQRSTVWXYZ", int(at.timestamp() * 1000) << 80 | secrets.randbits(80)
     return "".join(letters[number >> 5 * i & 31] for i in reversed(range(26)))
 
-# %% ../nbs/27_agent.ipynb #6c54103b
+# %% ../nbs/27_agent.ipynb #36f9f6ad
+def _late(left, e):
+    usage, cost = (e.usage, e.cost) if isinstance(e, ModelError) else (Usage(), None)
+    return Note(about="error", text="the model did not answer within the time that was left of the run's budget", seconds=left, usage=usage, cost=cost)
+
 def _speaker(run):
     def tell(delta):
         for listener in list(run.listeners):
@@ -59,17 +63,19 @@ def _speaker(run):
             except Exception as e: warnings.warn(f"a listener failed: {type(e).__name__}: {e}. The reply goes on.", stacklevel=2)
     return tell if run.listeners else None
 
-# %% ../nbs/27_agent.ipynb #1d90f14a
+# %% ../nbs/27_agent.ipynb #8555b822
 async def _ask_model(run, action):
     state, started = run.state, run.clock()
     left = None if state.budget.seconds is None else max(state.budget.seconds - state.seconds, 0.0)
     moment = dict(must_call=bool(state.result_tool), answer=state.answer, seconds=left, on_delta=_speaker(run))
     ask = run.agent.ask.model_copy(update=moment)
     offered = [t for t in state.tools.values() if t.name not in state.withheld] or list(state.tools.values())
+    asked, guard = (state.examples + state.messages, offered, state.instructions, ask), None if left is None else left + 1
     try:
-        async with asyncio.timeout(left) as limit: reply = await run.agent.model(state.examples + state.messages, offered, state.instructions, ask)
+        async with asyncio.timeout(guard) as limit: reply = await run.agent.model(*asked)
     except Exception as e:
-        if limit.expired(): return Note(about="error", text="the model did not answer within the time that was left of the run's budget", seconds=left or 0.0)
+        late = isinstance(e, ModelError) and e.kind == "timeout" and left is not None and run.since(started) >= left - 0.05
+        if late or limit.expired(): return _late(left, e)
         if isinstance(e, ModelError) and e.feedback: reply = Reply(malformed=e.feedback, model=e.model, usage=e.usage, cost=e.cost)
         else:
             usage, cost = (e.usage, e.cost) if isinstance(e, ModelError) else (Usage(), Decimal(0))
@@ -233,20 +239,25 @@ class _Driven(Log):
     def _refuse_if_active(self, what):
         if self.active: raise RunConflict(f"run {self.run_id} is going on, so it cannot be {what}. Call run.pause() first.")
 
-# %% ../nbs/27_agent.ipynb #a227a955
+# %% ../nbs/27_agent.ipynb #81e8c772
+def _typed(run_id, text, kind):
+    if text is None or kind is None: return text
+    try: return kind.model_validate_json(text)
+    except ValidationError as e: raise AgentMismatch(f"the result of run {run_id} is no {kind.__name__}: {text[:200]!r}. run.state.result has it.") from e
+
+# %% ../nbs/27_agent.ipynb #5d67ca08
 class Run(_Driven):
     "One execution of an agent; holds its log, and nothing more that lasts"
     @property
     def status(self) -> str: return "paused" if self.state.status in ("new", "running") and not self.active else self.state.status
     @property
     def result(self) -> Any:  # text, or an object of the type that `Agent(result=...)` named; `None` while there is none
-        text, kind = self.state.result, self.agent.result_type
-        return text if text is None or kind is None else kind.model_validate_json(text)
+        return _typed(self.run_id, self.state.result, self.agent.result_type)
     @property
     def task(self) -> str: return self._begin.task if self._begin else self.state.task
 
     def __repr__(self):
-        tail = f", result {self.result!r}" if self.result is not None else f", {self.state.reason}" if self.state.reason else ""
+        tail = f", result {self.state.result!r}" if self.state.result is not None else f", {self.state.reason}" if self.state.reason else ""
         return f"Run({self.run_id}, {self.status}, {len(self.steps)} steps, iteration {self.state.iteration} of {self.state.max_iterations}{tail})"
 
     async def step(self) -> Step:  # what happened; the last step if the run has ended
@@ -316,7 +327,25 @@ class Ticks:
         self.now += timedelta(seconds=1)
         return self.now
 
-# %% ../nbs/27_agent.ipynb #bb0c42e9
+# %% ../nbs/27_agent.ipynb #ee9ecccb
+def _paired(messages):
+    open_ids, out = [], []
+    for n, m in enumerate(messages):
+        calls = tuple(c if c.id else c.model_copy(update={"id": f"m{n}_{i}"}) for i, c in enumerate(m.calls))
+        open_ids += [c.id for c, given in zip(calls, m.calls) if not given.id]
+        answers = open_ids.pop(0) if m.role == "tool" and not m.call_id and open_ids else m.call_id
+        out.append(m.model_copy(update=dict(calls=calls, call_id=answers)))
+    return out
+
+def _mismatch(state, agent):
+    if state.answer != agent.answer and state.status != "done": return "another result type than this agent's. Give it to Agent(result=...)."
+    missing = ", ".join(sorted(set(state.tools) - set(agent.tools)))
+    return f"tools this agent does not have: {missing}. Give them to Agent(tools=...)." if missing else ""
+
+def _closed(state):
+    return state.messages + tuple(unmade(c.call, "This call was not made: the conversation went on in another run.") for c in state.open_calls)
+
+# %% ../nbs/27_agent.ipynb #d59c5b22
 class Agent:
     "Which model, which tools, which rules; the same definition serves many runs"
     def __init__(self,
@@ -344,7 +373,7 @@ class Agent:
         if not callable(self.unattended) and self.unattended not in ("wait", "approve", "reject"):
             raise ValueError(f"unattended={self.unattended!r}: use 'wait', 'approve', 'reject' or a function.")
         self.model, self.store = find_model(model or settings.model), open_store(store or store_url(settings))
-        shown = tuple(m.model_copy(update={"example": True}) for m in examples)
+        shown = tuple(m.model_copy(update={"example": True}) for m in _paired(examples))
         self.name, self.instructions, self.examples, self.policy, self.clock = name, instructions, shown, tuple(policy), clock
         self.result_tool, self.max_iterations = result.name if result else "", settings.max_iterations if max_iterations is None else max_iterations
         self.ask, self.answer = ask, self.result_type.model_json_schema() if self.result_type else None
@@ -358,7 +387,7 @@ class Agent:
         run_id: str | None = None,  # for tests; made from the time if not given
     ) -> Run:  # not begun: the first step begins it
         "A new run"
-        messages = (user(task),) if isinstance(task, str) else task.messages if isinstance(task, State) else tuple(task)
+        messages = (user(task),) if isinstance(task, str) else _closed(task) if isinstance(task, State) else tuple(_paired(task))
         words = task if isinstance(task, str) else task.task if isinstance(task, State) else next((m.content for m in messages if m.role == "user"), "")
         begin = Started(task=words, agent=self.name, model=self.model.name, instructions=self.instructions, examples=self.examples,
             messages=messages, tools=tuple(t.spec for t in self.tools.values()), result_tool=self.result_tool, answer=self.answer,
@@ -371,8 +400,7 @@ class Agent:
         "A run of this agent's store, to look at or to continue"
         steps = read_run(self.store, run_id)
         run = Run(self, run_id, steps)
-        if missing := set(run.state.tools) - set(self.tools):
-            raise AgentMismatch(f"run {run_id} was started with tools this agent does not have: {', '.join(sorted(missing))}. Give them to Agent(tools=...).")
+        if problem := _mismatch(run.state, self): raise AgentMismatch(f"run {run_id} was started with {problem}")
         return run
 
     def run_sync(self,

@@ -25,22 +25,26 @@ class Dialect(Value):
     fussy: tuple[str, ...] = ()  # models whose names begin so refuse `temperature` and `logprobs`
     returns: str = ""  # the field of a reply that it wants back while tools are called
 
-# %% ../nbs/08_chat.ipynb #776df888
+# %% ../nbs/08_chat.ipynb #86fec135
 _STRICT = {"type", "properties", "required", "additionalProperties", "description", "enum", "const", "anyOf", "$ref", "$defs", "items", "pattern", "format",
     "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minItems", "maxItems", "title"}
+
+_FORMATS = {"date-time", "date", "time", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"}
 
 def can_be_strict(
     schema: Any,  # a JSON schema
 ) -> bool:
     "Does `schema` fit [strict mode](https://platform.openai.com/docs/guides/structured-outputs#supported-schemas)?"
-    if not isinstance(schema, dict): return True
-    if set(schema) - _STRICT: return False
+    if schema is None: return True
+    if not isinstance(schema, dict) or set(schema) - _STRICT or not set(schema) & {"type", "anyOf", "$ref", "enum", "const"}: return False
+    if "$ref" in schema and len(schema) > 1 or schema.get("format", "date") not in _FORMATS: return False
+    if schema.get("type") == "array" and "items" not in schema: return False
     fields = schema.get("properties", {})
     if schema.get("type") == "object" and (schema.get("additionalProperties") is not False or set(fields) != set(schema.get("required", []))): return False
     below = [*fields.values(), *schema.get("$defs", {}).values(), *schema.get("anyOf", []), schema.get("items")]
     return all(map(can_be_strict, below))
 
-# %% ../nbs/08_chat.ipynb #15cf845e
+# %% ../nbs/08_chat.ipynb #f4579886
 def close_schema(
     schema: Any,  # a JSON schema
     unenforced: Sequence[str] = ("minLength", "maxLength", "default"),  # keywords to be said in words
@@ -55,6 +59,7 @@ def close_schema(
     out = {k: below(v, k in ("properties", "$defs")) for k, v in schema.items() if k not in unenforced}
     limits = [f"{k}: {schema[k]}" for k in unenforced if schema.get(k) is not None]
     if limits: out["description"] = "; ".join([*([schema["description"]] if "description" in schema else []), *limits])
+    if "$ref" in out: return {"$ref": out["$ref"]} | ({"$defs": out["$defs"]} if "$defs" in out else {})
     if "properties" not in out: return out
     return out | {"additionalProperties": False} | ({"required": list(out["properties"])} if everything else {})
 
@@ -63,7 +68,7 @@ def answer_schema(
 ) -> dict[str, Any]:  # `name`, `schema` and `strict`, as OpenAI's interfaces take them
     "How an answer that fits `schema` is asked for"
     tight = close_schema(schema, everything=True)
-    strict = can_be_strict(tight)
+    strict = tight.get("type") == "object" and can_be_strict(tight)
     return dict(name="answer", schema=tight if strict else schema, strict=strict)
 
 # %% ../nbs/08_chat.ipynb #b024dcb6

@@ -42,7 +42,7 @@ def price(
         genai_request_timestamp=at).total_price
     except (LookupError, ValueError): return None
 
-# %% ../nbs/15_cost.ipynb #5b2d05df
+# %% ../nbs/15_cost.ipynb #1243b4e3
 class Priced:
     "A model whose replies say what they cost"
     def __init__(self,
@@ -55,7 +55,7 @@ class Priced:
     async def __call__(self, messages, tools=(), instructions="", ask=Ask()) -> Reply:
         try: reply = await self.model(messages, tools, instructions, ask)
         except ModelError as e:
-            if e.usage.total: e.cost = price(e.model or self.name, e.usage, prices=self._prices)
+            if e.usage.total and not e.cost: e.cost = price(e.model or self.name, e.usage, prices=self._prices)
             raise
         if reply.cost is not None: return reply
         return reply.model_copy(update={"cost": price(reply.model or self.name, reply.usage, prices=self._prices)})

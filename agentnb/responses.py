@@ -15,13 +15,13 @@ from .messages import Ask, Call, Delta, Message, Native, Reply, ToolSpec, Usage
 from .models import ModelError
 from .wire import to_error
 
-# %% ../nbs/09_responses.ipynb #80b78283
+# %% ../nbs/09_responses.ipynb #580fd8de
 REASONING = ("gpt-5", "o1", "o3", "o4", "codex", "computer-use")  # models whose names begin so reason, and take no `temperature`
 
 def _items(m, model):
     if m.role == "user": return [dict(role="user", content=m.content)]
     if m.role == "tool": return [dict(type="function_call_output", call_id=m.call_id, output=str(m.failure) if m.failure else m.content)]
-    if m.native and m.native.format == "responses" and m.native.model.startswith(model.split("-20")[0]): return list(m.native.parts)
+    if m.native and m.native.format == "responses" and m.native.model.split("-20")[0] == model.split("-20")[0]: return list(m.native.parts)
     said = [dict(role="assistant", content=m.content)] if m.content else []
     return said + [dict(type="function_call", call_id=c.id, name=c.tool, arguments=json.dumps(c.args, ensure_ascii=False)) for c in m.calls]
 

@@ -36,8 +36,8 @@ class Events:
         data, self._data = b"\n".join(self._data), []
         return [None if data == b"[DONE]" else json.loads(data)]
 
-# %% ../nbs/07_wire.ipynb #789737e1
-_QUOTA = re.compile(r"insufficient_quota|billing|credit balance|exceeded your current quota|insufficient balance|payment", re.I)
+# %% ../nbs/07_wire.ipynb #d326d0e3
+_QUOTA = re.compile(r"insufficient_quota|billing_(?:error|hard_limit)|credit balance|exceeded your current quota|insufficient balance", re.I)
 _CONTEXT = re.compile(r"context_length|context length|context window|prompt is too long|too many (?:input )?tokens|exceeds? the (?:model|context)", re.I)
 _FILTERED = re.compile(r"content_filter|content_policy|content management policy|safety system", re.I)
 _NAMED = dict(overloaded_error=529, api_error=500, server_error=500, timeout_error=408, rate_limit_error=429, rate_limit_exceeded=429,
@@ -166,7 +166,7 @@ def _parsed(raw):
     if isinstance(found, dict): return found
     raise ModelError("malformed", f"the server's answer is not a JSON object: {raw[:80].decode(errors='replace')!r}.", "Check the server's address.")
 
-# %% ../nbs/07_wire.ipynb #99199cc5
+# %% ../nbs/07_wire.ipynb #8380cafd
 def estimate(
     text: str,  # of any length
 ) -> int:  # tokens
@@ -181,7 +181,7 @@ def _used(form, heard, body):
     try: usage = form.from_wire(heard, (), Ask()).usage if heard else Usage()
     except Exception: usage = Usage()
     written = _length(heard.get("choices") or heard.get("content") or heard.get("message") or heard.get("heard") or "")
-    sent = usage.input or estimate(json.dumps([body.get(k) for k in ("messages", "input", "system", "instructions", "tools")], ensure_ascii=False))
+    sent = usage.input or estimate(json.dumps([body.get(k) for k in ("messages", "input", "prompt", "system", "instructions", "tools")], ensure_ascii=False))
     return usage.model_copy(update=dict(input=sent, output=max(usage.output, -(-written // 4)), requests=1, estimated=True))
 
 # %% ../nbs/07_wire.ipynb #850de8ed

@@ -355,6 +355,77 @@ def test_a_thought_that_was_cut_off_is_not_sent_back():
     assert cut.cut and cut.native is None
 
 
+@pytest.mark.parametrize("status, message, kind", [
+    (429, "Rate limit reached. Please try again in 7.66s. See https://console.groq.com/settings/billing", "rate_limited"),
+    (400, "Invalid schema for function 'make_payment'", "invalid_request"), (400, "Your credit balance is too low", "quota")])
+def test_words_do_not_mislead(status, message, kind):
+    from agentnb.wire import to_error
+    assert to_error(status, {"error": {"message": message, "type": "x"}}).kind == kind
+
+
+@pytest.mark.parametrize("schema", [{"$ref": "#/$defs/A", "description": "x"}, {"type": "string", "format": "path"}, {}, {"type": "array"},
+    {"type": "array", "items": {}}])
+def test_what_strict_mode_refuses_is_not_strict(schema):
+    from agentnb.chat import can_be_strict
+    assert not can_be_strict(dict(type="object", properties=dict(x=schema), required=["x"], additionalProperties=False))
+
+
+def test_native_turns_are_sent_so_that_claude_takes_them():
+    from agentnb.anthropic import to_wire
+    from agentnb.messages import Native
+    thought, cut = dict(type="thinking", thinking="h", signature="S"), dict(type="tool_use", id="t", name="look", input='{"x": "lo')
+    say = lambda *parts: to_wire("claude-x", [user("go"), assistant("").model_copy(update={"native": Native(format="anthropic", parts=parts)}), user("on")])[0]
+    assert say(thought, cut)["messages"][1]["content"] == [thought, cut | {"input": {}}]
+    assert [m["role"] for m in say(thought)["messages"]] == ["user"]
+
+
+def test_a_call_has_an_id_and_an_answer_wherever_it_comes_from():
+    seen = []
+    def script(messages, tools):
+        seen.append(list(messages))
+        return "done"
+    c = call("look", where="x")
+    asyncio.run(Agent(Scripted(script), [look], examples=[user("a"), assistant("", c), result(c, "r")], store="memory:").run("go").until())
+    assert seen[0][1].calls[0].id and seen[0][1].calls[0].id == seen[0][2].call_id
+    first = Agent(Scripted([call("look", where="x"), "done"]), [look], store="memory:").run("go")
+    asyncio.run(first.until(tool="look"))
+    asyncio.run(Agent(Scripted(script), [look], store="memory:").run(first.state).until())
+    assert seen[1][-1].call_id == seen[1][-2].calls[0].id and "not made" in seen[1][-1].failure.message
+
+
+def test_what_was_used_before_the_deadline_of_a_run_is_counted():
+    hang, tried = asyncio.Event, []
+
+    class Slow:
+        name = "slow"
+        async def __call__(self, messages, tools=(), instructions="", ask=Ask()):
+            tried.append(1)
+            if len(tried) == 1: raise ModelError("overloaded", "busy", retryable=True, usage=Usage(input=5000, requests=1), cost=Decimal("0.5"))
+            try:
+                async with asyncio.timeout(ask.seconds): await hang().wait()
+            except TimeoutError: raise ModelError("timeout", "late", retryable=True) from None
+
+    run = Agent(Retry(Slow(), base=0.001), store="memory:", budget=Budget(seconds=0.5)).run("go")
+    asyncio.run(run.until())
+    assert run.state.status == "stopped" and run.state.usage.total == 5000 and run.state.cost == Decimal("0.5")
+
+
+def test_a_result_type_is_checked_when_a_run_is_loaded():
+    from pydantic import BaseModel
+
+    class Old(BaseModel): name: str
+    class New(BaseModel): number: int
+
+    old = Agent(Scripted(['{"name": "Paris"}']), result=Old, store="memory:")
+    run = old.run("go", run_id="r")
+    asyncio.run(run.step())
+    with pytest.raises(ValueError, match="another result type"): Agent(Scripted([]), result=New, store=old.store).load("r")
+    asyncio.run(run.until())
+    again = Agent(Scripted([]), result=New, store=old.store).load("r")
+    assert "Paris" in repr(again)
+    with pytest.raises(ValueError, match="is no New"): str(again.result)
+
+
 def test_ids_of_another_provider_are_made_to_fit():
     from agentnb.anthropic import to_wire
     asked = call("look", where="x").model_copy(update=dict(id="functions.look:0"))
