@@ -51,24 +51,26 @@ def new_run_id(
     letters, number = "0123456789ABCDEFGHJKMNPQRSTVWXYZ", int(at.timestamp() * 1000) << 80 | secrets.randbits(80)
     return "".join(letters[number >> 5 * i & 31] for i in reversed(range(26)))
 
-# %% ../nbs/27_agent.ipynb #36f9f6ad
+# %% ../nbs/27_agent.ipynb #027a2c4f
 def _late(left, e):
     usage, cost = (e.usage, e.cost) if isinstance(e, ModelError) else (Usage(), None)
     return Note(about="error", text="the model did not answer within the time that was left of the run's budget", seconds=left, usage=usage, cost=cost)
 
 def _speaker(run):
+    listeners = [*run.listeners, *filter(None, [run.agent.ask.on_delta])]
     def tell(delta):
-        for listener in list(run.listeners):
+        for listener in listeners:
             try: listener(delta)
             except Exception as e: warnings.warn(f"a listener failed: {type(e).__name__}: {e}. The reply goes on.", stacklevel=2)
-    return tell if run.listeners else None
+    return tell if listeners else None
 
-# %% ../nbs/27_agent.ipynb #8555b822
+# %% ../nbs/27_agent.ipynb #504a5f2f
 async def _ask_model(run, action):
     state, started = run.state, run.clock()
     left = None if state.budget.seconds is None else max(state.budget.seconds - state.seconds, 0.0)
-    moment = dict(must_call=bool(state.result_tool), answer=state.answer, seconds=left, on_delta=_speaker(run))
-    ask = run.agent.ask.model_copy(update=moment)
+    mine, heard = run.agent.ask, _speaker(run)
+    ask = mine.model_copy(update=dict(must_call=mine.must_call or bool(state.result_tool), answer=state.answer or mine.answer,
+        seconds=min((s for s in (left, mine.seconds) if s is not None), default=None), on_delta=heard))
     offered = [t for t in state.tools.values() if t.name not in state.withheld] or list(state.tools.values())
     asked, guard = (state.examples + state.messages, offered, state.instructions, ask), None if left is None else left + 1
     try:
@@ -83,11 +85,11 @@ async def _ask_model(run, action):
             raise
     return _checked(run, reply, run.since(started))
 
-# %% ../nbs/27_agent.ipynb #1b8bf1f4
+# %% ../nbs/27_agent.ipynb #209fa93d
 def _args(run, c, cut):
-    if not c.broken: return run.tool(c.tool).check(c.args)
+    if not c.broken and not cut: return run.tool(c.tool).check(c.args)
     why = "They were cut at the limit of tokens: call again, shorter." if cut else "Call again, with one JSON object."
-    raise ToolError("invalid_input", f"the arguments are not a JSON object: {c.broken[:200]}", why)
+    raise ToolError("invalid_input", f"the arguments are not a JSON object: {c.broken[:200]}" if c.broken else "the arguments may not be whole.", why)
 
 def _unfit(run, reply):
     if run.state.result_tool: return f"Text alone is not an answer here. Call {run.state.result_tool}."
@@ -99,13 +101,13 @@ def _unfit(run, reply):
         return f"Your answer does not fit: {wrong}. Answer with one JSON object that fits the schema."
     return ""
 
-# %% ../nbs/27_agent.ipynb #e5e38362
+# %% ../nbs/27_agent.ipynb #bc1db683
 def _checked(run, reply, seconds):
     calls, problems, malformed = [], {}, readable(reply.malformed)
     for i, c in enumerate(reply.calls):
         c = c.model_copy(update=dict(tool=readable(c.tool), args=readable(c.args)))
         if not c.id or any(c.id == other.id for other in calls): c = c.model_copy(update={"id": f"c{run.state.index}.{i}"})
-        try: c = c.model_copy(update={"args": _args(run, c, reply.cut)})
+        try: c = c.model_copy(update={"args": _args(run, c, reply.cut and i == len(reply.calls) - 1)})
         except ToolError as e: problems[c.id] = e.failure
         calls.append(c)
     if not calls and not malformed: malformed = _unfit(run, reply)

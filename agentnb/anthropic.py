@@ -46,7 +46,7 @@ def _turns(messages):
         elif blocks: turns.append(dict(role=role, content=blocks))
     return turns
 
-# %% ../nbs/10_anthropic.ipynb #654604f8
+# %% ../nbs/10_anthropic.ipynb #d329260b
 def to_wire(
     model: str,  # Anthropic's name for it
     messages: Sequence[Message],  # the conversation
@@ -54,12 +54,12 @@ def to_wire(
     instructions: str = "",  # stands before it
     ask: Ask = Ask(),  # how to answer
     cache: bool = True,  # mark what can be cached
-    thinking: bool = False,  # it thinks first, and then no call can be demanded of it
+    thinking: int = 0,  # tokens it may think before it answers; no call can be demanded of it then
 ) -> tuple[dict[str, Any], tuple[str, ...]]:  # the body of the request, what was left out
     "Write a request"
     mark, turns = MARK if cache else {}, _turns(messages)
     if turns and tools and cache: turns[-1]["content"] = [*turns[-1]["content"][:-1], _marked(turns[-1]["content"][-1])]
-    body = dict[str, Any](model=model, messages=turns, max_tokens=ask.max_tokens or DEFAULT_MAX_TOKENS)
+    body = dict[str, Any](model=model, messages=turns, max_tokens=(ask.max_tokens or DEFAULT_MAX_TOKENS) + thinking)
     if instructions: body["system"] = [dict(type="text", text=instructions, **mark)]
     if tools: body["tools"] = [dict(name=t.name, description=t.description, input_schema=t.parameters) for t in tools]
     if tools and cache: body["tools"][-1] |= MARK
@@ -85,7 +85,7 @@ def read_usage(
     return Usage(input=n("input_tokens") + cached + written, output=n("output_tokens"), cached=cached, written=written, requests=1, other=apart,
         reasoning=(usage.get("output_tokens_details") or {}).get("thinking_tokens") or 0)
 
-# %% ../nbs/10_anthropic.ipynb #9580a69e
+# %% ../nbs/10_anthropic.ipynb #7da6d1ec
 def _plain(blocks):
     kinds = [b.get("type") for b in blocks]
     return set(kinds) <= {"text", "tool_use"} and kinds.count("text") <= 1 and "text" not in kinds[1:] and not any(b.get("citations") for b in blocks)
@@ -106,7 +106,7 @@ def from_wire(
     unsigned = any(b.get("type") == "thinking" and not b.get("signature") for b in blocks)
     kept = None if _plain(blocks) or unsigned else Native(format="anthropic", model=body.get("model") or "", parts=tuple(blocks))
     return Reply(content=said("text", "text"), thinking=said("thinking", "thinking"), calls=calls, usage=usage, model=body.get("model") or "",
-        id=body.get("id") or "", stop=stop, cut=stop in ("max_tokens", "model_context_window_exceeded"), native=kept)
+        id=body.get("id") or "", stop=stop, cut=stop in ("max_tokens", "model_context_window_exceeded", "pause_turn"), native=kept)
 
 # %% ../nbs/10_anthropic.ipynb #727c12e3
 _PIECES = dict(text_delta="text", thinking_delta="thinking", signature_delta="signature", input_json_delta="partial_json")
@@ -144,7 +144,7 @@ class Gather:
         given = block.pop("partial_json", "")
         if given: block["input"] = read_args(given).get("args", given)
 
-# %% ../nbs/10_anthropic.ipynb #b5604330
+# %% ../nbs/10_anthropic.ipynb #faa476e1
 class Anthropic(Remote):
     "Claude, asked once; holds its connections"
     key_name = "ANTHROPIC_API_KEY"
@@ -156,7 +156,8 @@ class Anthropic(Remote):
         cache: bool = True,  # mark what can be cached
         **options: Any,  # put into every request as they are
     ):
-        self.form = Format("/v1/messages", lambda *a: to_wire(*a, cache=cache, thinking="thinking" in options), from_wire, Gather)
+        thinking = (options.get("thinking") or {}).get("budget_tokens", 0)
+        self.form = Format("/v1/messages", lambda *a: to_wire(*a, cache=cache, thinking=thinking), from_wire, Gather)
         url = url or os.environ.get("ANTHROPIC_BASE_URL") or "https://api.anthropic.com"
         super().__init__(f"anthropic:{model}", url, key or os.environ.get("ANTHROPIC_API_KEY", ""), timeout, **options)
 

@@ -17,7 +17,12 @@ from .settings import load_settings, store_url
 from .store import open_store
 from .tape import canonical
 
-# %% ../nbs/21_cache.ipynb #30b06a61
+# %% ../nbs/21_cache.ipynb #6e8d3126
+def _settings(model):
+    if hasattr(model, "settings"): return model.settings
+    inner = getattr(model, "models", None) or ([model.model] if hasattr(model, "model") else [])
+    return [_settings(m) for m in inner]
+
 class Cached:
     "A model that answers a repeated request from a store"
     def __init__(self,
@@ -32,7 +37,7 @@ class Cached:
     def __repr__(self): return f"Cached({self.model!r}, {self.store.url!r})"
 
     async def __call__(self, messages, tools=(), instructions="", ask=Ask()) -> Reply:
-        request = canonical(self.name, messages, tools, instructions, ask)
+        request = canonical(self.name, messages, tools, instructions, ask) | {"settings": _settings(self.model)}
         key = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
         found = self.store.recall("reply", key)
         if found and (self._clock() - found[0]).total_seconds() <= self.seconds: return self._hit(Reply.model_validate_json(found[1]), ask)

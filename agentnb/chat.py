@@ -142,7 +142,7 @@ def made_id(
     "An id for a call that came without one"
     return "call_" + hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:16]
 
-# %% ../nbs/08_chat.ipynb #c0769f84
+# %% ../nbs/08_chat.ipynb #98935c5b
 def read_usage(
     usage: dict[str, Any] | None,  # as the server counts
 ) -> Usage:
@@ -159,7 +159,7 @@ def read_logprobs(
 ) -> tuple:  # tokens with the natural logarithm of their probability
     "The probability of each token, where the server tells"
     known = (choice.get("logprobs") or {}).get("content") or []
-    return tuple((t.get("token") or "", t["logprob"]) for t in known if t.get("logprob") is not None)
+    return tuple((t.get("token") or "", t["logprob"]) for t in known if t.get("logprob") is not None and math.isfinite(t["logprob"]))
 
 def confidence(
     logprobs: Sequence[tuple],  # tokens with their log-probability
@@ -167,12 +167,15 @@ def confidence(
     "How sure the model was of its words"
     return math.exp(sum(p for _, p in logprobs)/len(logprobs)) if logprobs else None
 
-# %% ../nbs/08_chat.ipynb #5c48558f
+# %% ../nbs/08_chat.ipynb #194bea31
 def _text(content, kind="text"):
     if not isinstance(content, list): return (content or "") if kind == "text" else ""
     return "".join(_text(p.get(kind)) for p in content if isinstance(p, dict) and p.get("type", "text") == kind)
 
 def _declined(choice, message, usage):
+    if choice.get("error"): return to_error(200, choice)
+    if choice.get("finish_reason") in ("error", "insufficient_system_resource"):
+        return ModelError("overloaded", "the provider broke the reply off.", "Try again in a moment.", usage=usage, retryable=True)
     if message.get("refusal"): return ModelError("refused", f"the model refused: {message['refusal'][:300]}", "Say it in other words.", usage=usage)
     if choice.get("finish_reason") == "content_filter":
         return ModelError("filtered", "the provider's filter stopped the reply.", "Say it in other words.", usage=usage)

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['ELSEWHERE', 'Fallback']
 
-# %% ../nbs/18_fallback.ipynb #67a44491
+# %% ../nbs/18_fallback.ipynb #ab7d424c
+import time
 from collections.abc import Collection
 from decimal import Decimal
 
@@ -17,7 +18,7 @@ from .providers import find_model
 ELSEWHERE = ("authentication", "quota", "rate_limited", "overloaded", "context_exceeded", "invalid_request", "not_found", "malformed", "timeout",
     "connection", "unknown")
 
-# %% ../nbs/18_fallback.ipynb #ab729ddb
+# %% ../nbs/18_fallback.ipynb #e56fe675
 class Fallback:
     "Several models, asked in order until one answers"
     def __init__(self,
@@ -31,9 +32,10 @@ class Fallback:
     def __repr__(self): return f"Fallback({', '.join(m.name for m in self.models)})"
 
     async def __call__(self, messages, tools=(), instructions="", ask=Ask()) -> Reply:
-        lost, spent, notes = Usage(), Decimal(0), ()
+        lost, spent, notes, began = Usage(), Decimal(0), (), time.monotonic()
         for model in self.models:
-            try: reply = await model(messages, tools, instructions, ask)
+            left = None if ask.seconds is None else max(ask.seconds - (time.monotonic() - began), 0.0)
+            try: reply = await model(messages, tools, instructions, ask.model_copy(update={"seconds": left}))
             except ModelError as e:
                 lost, spent = lost + e.usage, None if spent is None or e.cost is None else spent + e.cost
                 e.usage, e.cost = lost, spent

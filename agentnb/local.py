@@ -33,14 +33,16 @@ def _said(m):
     if m.role == "assistant": return "assistant", json.dumps({"answer": m.content}, ensure_ascii=False)
     return "user", f"{m.tool} failed: {m.failure}" if m.failure else f"{m.tool} returned:\n{m.content}"
 
-# %% ../nbs/14_local.ipynb #1621e618
+# %% ../nbs/14_local.ipynb #d8482bee
 def _schema(tools, ask):
     shapes, definitions = [], {}
     for t in tools:
         parameters = dict(t.parameters)
         definitions |= parameters.pop("$defs", {})
         shapes.append(_object(tool={"const": t.name}, arguments=parameters))
-    if not ask.must_call: shapes.append(_object(answer=ask.answer or {"type": "string"}))
+    answer = dict[str, Any](ask.answer or {"type": "string"})
+    definitions |= answer.pop("$defs", {})
+    if not ask.must_call: shapes.append(_object(answer=answer))
     return {"anyOf": shapes} | ({"$defs": definitions} if definitions else {})
 
 def _object(**fields): return dict(type="object", properties=fields, required=list(fields), additionalProperties=False)
@@ -136,7 +138,7 @@ def find_endpoint(
     heard = "; ".join(f"{url} {'has ' + ', '.join(m) if m else 'does not answer'}" for url, m in seen.items())
     raise ModelError("not_found", "no local server has this model.", f"Asked: {heard}. The embedded model is `local:smollm2`.", f"local:{name}")
 
-# %% ../nbs/14_local.ipynb #d87f2fad
+# %% ../nbs/14_local.ipynb #809fc76b
 class Local(Remote):
     "A model on this machine; finds its server at the first call"
     def __init__(self,
@@ -152,7 +154,10 @@ class Local(Remote):
         if self._endpoint is None:
             self._endpoint = await asyncio.to_thread(find_endpoint, self._which)
             self.url, self._key = self._endpoint.url, self._endpoint.key
-        reply = await super().__call__(messages, tools, instructions, ask)
+        try: reply = await super().__call__(messages, tools, instructions, ask)
+        except ModelError as e:
+            e.cost = Decimal(0)
+            raise
         return reply.model_copy(update=dict(model=f"local:{self._endpoint.model}", cost=Decimal(0)))
 
     def _written(self, _, messages, tools, instructions, ask):

@@ -74,7 +74,7 @@ class Gather:
         heard = [Delta(kind, piece[k]) for k, kind in (("content", "text"), ("thinking", "thinking")) if piece.get(k)]
         return heard + [Delta("call", (c.get("function") or {}).get("name") or "") for c in piece.get("tool_calls") or ()]
 
-# %% ../nbs/11_ollama.ipynb #01ff2acb
+# %% ../nbs/11_ollama.ipynb #22d40ee0
 class Ollama(Remote):
     "A model in Ollama, asked once; holds its connections"
     def __init__(self,
@@ -84,7 +84,8 @@ class Ollama(Remote):
         timeout: float = 600.0,  # seconds for one reply
         **options: Any,  # put into every request as they are
     ):
-        host = url or os.environ.get("OLLAMA_HOST") or "127.0.0.1:11434"
+        host = (url or os.environ.get("OLLAMA_HOST") or "127.0.0.1").replace("0.0.0.0", "127.0.0.1")
+        if "://" not in host and ":" not in host: host += ":11434"
         self.form = Format("/api/chat", lambda *a: to_wire(*a, context=context), from_wire, Gather, lines=True)
         super().__init__(f"ollama:{model}", host if "://" in host else f"http://{host}", "none", timeout, **options)
 

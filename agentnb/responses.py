@@ -51,7 +51,7 @@ def to_wire(
     if ask.on_delta: body["stream"] = True
     return body, tuple(left_out)
 
-# %% ../nbs/09_responses.ipynb #8e8e88bb
+# %% ../nbs/09_responses.ipynb #28a0c24c
 def _plain(items):
     kinds = [i.get("type") for i in items]
     return kinds == sorted(kinds, key=lambda k: k == "function_call") and set(kinds) <= {"message", "function_call"} and not any(i.get("phase") for i in items)
@@ -70,6 +70,8 @@ def _failed(body, parts, usage):
         failed = to_error(200, body)
         failed.usage = usage
         return failed
+    if body.get("status") not in (None, "completed", "incomplete"):
+        return ModelError("overloaded", f"the provider broke the reply off: {body['status']}.", "Try again in a moment.", usage=usage, retryable=True)
 
 # %% ../nbs/09_responses.ipynb #8137c50b
 def from_wire(
@@ -91,7 +93,7 @@ def from_wire(
         model=body.get("model") or "", id=body.get("id") or "", stop=body.get("status") or "", cut=body.get("status") == "incomplete",
         confidence=confidence(logprobs), logprobs=logprobs if ask.logprobs else (), native=kept)
 
-# %% ../nbs/09_responses.ipynb #a236cd47
+# %% ../nbs/09_responses.ipynb #745f9481
 _HEARD = {f"response.{name}.delta": kind for name, kind in (("output_text", "text"), ("refusal", "text"), ("reasoning_summary_text", "thinking"),
     ("reasoning_text", "thinking"))}
 
@@ -105,6 +107,8 @@ class Gather:
         "Take one event in; raises `ModelError` where the stream says so"
         kind = event.get("type", "") if isinstance(event, dict) else ""
         if kind == "error" or isinstance(event, dict) and event.get("error"): raise to_error(200, event)
+        if kind == "response.created": self.body["heard"] = ""
+        if kind == "response.function_call_arguments.delta": self._heard(event, "call")
         if kind in _HEARD: return self._heard(event, _HEARD[kind])
         if kind == "response.output_item.added" and event["item"].get("type") == "function_call": return [Delta("call", event["item"].get("name") or "")]
         if kind == "response.output_item.done": self._items[event.get("output_index", len(self._items))] = event["item"]

@@ -128,9 +128,10 @@ def _decision(state, body, step):
     return dict(changes, messages=state.messages + (said,), open_calls=tuple(c for c in state.open_calls if c.call.id != call.id),
         result=body.message if done else state.result)
 
-# %% ../nbs/05_state.ipynb #3625532b
+# %% ../nbs/05_state.ipynb #cf243baf
 def _edit(state, body, step):
     given = {k: getattr(body, k) for k in ("max_iterations", "budget", "messages") if getattr(body, k) is not None}
+    if body.messages: given["messages"] = tuple(m if m in state.messages else m.model_copy(update={"native": None}) for m in body.messages)
     fresh = dict(open_calls=(), requests=(), asked_at={}, result=None, nudges=0) if body.messages is not None else {}
     waiting = state.requests and body.messages is None
     return dict(given, **fresh, status="waiting" if waiting else "running", reason="", aborted="", unusable=0)

@@ -19,15 +19,20 @@ from .tools import Context, Tool, ToolError
 class TapeMiss(RuntimeError):
     "A request that is not on the tape"
 
-# %% ../nbs/19_tape.ipynb #7f46c2b9
+# %% ../nbs/19_tape.ipynb #2de567b6
 def canonical(name, messages, tools, instructions, ask) -> dict[str, Any]:
     "A request to a model in one form: the same request is the same JSON"
     dump = lambda v: v.model_dump(mode="json", exclude_defaults=True)
     return dict(model=name, instructions=instructions, messages=[dump(m) for m in messages], tools=[dump(t) for t in tools], ask=dump(ask))
 
+def _scrubbed(value):
+    if isinstance(value, str): return redact(value)
+    if isinstance(value, dict): return {k: _scrubbed(v) for k, v in value.items()}
+    return [_scrubbed(v) for v in value] if isinstance(value, list | tuple) else value
+
 def _digest(request): return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:16]
 
-# %% ../nbs/19_tape.ipynb #ed427efd
+# %% ../nbs/19_tape.ipynb #75d1b8b7
 class Tape:
     "A file of recordings, and what plays them; the file is its only state"
     def __init__(self,
@@ -50,7 +55,7 @@ class Tape:
         request: dict[str, Any],  # canonical
     ) -> dict[str, Any] | None:  # what was recorded, if anything was
         "Look a request up; raises `TapeMiss` where only a recording will do"
-        tape = self._read()
+        tape, request = self._read(), _scrubbed(request)
         if self.mode == "replay" and _digest(request) not in tape: raise TapeMiss(self._miss(request, tape))
         return tape.get(_digest(request))
 
@@ -60,7 +65,7 @@ class Tape:
     ) -> None:
         "Write one recording; the file is replaced whole"
         tape, new = self._read(), self.path.with_name(f"{self.path.name}.new")
-        tape[_digest(request)] = json.loads(redact(json.dumps(dict(request=request, **found))))
+        tape[_digest(_scrubbed(request))] = _scrubbed(dict(request=request, **found))
         new.write_text(json.dumps(tape, indent=1, ensure_ascii=False) + "\n")
         os.replace(new, self.path)
 

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['Events', 'kind_of', 'to_error', 'blank', 'Gather', 'Format', 'exchange', 'estimate', 'is_here', 'pool', 'Remote']
 
-# %% ../nbs/07_wire.ipynb #c72ce7b7
-import asyncio, difflib, json, os, re
+# %% ../nbs/07_wire.ipynb #eb0c616b
+import asyncio, json, os, re
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
@@ -36,13 +36,19 @@ class Events:
         data, self._data = b"\n".join(self._data), []
         return [None if data == b"[DONE]" else json.loads(data)]
 
-# %% ../nbs/07_wire.ipynb #d326d0e3
+# %% ../nbs/07_wire.ipynb #048c4751
 _QUOTA = re.compile(r"insufficient_quota|billing_(?:error|hard_limit)|credit balance|exceeded your current quota|insufficient balance", re.I)
 _CONTEXT = re.compile(r"context_length|context length|context window|prompt is too long|too many (?:input )?tokens|exceeds? the (?:model|context)", re.I)
 _FILTERED = re.compile(r"content_filter|content_policy|content management policy|safety system", re.I)
 _NAMED = dict(overloaded_error=529, api_error=500, server_error=500, timeout_error=408, rate_limit_error=429, rate_limit_exceeded=429,
     authentication_error=401, permission_error=403, not_found_error=404, request_too_large=413, invalid_request_error=400, billing_error=402,
     insufficient_quota=429)
+
+def _meant(code, name, message):
+    if re.fullmatch("[45][0-9][0-9]", code): return int(code)
+    if known := _NAMED.get(code) or _NAMED.get(name): return known
+    words = f"{code} {name} {message}"
+    return 429 if _QUOTA.search(words) else 400 if _CONTEXT.search(words) or _FILTERED.search(words) or "invalid" in code else 500
 
 def kind_of(
     status: int,  # of HTTP
@@ -58,7 +64,7 @@ def kind_of(
     if status == 408: return "timeout"
     return "rate_limited" if status == 429 else "overloaded" if status >= 500 else "unknown"
 
-# %% ../nbs/07_wire.ipynb #0c471899
+# %% ../nbs/07_wire.ipynb #0cbf7170
 _HINTS = dict(authentication="Check the key in {key}.", quota="Add credit, or name another model.", rate_limited="Wait a moment, or name another model.",
     overloaded="Try again in a moment, or name another model.", context_exceeded="Shorten the conversation, or name a model with a larger context.",
     not_found="Check the model's name and the server's address.", filtered="Say it in other words.", timeout="Try again, or allow more time.",
@@ -73,11 +79,11 @@ def to_error(
     said = body.get("error", body) if isinstance(body, dict) else body
     said = said if isinstance(said, dict) else {"message": str(said or "")}
     code, message = said.get("code") or said.get("type") or "", str(said.get("message") or "")
-    if status < 400: status = code if isinstance(code, int) else _NAMED.get(str(code), _NAMED.get(str(said.get("type")), 500))
+    if status < 400: status = _meant(str(code), str(said.get("type")), message)
     kind, headers = kind_of(status, f"{code} {said.get('type')} {message}"), headers or {}
     request = headers.get("x-request-id") or headers.get("request-id") or (body.get("request_id") if isinstance(body, dict) else "") or ""
     failed = said.get("failed_generation")
-    words = "" if kind == "authentication" else f": {message[:300]}" if message else ""
+    words = "" if kind == "authentication" else f": {message}" if message else ""
     return ModelError("malformed" if failed else kind, f"{kind.replace('_', ' ')} ({status}){words}", _HINTS.get(kind, ""), request_id=str(request),
         status=status, retry_after=_wait(headers) if status in (429, 503, 529) else None, feedback=f"{message} You wrote: {failed}" if failed else "",
         retryable=kind != "quota" and (status in (408, 409, 429) or status >= 500))
@@ -95,7 +101,7 @@ def _until(text):
     try: return max((parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds(), 0.0)
     except (ValueError, TypeError): return None
 
-# %% ../nbs/07_wire.ipynb #70987f11
+# %% ../nbs/07_wire.ipynb #b636c3b5
 def blank(
     text: str,  # to be shown
     secrets: Sequence[str],  # never shown, nor are their longer parts
@@ -105,10 +111,9 @@ def blank(
     for secret in secrets:
         if len(secret) >= 4: text = text.replace(secret, "[key]")
     text = redact(text)
-    while True:
-        same = difflib.SequenceMatcher(None, text, prompt[-20_000:], autojunk=False).find_longest_match()
-        if same.size < 24: return text
-        text = f"{text[:same.a]}[prompt]{text[same.a + same.size:]}"
+    hidden = {k for i in range(len(text) - 23) if text[i:i + 24] in prompt for k in range(i, i + 24)}
+    shown = ["" if i in hidden and i - 1 in hidden else "[prompt]" if i in hidden else c for i, c in enumerate(text)]
+    return "".join(shown)
 
 # %% ../nbs/07_wire.ipynb #737e324f
 class Gather(Protocol):
@@ -146,14 +151,16 @@ async def exchange(
         return gather.body, request
     finally: await answer.close()
 
-# %% ../nbs/07_wire.ipynb #40cdfc12
+# %% ../nbs/07_wire.ipynb #96a192c4
 async def _events(chunks: AsyncIterator[bytes], form, gather):
     events = Events(form.lines)
     try:
         async for chunk in chunks:
             if not chunk: continue
             for event in events.feed(chunk): yield event
-        for event in events.feed(b""): yield event
+        try: last = events.feed(b"")
+        except ValueError: last = []
+        for event in last: yield event
     except ValueError:
         if not gather.whole: raise ModelError("malformed" if not gather.body else "connection", "the stream holds something that is not JSON.",
             "Check the server's address.", retryable=bool(gather.body)) from None
@@ -166,25 +173,25 @@ def _parsed(raw):
     if isinstance(found, dict): return found
     raise ModelError("malformed", f"the server's answer is not a JSON object: {raw[:80].decode(errors='replace')!r}.", "Check the server's address.")
 
-# %% ../nbs/07_wire.ipynb #8380cafd
+# %% ../nbs/07_wire.ipynb #8c4d655a
 def estimate(
     text: str,  # of any length
 ) -> int:  # tokens
     "About how many tokens `text` has"
     return -(-len(text) // 4)
 
-def _length(said):
-    if isinstance(said, str): return len(said)
-    return sum(map(_length, said.values() if isinstance(said, dict) else said if isinstance(said, list) else ()))
+def _strings(said):
+    if isinstance(said, str): return [said]
+    return [s for v in (said.values() if isinstance(said, dict) else said if isinstance(said, list) else ()) for s in _strings(v)]
 
 def _used(form, heard, body):
     try: usage = form.from_wire(heard, (), Ask()).usage if heard else Usage()
     except Exception: usage = Usage()
-    written = _length(heard.get("choices") or heard.get("content") or heard.get("message") or heard.get("heard") or "")
+    written = sum(map(len, _strings(heard.get("choices") or heard.get("content") or heard.get("message") or heard.get("heard") or "")))
     sent = usage.input or estimate(json.dumps([body.get(k) for k in ("messages", "input", "prompt", "system", "instructions", "tools")], ensure_ascii=False))
     return usage.model_copy(update=dict(input=sent, output=max(usage.output, -(-written // 4)), requests=1, estimated=True))
 
-# %% ../nbs/07_wire.ipynb #850de8ed
+# %% ../nbs/07_wire.ipynb #a3f639a6
 def is_here(
     url: str,  # a server's address
 ) -> bool:
@@ -194,12 +201,12 @@ def is_here(
 def pool(
     url: str,  # the server's address
 ) -> Any:  # of httpx2, for either SDK
-    "Connections that end silently with their loop; no proxy on the way to this machine"
+    "Connections that end silently with their loop; no redirects, and no proxy on the way to this machine"
     import httpx2
     limits = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)
-    return httpx2.AsyncClient(follow_redirects=True, trust_env=not is_here(url), limits=limits)
+    return httpx2.AsyncClient(follow_redirects=False, trust_env=not is_here(url), limits=limits)
 
-# %% ../nbs/07_wire.ipynb #116f42cf
+# %% ../nbs/07_wire.ipynb #f1b314b8
 def _as_error(e, url, seconds):
     kinds = {c.__name__ for c in type(e).__mro__}
     if isinstance(e, ModelError): return e
@@ -207,19 +214,20 @@ def _as_error(e, url, seconds):
         return ModelError("timeout", f"no reply within {seconds:g} s.", _HINTS["timeout"], retryable=True)
     if "APIStatusError" in kinds: return to_error(e.status_code, getattr(e, "body", None), getattr(getattr(e, "response", None), "headers", None))
     if kinds & {"APIConnectionError", "TransportError", "OSError"}:
-        return ModelError("connection", f"the connection to {urlsplit(url).netloc} failed or broke.", _HINTS["connection"], retryable=True)
+        return ModelError("connection", f"the connection to {urlsplit(url).hostname} failed or broke.", _HINTS["connection"], retryable=True)
     if isinstance(e, ValueError | TypeError | LookupError | AttributeError):
         return ModelError("malformed", f"the server's answer has another shape than its interface says ({type(e).__name__}).", _HINTS["malformed"])
     return ModelError("unknown", f"{type(e).__name__}: {e}")
 
 def _name(error, remote, body, request=""):
-    prompt = json.dumps([body.get(k) for k in ("messages", "input", "system", "instructions", "prompt")], ensure_ascii=False)
-    hide = lambda text: blank(text, [remote._key], prompt)
+    said = [body.get(k) for k in ("messages", "input", "system", "instructions", "prompt")]
+    prompt = "\n".join([*_strings(said), json.dumps(said, ensure_ascii=False)])
+    hide = lambda text: blank(text[:2000], [remote._key], prompt)[:400]
     error.message, error.hint, error.model = hide(error.message), hide(error.hint.format(key=remote.key_name)), remote.name
     error.request_id, error.args = error.request_id or request, (error.kind, error.message)
     return error
 
-# %% ../nbs/07_wire.ipynb #a9e2e82e
+# %% ../nbs/07_wire.ipynb #f6ea394a
 class Remote:
     "A model behind HTTP, asked once; holds its connections"
     form: Format
@@ -233,9 +241,11 @@ class Remote:
     ):
         self.name, self.url, self.timeout, self.options, self._key, self._clients = name, url, timeout, options, key.strip(), WeakKeyDictionary()
 
-    def __repr__(self): return f"{type(self).__name__}({self.name!r}, url={self.url!r})"
+    def __repr__(self): return f"{type(self).__name__}({self.name!r}, url={re.sub('//[^/@]*@', '//', self.url)!r})"
     @property
     def model(self) -> str: return self.name.partition(":")[2]
+    @property
+    def settings(self) -> dict[str, Any]: return dict(url=self.url, path=self.form.path, options=self.options)
 
     def open(self) -> Any:
         "The SDK's client, its own retries off"
@@ -246,6 +256,7 @@ class Remote:
         if os.environ.get("AGENTNB_OFFLINE") == "1" and not is_here(self.url):
             raise ModelError("connection", "AGENTNB_OFFLINE=1 forbids a live call.", "Play it from a tape, or unset the variable.")
         loop = asyncio.get_running_loop()
+        for ended in [other for other in self._clients if other.is_closed()]: del self._clients[ended]
         if loop not in self._clients: self._clients[loop] = self.open()
         return self._clients[loop]
 
@@ -253,7 +264,11 @@ class Remote:
         body, left_out = self.form.to_wire(self.model, messages, tools, instructions, ask)
         answer, request = await self.send(self.form, body | self.options, ask)
         try: reply = self.form.from_wire(answer, tools, ask)
-        except Exception as e: raise _name(_as_error(e, self.url, 0), self, body, request) from None
+        except Exception as e:
+            failed = _as_error(e, self.url, 0)
+            if not failed.usage.total: failed.usage = _used(self.form, {} if answer.get("error") else answer, body)
+            failed.cost = None
+            raise _name(failed, self, body, request) from None
         if not reply.usage.total and answer.get("usage") is None: reply = reply.model_copy(update={"usage": _used(self.form, answer, body)})
         said_by = f"{self.name.partition(':')[0]}:{reply.model or self.model}"
         return reply.model_copy(update=dict(model=said_by, notes=reply.notes + left_out))
@@ -269,5 +284,5 @@ class Remote:
             async with asyncio.timeout(seconds): return await exchange(self.client(), form, body, gather, ask.on_delta)
         except asyncio.CancelledError: raise
         except Exception as e: failed = _as_error(e, self.url, seconds)
-        if gather.body or failed.kind == "timeout": failed.usage = _used(form, gather.body, body)
+        if gather.body or failed.kind == "timeout": failed.usage, failed.cost = _used(form, gather.body, body), None
         raise _name(failed, self, body)

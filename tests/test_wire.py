@@ -569,3 +569,123 @@ def test_any_stream_is_a_reply_or_a_typed_error(events, which):
         made = [*openai, Anthropic("m", "k", replay.url), Ollama("m", replay.url)][which]
         try: assert isinstance(asyncio.run(made([user("hello")])), Reply)
         except ModelError as e: assert e.model == made.name
+
+
+# Found by review
+
+def test_a_call_cut_at_the_limit_is_not_made():
+    done = []
+
+    @tool(read_only=True)
+    def wipe(folder: str = ".") -> str:
+        "Wipe"
+        done.append(folder)
+        return "wiped"
+
+    message = dict(tool_calls=[dict(id="a", function=dict(name="wipe", arguments=""))])
+    with Replay([{**OK, "json": dict(choices=[dict(message=message, finish_reason="length")])}, OK]) as replay:
+        run = Agent(OpenAI("gpt-x", api="chat", key="k", url=f"{replay.url}/v1"), [wipe], store="memory:").run("go")
+        asyncio.run(run.until())
+    assert done == [] and run.result == "Fine."
+
+
+@pytest.mark.parametrize("api, body", [("chat", dict(choices=[dict(message=dict(content="Half"), finish_reason="insufficient_system_resource")])),
+    ("chat", dict(choices=[dict(message=dict(content="Half"), finish_reason="error", error=dict(code=502, message="upstream"))])),
+    ("responses", dict(status="cancelled", output=[dict(type="message", content=[dict(type="output_text", text="Half")])]))])
+def test_a_reply_that_was_broken_off_is_an_error(api, body):
+    with Replay([{**OK, "json": body}]) as replay:
+        with pytest.raises(ModelError) as e: asyncio.run(OpenAI("m", api=api, key="k", url=f"{replay.url}/v1")([user("go")]))
+    assert e.value.kind == "overloaded" and e.value.retryable
+
+
+@pytest.mark.parametrize("code, kind, again", [("context_length_exceeded", "context_exceeded", False), ("invalid_prompt", "invalid_request", False),
+    ("429", "rate_limited", True), ("server_error", "overloaded", True)])
+def test_an_error_inside_a_stream_has_its_own_kind(code, kind, again):
+    events = f'event: error\ndata: {json.dumps(dict(type="error", code=code, message="no"))}\n\n'
+    with Replay([dict(status=200, headers={"content-type": "text/event-stream"}, body=events)]) as replay:
+        with pytest.raises(ModelError) as e: asyncio.run(OpenAI("m", key="k", url=f"{replay.url}/v1")([user("go")]))
+    assert (e.value.kind, e.value.retryable) == (kind, again)
+
+
+@pytest.mark.parametrize("prompt", ["name: Bob Smith\npin: 4711\niban: DE1234567890\nmood: grim", "The launch code is 12345678. " + "x" * 30_000])
+def test_a_prompt_of_any_shape_stays_out_of_errors(prompt):
+    with Replay([failing(400, message=f"{'y' * 282}my-own-long-key-abcdef Invalid: {prompt[:80]}")]) as replay:
+        with pytest.raises(ModelError) as e: asyncio.run(OpenAI("m", key="my-own-long-key-abcdef", url=f"{replay.url}/v1")([user("go")], instructions=prompt))
+    assert not [part for part in ("my-own", "4711", "Bob", "launch code") if part in str(e.value)]
+
+
+def test_an_address_with_a_password_is_not_shown():
+    model = OpenAI("m", api="chat", key="k", url="http://bob:hunter2pw@127.0.0.1:9/v1")
+    with pytest.raises(ModelError) as e: asyncio.run(model([user("go")]))
+    assert "hunter2pw" not in str(e.value) + repr(model)
+
+
+def test_a_redirect_is_not_followed():
+    with Replay([OK]) as other, Replay([dict(status=307, headers={"location": f"{other.url}/v1/chat/completions"}, body="")]) as replay:
+        with pytest.raises(ModelError): asyncio.run(OpenAI("m", api="chat", key="k", url=f"{replay.url}/v1")([user("go")]))
+        assert not other.requests
+
+
+def test_the_cost_of_an_unpriced_failure_is_unknown():
+    body = dict(choices=[dict(message=dict(refusal="no"))], usage=dict(prompt_tokens=1000, completion_tokens=5))
+    with Replay([{**OK, "json": body}]) as replay:
+        run = Agent(OpenAI("no-such-model", api="chat", key="k", url=f"{replay.url}/v1"), store="memory:").run("go")
+        with pytest.raises(ModelError, match="refused"): asyncio.run(run.until())
+    assert run.state.usage.total == 1005 and run.state.cost is None
+
+
+def test_caches_of_differently_made_clients_are_apart():
+    with Replay([OK]) as replay:
+        store = Agent(Scripted([]), store="memory:").store
+        for heat in (0, 1, 1): asyncio.run(Cached(OpenAI("m", api="chat", key="k", url=f"{replay.url}/v1", temperature=heat), store)([user("go")]))
+        assert len(replay.requests) == 2
+
+
+def test_an_edited_turn_is_sent_as_edited():
+    from agentnb.messages import Native
+    native = Native(format="anthropic", parts=(dict(type="text", text="The password is X"), dict(type="text", text="!")))
+    run = Agent(Scripted([Reply(content="The password is X!", native=native), "ok"]), store="memory:").run("go")
+    asyncio.run(run.until())
+    first, said = run.state.messages
+    run.edit(messages=[first, said.model_copy(update={"content": "[removed]"}), user("on")])
+    assert run.state.messages[1].native is None
+
+
+def test_the_settings_of_an_agent_reach_its_model():
+    asked = []
+
+    class Ear:
+        name = "ear"
+        async def __call__(self, messages, tools=(), instructions="", ask=Ask()):
+            asked.append(ask)
+            return Reply(content="ok")
+
+    asyncio.run(Agent(Ear(), store="memory:", ask=Ask(seconds=5, max_tokens=3, temperature=0.5), budget=Budget(seconds=60)).run("go").until())
+    assert (asked[0].seconds, asked[0].max_tokens, asked[0].temperature) == (5, 3, 0.5)
+
+
+def test_a_fallback_keeps_one_deadline():
+    with Replay([OK], stall=30) as replay:
+        slow = [OpenAI(n, api="chat", key="k", url=f"{replay.url}/v1") for n in "abc"]
+        began = time.monotonic()
+        with pytest.raises(ModelError): asyncio.run(Fallback(*slow)([user("go")], ask=Ask(seconds=1)))
+    assert time.monotonic() - began < 2.5
+
+
+def test_a_run_that_met_a_secret_can_be_played(tmp_path, monkeypatch):
+    monkeypatch.setenv("MY_APP_KEY", "-----BEGIN\npässwörter1\nEND")
+
+    @tool(read_only=True)
+    def env() -> str:
+        "Show"
+        return "token sk-abc123456789012345678 and -----BEGIN\npässwörter1\nEND"
+
+    def run(mode):
+        tape = Tape(tmp_path/"a.tape", mode)
+        made = Agent(tape(Scripted([call("env"), "Done"], name="m")), [tape(env)], store="memory:").run("go", run_id="r")
+        asyncio.run(made.until())
+        return made.result
+
+    assert run("record") == run("replay") == "Done"
+    text = (tmp_path/"a.tape").read_text()
+    assert "sk-abc" not in text and "BEGIN" not in text and "wörter" not in text

@@ -75,7 +75,7 @@ def decide(
     except Exception as e: return f"{type(e).__name__}: {e}"
     return ""
 
-# %% ../../nbs/ui/01_stepper.ipynb #87779e0c
+# %% ../../nbs/ui/01_stepper.ipynb #d63c1eba
 class Link:
     "Ties one stepper to one run; keeps no state of either"
     def __init__(self,
@@ -83,10 +83,9 @@ class Link:
         widget: Stepper,  # its view
         handle: Any = None,  # of the output that shows it
     ):
-        self.run, self.widget, self.sent, self.timer, self.problem, self.handle = run, widget, len(run.steps), None, "", handle
-        self.heard, self.told = "", 0
-        self.loop = asyncio.get_running_loop()
-        run.observers.append(lambda step: self.changed())
+        self.run, self.widget, self.handle, self.sent, self.timer, self.problem = run, widget, handle, len(run.steps), None, ""
+        self.loop, self.heard, self.told = asyncio.get_running_loop(), "", 0
+        run.observers.append(self.stepped)
         run.listeners.append(self.hear)
         widget.on_msg(on_loop(self.received))
         self.push()
@@ -94,6 +93,10 @@ class Link:
     def changed(self) -> None:
         "Something happened: tell the browser soon"
         if self.timer is None: self.timer = self.loop.call_later(0.05, self.push)
+
+    def stepped(self, _step) -> None:
+        if self.heard: self.heard, self.told = "", -1
+        self.changed()
 
     def hear(self, delta: Delta) -> None:
         "A piece of the reply that is being made"
@@ -104,7 +107,6 @@ class Link:
     def push(self) -> None:
         "Tell the browser what is new: at most 20 times a second"
         self.timer = None
-        if len(self.run.steps) > self.sent and self.heard: self.heard, self.told = "", -1
         if self.told != len(self.heard): self.widget.send(dict(type="speech", start=max(self.told, 0), text=self.heard[max(self.told, 0):]))
         self.told = len(self.heard)
         rows, self.sent = rows_of(self.run, self.sent), len(self.run.steps)
