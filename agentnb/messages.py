@@ -31,16 +31,17 @@ def readable(
 
 Text = Annotated[str, AfterValidator(readable)]
 
-# %% ../nbs/01_messages.ipynb #0d7aafa6
+# %% ../nbs/01_messages.ipynb #d1bb2a12
 _SECRET = re.compile(r"\b(?:sk|pk|ghp|gho|xoxb)[-_](?=[-\w]*\d)[-\w]{16,}|\bAKIA[A-Z0-9]{16}\b|(?<=Bearer )[-.~+/\w]{8,}")
 
 def redact(
     text: str,  # to be kept or shown
+    mark: Callable[[str], str] = lambda secret: "[secret]",  # what stands in for a secret
 ) -> str:  # without what looks like a secret
     "Blank keys and tokens in `text`"
     named = [v for k, v in os.environ.items() if k.endswith(("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")) and len(v) >= 8]
-    for value in named: text = text.replace(value, "[secret]")
-    return _SECRET.sub("[secret]", text)
+    for value in named: text = text.replace(value, mark(value))
+    return _SECRET.sub(lambda found: mark(found[0]), text)
 
 # %% ../nbs/01_messages.ipynb #0fa6abfa
 class Call(Value):

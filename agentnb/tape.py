@@ -19,14 +19,14 @@ from .tools import Context, Tool, ToolError
 class TapeMiss(RuntimeError):
     "A request that is not on the tape"
 
-# %% ../nbs/19_tape.ipynb #2de567b6
+# %% ../nbs/19_tape.ipynb #a495ca6e
 def canonical(name, messages, tools, instructions, ask) -> dict[str, Any]:
     "A request to a model in one form: the same request is the same JSON"
     dump = lambda v: v.model_dump(mode="json", exclude_defaults=True)
     return dict(model=name, instructions=instructions, messages=[dump(m) for m in messages], tools=[dump(t) for t in tools], ask=dump(ask))
 
-def _scrubbed(value):
-    if isinstance(value, str): return redact(value)
+def _scrubbed(value: Any) -> Any:
+    if isinstance(value, str): return redact(value, lambda secret: f"[secret {hashlib.sha256(secret.encode()).hexdigest()[:4]}]")
     if isinstance(value, dict): return {k: _scrubbed(v) for k, v in value.items()}
     return [_scrubbed(v) for v in value] if isinstance(value, list | tuple) else value
 
