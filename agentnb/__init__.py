@@ -1,7 +1,7 @@
 "Prototype LLM agents in Jupyter, as runs that can be held, stepped, changed and resumed"
 __version__ = "0.1.0"
 
-from agentnb.agent import Agent as Agent, RequestOpen as RequestOpen, Run as Run, RunPaused as RunPaused, RunStopped as RunStopped, Ticks as Ticks
+from agentnb.agent import Agent as Agent, Ticks as Ticks
 from agentnb.budget import Budget as Budget
 from agentnb.cache import Cached as Cached
 from agentnb.fallback import Fallback as Fallback
@@ -10,8 +10,9 @@ from agentnb.messages import assistant as assistant, call as call, result as res
 from agentnb.models import Model as Model, ModelError as ModelError, Scripted as Scripted
 from agentnb.policy import Rule as Rule
 from agentnb.retry import Retry as Retry
+from agentnb.run import AgentMismatch as AgentMismatch, RequestOpen as RequestOpen, Run as Run, RunPaused as RunPaused, RunStopped as RunStopped
 from agentnb.state import State as State
-from agentnb.steps import RunConflict as RunConflict, Step as Step
-from agentnb.store import RunNotFound as RunNotFound, StoreError as StoreError, open_store as open_store
+from agentnb.steps import Step as Step
+from agentnb.store import RunConflict as RunConflict, RunNotFound as RunNotFound, StoreError as StoreError, open_store as open_store
 from agentnb.tape import Tape as Tape, TapeMiss as TapeMiss
 from agentnb.tools import Context as Context, Tool as Tool, ToolError as ToolError, tool as tool

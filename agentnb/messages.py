@@ -6,8 +6,8 @@
 __all__ = ['Text', 'Value', 'readable', 'redact', 'Call', 'call', 'Failure', 'Native', 'Message', 'user', 'assistant', 'result',
            'ToolSpec', 'Usage', 'Reply', 'Delta', 'Ask']
 
-# %% ../nbs/01_messages.ipynb #99e94848
-import math, os, re
+# %% ../nbs/01_messages.ipynb #f2beaed4
+import json, math, os, re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Annotated, Any, Literal, NamedTuple
@@ -43,13 +43,16 @@ def redact(
     for value in named: text = text.replace(value, mark(value))
     return _SECRET.sub(lambda found: mark(found[0]), text)
 
-# %% ../nbs/01_messages.ipynb #0fa6abfa
+# %% ../nbs/01_messages.ipynb #d477cfa3
 class Call(Value):
     "One call that a model asks for"
     id: str  # unique in its run
     tool: Text  # the tool's name
     args: Annotated[dict[str, Any], AfterValidator(readable)] = {}  # JSON values by parameter name
     broken: Text = ""  # the arguments as they were sent, where they are not a JSON object; then `args` is empty
+    @property
+    def signature(self) -> str:  # the same for calls that do the same
+        return json.dumps([self.tool, self.args], sort_keys=True)
 
 # %% ../nbs/01_messages.ipynb #6d258b35
 def call(
@@ -109,7 +112,7 @@ def result(
     "A tool's answer to `call`"
     return Message(role="tool", content=content, call_id=call.id, tool=call.tool)
 
-# %% ../nbs/01_messages.ipynb #a71a30a4
+# %% ../nbs/01_messages.ipynb #e5b4b3f5
 class ToolSpec(Value):
     "What a model, a policy and a reader need to know of a tool"
     name: str  # letters, digits, `_` and `-`, at most 64
@@ -119,6 +122,7 @@ class ToolSpec(Value):
     destructive: bool = True  # what it changes may be lost
     idempotent: bool = False  # a second call with the same key changes nothing more
     open_world: bool = True  # it reaches outside this machine
+    code: str = ""  # digest of its source, so that a change is noticed; models do not see it
 
 # %% ../nbs/01_messages.ipynb #b8a383b9
 class Usage(Value):

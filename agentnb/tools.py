@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['ToolError', 'Context', 'ToolDefinitionError', 'Tool', 'tool']
 
-# %% ../nbs/02_tools.ipynb #050a5165
-import asyncio, inspect, re
+# %% ../nbs/02_tools.ipynb #bfd572db
+import asyncio, hashlib, inspect, re
 from collections.abc import Callable
 from typing import Any, Literal, get_type_hints
 
@@ -40,10 +40,15 @@ class Context(Value):
 class ToolDefinitionError(TypeError):
     "A function that cannot be a tool; the text says what to add"
 
-# %% ../nbs/02_tools.ipynb #e948a9c5
+# %% ../nbs/02_tools.ipynb #7f01f6fe
 def _docs(fn):
     try: return docments(fn)
     except OSError: return {}
+
+def _digest(fn):
+    try: source = inspect.getsource(fn)
+    except (OSError, TypeError): return ""
+    return hashlib.sha256(source.encode()).hexdigest()[:12]
 
 def _check_default(name, parameter, hint, default):
     try: TypeAdapter(hint).validate_python(default)
@@ -74,7 +79,7 @@ def _untitled(schema: Any, is_names=False) -> Any:
     if not isinstance(schema, dict): return schema
     return {k: _untitled(v, k in ("properties", "$defs")) for k, v in schema.items() if is_names or k != "title" or not isinstance(v, str)}
 
-# %% ../nbs/02_tools.ipynb #d6de1d6e
+# %% ../nbs/02_tools.ipynb #b4aed268
 class Tool:
     "A function with a contract; calling the tool calls the function"
     source: Literal["live", "tape"] = "live"  # `tape`: its results are on a tape
@@ -94,7 +99,7 @@ class Tool:
         self.fn, self._model = fn, create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
         text = description or inspect.getdoc(fn) or ""
         self.spec = ToolSpec(name=name, description=text, parameters=_untitled(self._model.model_json_schema()),
-            read_only=read_only, destructive=destructive and not read_only, idempotent=idempotent or read_only, open_world=open_world)
+            read_only=read_only, destructive=destructive and not read_only, idempotent=idempotent or read_only, open_world=open_world, code=_digest(fn))
 
     @property
     def name(self) -> str: return self.spec.name

@@ -51,15 +51,23 @@ def test_an_unknown_outcome_is_asked_only_where_it_is_unknown(tmp_path):
     assert asked == [f"step {intent}", "before plain", "after plain"]
 
 
-def test_two_processes_continue_one_run(tmp_path):
-    "Of two holders that go on from the same step, one wins and the other is told; the log has one history"
+def test_two_holders_go_on_with_one_run(tmp_path):
+    "While one goes on the other is told who does; when it has paused the other goes on from there, and the log has one history"
     store = f"sqlite:///{tmp_path}/runs.db"
     first = make_agent(store, tmp_path)
     asyncio.run(first.run("go", run_id="r1").until(kind="model"))
     mine, theirs = first.load("r1"), make_agent(store, tmp_path).load("r1")
-    asyncio.run(mine.step())
-    with pytest.raises(RunConflict, match="someone else continued run r1"): asyncio.run(theirs.step())
-    theirs.refresh()
+
+    async def both():
+        mine.start()
+        await asyncio.sleep(0)
+        with pytest.raises(RunConflict, match="run r1 is going on in this process, by another Run object"): await theirs.step()
+        mine.pause()
+        await mine.going
+        await theirs.step()
+    asyncio.run(both())
+    assert theirs.tip.index == mine.tip.index + 1
+    mine.refresh()
     assert theirs.state == mine.state
     assert asyncio.run(theirs._to_end()) == "all done"
 
@@ -225,9 +233,10 @@ def test_bytes_do_not_grow_with_the_run(tmp_path):
     assert sizes[500] < sizes[50] * 1.3
 
 
-def pay_agent(folder, crash=None):
+def pay_agent(folder, crash=None, during=lambda: None):
     @tool
     def pay(what: str) -> str:
+        during()
         with (folder/"effects").open("a") as f: f.write(f"{what}\n")
         if crash: raise crash
         return f"paid {what}"
@@ -236,13 +245,13 @@ def pay_agent(folder, crash=None):
 
 def test_a_result_that_cannot_be_written_is_not_made_again(tmp_path):
     "The disk is full when the result of a payment is written: the run asks, and does not pay twice"
-    run = pay_agent(tmp_path).run("go", run_id="r1")
+    refuse = lambda: run.store._db.execute("PRAGMA query_only = 1")
+    run = pay_agent(tmp_path, during=lambda: refuse()).run("go", run_id="r1")
     asyncio.run(run.until())
     for pending in run.pending: pending.approve()
-    asyncio.run(run.until(kind="intent"))
-    run.store._db.execute("PRAGMA query_only = 1")
-    with pytest.raises(StoreError): asyncio.run(run.step())
+    with pytest.raises(StoreError): asyncio.run(run.until())
     run.store._db.execute("PRAGMA query_only = 0")
+    refuse = lambda: None
     with pytest.raises(RequestOpen, match=r"Did pay\(what='a'\) happen\?.*if it happened"): asyncio.run(run._to_end())
     run.pending[0].answer("paid a")
     assert asyncio.run(run._to_end()) == "done" and (tmp_path/"effects").read_text() == "a\nb\n"

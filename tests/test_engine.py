@@ -5,7 +5,7 @@ import pytest
 from pydantic import BaseModel, Field
 from hypothesis import given, settings, strategies as st
 
-from agentnb import (
+from agentnb import (AgentMismatch,
     Agent, Budget, Call, ModelError, Reply, RequestOpen, Rule, RunConflict, RunStopped, Scripted, State, Tape, TapeMiss, Tool, assistant, call, tool, user)
 from agentnb.messages import Usage
 from agentnb.providers import find_model
@@ -137,11 +137,13 @@ def test_one_loop_at_a_time():
     assert asyncio.run(twice()) == "done"
 
 
-def test_loading_without_a_tool_is_refused():
+def test_an_open_call_whose_tool_is_gone_is_refused():
     owner = agent([call("look", where="a"), "done"])
     run = owner.run("go")
-    asyncio.run(run.step())
-    with pytest.raises(ValueError, match="tools this agent does not have: look"): Agent(Scripted([]), [act], store=owner.store).load(run.run_id)
+    asyncio.run(run.until(kind="model"))
+    other = Agent(Scripted([]), [act], store=owner.store).load(run.run_id)
+    with pytest.raises(AgentMismatch, match="has an open call of look, and the agent has no such tool. Give it to Agent"): asyncio.run(other.step())
+    assert other.tip == run.tip and asyncio.run(owner.load(run.run_id)._to_end()) == "done"
 
 
 @pytest.mark.parametrize("make, text", [
