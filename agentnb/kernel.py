@@ -19,13 +19,13 @@ def interactive() -> bool:  # False in nbclient, nbval, nbconvert, papermill, sc
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     return bool(getattr(getattr(shell, "kernel", None), "_allow_stdin", False))
 
-# %% ../nbs/35_kernel.ipynb #abfeee2c
+# %% ../nbs/35_kernel.ipynb #87017af1
 async def wait_live(
     future: asyncio.Future,  # or a task; it is not cancelled when the waiting is
 ) -> Any:  # its result
     "Wait for `future` so that the notebook's stop button works"
-    while not future.done(): await asyncio.wait({future}, timeout=HEARTBEAT)
-    return future.result()
+    while interactive() and not future.done(): await asyncio.wait({future}, timeout=HEARTBEAT)
+    return await asyncio.shield(future)
 
 # %% ../nbs/35_kernel.ipynb #52dd4d89
 def on_loop(

@@ -12,14 +12,17 @@ from pathlib import Path
 
 from .store import Lease, RunConflict, Store, StoreError
 
-# %% ../nbs/31_lease.ipynb #646b5b94
+# %% ../nbs/31_lease.ipynb #bcd3e454
 SECONDS = 30.0  # a lease lasts
 
 def _read(path):
     try: return Path(path).read_text()
     except OSError: return ""
 
-def _began(pid): return (_read(f"/proc/{pid}/stat").rpartition(")")[2].split() or [""])[19:20]
+def _began(pid): return "".join((_read(f"/proc/{pid}/stat").rpartition(")")[2].split() or [""])[19:20])
+
+@cache
+def _me(pid): return f"{_machine()}/{pid}/{_began(pid)}"
 
 # %% ../nbs/31_lease.ipynb #624c8894
 @cache
@@ -28,14 +31,14 @@ def _machine():
     except OSError: space = ""
     return f"{socket.gethostname()}-{hashlib.sha256((_read('/proc/sys/kernel/random/boot_id') + space).encode()).hexdigest()[:6]}"
 
-# %% ../nbs/31_lease.ipynb #0b3d0d0f
+# %% ../nbs/31_lease.ipynb #3abe9324
 def holder(
     session: str,  # one Run object
 ) -> str:  # `machine/process/when it began/session`
     "Who this is"
-    return f"{_machine()}/{os.getpid()}/{''.join(_began(os.getpid()))}/{session}"
+    return f"{_me(os.getpid())}/{session}"
 
-# %% ../nbs/31_lease.ipynb #6de9ccc3
+# %% ../nbs/31_lease.ipynb #fb26579a
 def is_dead(
     holder: str,  # of a lease
 ) -> bool:  # True only if it is certain
@@ -45,7 +48,7 @@ def is_dead(
     try: os.kill(int(pid), 0)
     except ProcessLookupError: return True
     except OSError: return False
-    return "".join(_began(pid)) != began
+    return _began(pid) != began
 
 def stuck(
     store: Store,  # where to look

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Past', 'Log', 'paired', 'decide', 'Pending']
 
-# %% ../nbs/30_log.ipynb #b2dc1f64
+# %% ../nbs/30_log.ipynb #bd6f2c24
 import hashlib, itertools, warnings
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -13,12 +13,12 @@ from typing import Any, Self
 
 from .budget import Budget
 from .messages import Message
-from .state import OpenCall, State, fold
+from .state import NEW, OpenCall, State, fold
 from .steps import Body, Decision, Edit, Intent, Request, Returned, Step
 from .store import RunConflict, Store
 from .tools import Tool
 
-# %% ../nbs/30_log.ipynb #41433f0c
+# %% ../nbs/30_log.ipynb #5a981aa9
 _SPACING = 64  # steps between the states that are kept
 
 class Past:
@@ -31,8 +31,8 @@ class Past:
         steps: Sequence[Step] = (),  # as read from the store
     ):
         self.run_id, self.store, self.tools, self.clock = run_id, store, tools, clock
-        self.steps, self.tip, self.observers, self._place = [], State(), [], None
-        self._marks, self._keys, self._asked, self._succeeded = [State()], {}, {}, set()
+        self.steps, self.tip, self.observers, self._place = [], NEW, [], None
+        self._marks, self._keys, self._asked, self._succeeded = [NEW], {}, {}, set()
         for step in steps: self._take(step, self.tip.apply(step))
 
     @property
@@ -87,7 +87,7 @@ class Past:
         self.steps, self.tip, self._marks = other.steps[:length], other.state_at(length - 1), other._marks[:length//_SPACING + 1]
         for step in self.steps: self._learn(step.body)
 
-# %% ../nbs/30_log.ipynb #f37a9964
+# %% ../nbs/30_log.ipynb #30c1d6df
 class Log(Past):
     "A past that grows, and is never rewritten"
     @property
@@ -129,8 +129,9 @@ class Log(Past):
         raise AssertionError("itertools.count has no end")
 
     def _next(self, body, iteration=None):
-        step = Step(run_id=self.run_id, index=self.tip.index, at=self._now(), body=body, iteration=self.tip.iteration if iteration is None else iteration)
-        return step, self.tip.apply(step)
+        tip = self.tip
+        step = Step(run_id=self.run_id, index=tip.index, at=self._now(), body=body, iteration=tip.iteration if iteration is None else iteration)
+        return step, tip.apply(step)
 
     def _now(self): return max(self.clock(), self.steps[-1].at) if self.steps else self.clock()
 

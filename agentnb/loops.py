@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from .messages import Call, Message
 
-# %% ../nbs/27_loops.ipynb #68f51a19
+# %% ../nbs/27_loops.ipynb #4cf30432
 def find_loop(
     messages: Sequence[Message],  # the conversation
     window: int = 40,  # how many of the last messages are looked at
@@ -18,7 +18,7 @@ def find_loop(
     "The call that the conversation turns in circles with"
     if not messages or messages[-1].role != "tool": return None
     *earlier, end = messages[-window:]
-    alike = [m for m in earlier if m.role == "tool" and m.tool == end.tool and m.content == end.content and m.failure == end.failure]
+    alike = [m for m in earlier if m.tool == end.tool and m.content == end.content and m.failure == end.failure]
     if not alike: return None
     asked = {c.id: c for m in earlier for c in m.calls}
     last, before = asked.get(end.call_id), [asked[m.call_id].args for m in alike if m.call_id in asked]

@@ -14,10 +14,17 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-# %% ../nbs/01_messages.ipynb #e63f7f6f
+# %% ../nbs/01_messages.ipynb #7fbe8e26
 class Value(BaseModel):
     "A frozen value; an unknown field is an error, so a misspelt one is never silently lost"
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def __copy__(self):
+        other, parts = object.__new__(type(self)), (self.__dict__.copy(), self.__pydantic_fields_set__.copy(), None, None)
+        for name, part in zip(_PARTS, parts): object.__setattr__(other, name, part)
+        return other
+
+_PARTS = ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
 
 # %% ../nbs/01_messages.ipynb #b72bc527
 def readable(

@@ -54,7 +54,7 @@ class ModelError(RuntimeError):
         request = f"(request {self.request_id})" if self.request_id else ""
         return " ".join(s for s in (f"{self.model}:" if self.model else "", self.message, self.hint, request) if s)
 
-# %% ../nbs/07_models.ipynb #512ad4fe
+# %% ../nbs/07_models.ipynb #66728568
 class Scripted:
     "A model that says what it was told to say"
     def __init__(self,
@@ -82,9 +82,8 @@ class Scripted:
     def _reply(self, entry):
         if isinstance(entry, Exception): raise entry
         if isinstance(entry, Reply): return entry
-        blank = Reply(model=self.name, cost=Decimal(0), usage=Usage(requests=1))
-        if isinstance(entry, str): return blank.model_copy(update={"content": entry})
-        return blank.model_copy(update={"calls": (entry,) if isinstance(entry, Call) else tuple(entry)})
+        content, calls = (entry, ()) if isinstance(entry, str) else ("", (entry,) if isinstance(entry, Call) else tuple(entry))
+        return Reply(content=content, calls=calls, model=self.name, cost=Decimal(0), usage=Usage(requests=1))
 
     def __enter__(self): return self
 

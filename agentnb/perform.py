@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['PERFORM', 'Unanswered']
 
-# %% ../nbs/36_perform.ipynb #0b71bc7c
+# %% ../nbs/36_perform.ipynb #802ffd6c
 import asyncio, secrets, warnings
 from decimal import Decimal
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -23,7 +24,7 @@ class Unanswered(Exception):
         note: Note,  # for the log
     ): self.note = note
 
-# %% ../nbs/36_perform.ipynb #1fc4ea21
+# %% ../nbs/36_perform.ipynb #debe65b5
 def _late(left, e):
     usage, cost = (e.usage, e.cost) if isinstance(e, ModelError) else (Usage(), None)
     return Note(about="error", text="the model did not answer within the time that was left of the run's budget", seconds=left, usage=usage, cost=cost)
@@ -36,20 +37,22 @@ def _speaker(run):
             except Exception as e: warnings.warn(f"a listener failed: {type(e).__name__}: {e}. The reply goes on.", stacklevel=2)
     return tell if listeners else None
 
-# %% ../nbs/36_perform.ipynb #2f9418d6
+def _wanted(run, left):
+    mine, state = run.agent.ask, run.tip
+    seconds = min((s for s in (left, mine.seconds) if s is not None), default=None)
+    must_call, answer = mine.must_call or bool(state.result_tool), state.answer or mine.answer
+    return mine.model_copy(update=dict(must_call=must_call, answer=answer, seconds=seconds, on_delta=_speaker(run)))
+
+# %% ../nbs/36_perform.ipynb #28af26a6
 async def _ask_model(run, action):
     state, started = run.tip, run.clock()
     left = None if state.budget.seconds is None else max(state.budget.seconds - state.seconds, 0.0)
-    mine, heard = run.agent.ask, _speaker(run)
-    ask = mine.model_copy(update=dict(must_call=mine.must_call or bool(state.result_tool), answer=state.answer or mine.answer,
-        seconds=min((s for s in (left, mine.seconds) if s is not None), default=None), on_delta=heard))
     offered = [t for t in state.tools.values() if t.name not in state.withheld] or list(state.tools.values())
-    asked, guard = (state.examples + state.messages, offered, state.instructions, ask), None if left is None else left + 1
-    try:
-        async with asyncio.timeout(guard) as limit: reply = await run.agent.model(*asked)
+    asked = (state.examples + state.messages, offered, state.instructions, _wanted(run, left))
+    try: reply = await (run.agent.model(*asked) if left is None else asyncio.wait_for(run.agent.model(*asked), left + 1))
     except Exception as e:
-        late = isinstance(e, ModelError) and e.kind == "timeout" and left is not None and run.since(started) >= left - 0.05
-        if late or limit.expired(): return _late(left, e)
+        late = left is not None and run.since(started) >= left - 0.05
+        if late and (isinstance(e, TimeoutError) or isinstance(e, ModelError) and e.kind == "timeout"): return _late(left, e)
         if isinstance(e, ModelError) and e.feedback: reply = Reply(malformed=e.feedback, model=e.model, usage=e.usage, cost=e.cost)
         else:
             usage, cost = (e.usage, e.cost) if isinstance(e, ModelError) else (Usage(), Decimal(0))
@@ -73,15 +76,16 @@ def _unfit(run, reply):
         return f"Your answer does not fit: {wrong}. Answer with one JSON object that fits the schema."
     return ""
 
-# %% ../nbs/36_perform.ipynb #8fe21d35
+# %% ../nbs/36_perform.ipynb #ba5d3c5f
 def _checked(run, reply, seconds):
     calls, problems, malformed = [], {}, readable(reply.malformed)
     for i, c in enumerate(reply.calls):
-        c = c.model_copy(update=dict(tool=readable(c.tool), args=readable(c.args)))
-        if not c.id or any(c.id == other.id for other in calls): c = c.model_copy(update={"id": f"c{run.tip.index}.{i}"})
-        try: c = c.model_copy(update={"args": _args(run, c, reply.cut and i == len(reply.calls) - 1)})
+        known = dict[str, Any](tool=readable(c.tool), args=readable(c.args))
+        if not c.id or any(c.id == other.id for other in calls): known["id"] = f"c{run.tip.index}.{i}"
+        c = c.model_copy(update=known)
+        try: known["args"] = _args(run, c, reply.cut and i == len(reply.calls) - 1)
         except ToolError as e: problems[c.id] = e.failure
-        calls.append(c)
+        calls.append(c.model_copy(update=known))
     if not calls and not malformed: malformed = _unfit(run, reply)
     said = reply.model_copy(update=dict(content=readable(reply.content), calls=tuple(calls), malformed=malformed))
     return Replied(reply=said, problems=problems, seconds=seconds)

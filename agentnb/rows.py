@@ -31,7 +31,7 @@ def newer(
     "What to tell an agentnb that is too old"
     return StoreError(f"{url} was written by a newer agentnb (schema {version}, this one knows {len(MIGRATIONS)}). Update agentnb.", "newer")
 
-# %% ../nbs/22_rows.ipynb #c4a0e961
+# %% ../nbs/22_rows.ipynb #9629b321
 _HOLD = """INSERT INTO leases VALUES (?, ?, {now} + ?, ?) ON CONFLICT (run_id) DO UPDATE SET holder = excluded.holder, until = excluded.until,
   seconds = excluded.seconds WHERE leases.holder IN (excluded.holder, ?) OR leases.until < {now} OR leases.until - leases.seconds > {now} + 1
   RETURNING holder"""
@@ -45,7 +45,7 @@ class _Rows:
         raise NotImplementedError
 
     def append(self, *steps: Step) -> None:
-        try: self._run(*(("INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?)", _row(s)) for s in steps))
+        try: self._run(*[("INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?)", _row(s)) for s in steps])
         except Taken as e:
             mine = e.again and all(self.read(s.run_id, s.index, s.index + 1) == [s] for s in steps)
             if not mine: raise _too_late(steps) from None
@@ -111,7 +111,7 @@ class Rows(_Rows):
 
     def __repr__(self): return f"{type(self).__name__}({self.url!r})"
 
-# %% ../nbs/22_rows.ipynb #32d466d2
+# %% ../nbs/22_rows.ipynb #c500544b
 LAST = chr(0x10FFFF)  # sorts after every text that begins the same
 
 class Taken(Exception):
@@ -119,7 +119,7 @@ class Taken(Exception):
     def __init__(self, again: bool = False): self.again = again  # an earlier try may have written it
 
 def _row(step: Step) -> tuple[Any, ...]:
-    payload = step.body.model_dump_json(exclude={"kind"}, exclude_defaults=True)
+    payload = step.body.model_dump_json(exclude_defaults=True)
     return (step.run_id, step.index, step.iteration, step.kind, step.at.isoformat(), payload)
 
 def _too_late(steps):

@@ -79,7 +79,7 @@ def _untitled(schema: Any, is_names=False) -> Any:
     if not isinstance(schema, dict): return schema
     return {k: _untitled(v, k in ("properties", "$defs")) for k, v in schema.items() if is_names or k != "title" or not isinstance(v, str)}
 
-# %% ../nbs/02_tools.ipynb #b4aed268
+# %% ../nbs/02_tools.ipynb #7fc48258
 class Tool:
     "A function with a contract; calling the tool calls the function"
     source: Literal["live", "tape"] = "live"  # `tape`: its results are on a tape
@@ -112,15 +112,18 @@ class Tool:
         args: dict[str, Any],  # JSON values, as a model sends them
     ) -> dict[str, Any]:  # JSON values, validated, defaults filled in
         "Validate `args`; raises `ToolError` with kind `invalid_input`"
-        try: given = self._model.model_validate(args)
-        except ValidationError as e:
-            said = [(".".join(map(str, err["loc"])) or "arguments", err["msg"].removeprefix("Value error, ")) for err in e.errors()[:5]]
-            wrong, known = "; ".join(f"{where}: {what}" for where, what in said), ", ".join(self.spec.parameters["properties"])
-            raise ToolError("invalid_input", f"{wrong}.", f"Arguments of {self.name}: {known}.") from None
+        given = self._given(args)
         kept = readable(given.model_dump(mode="json", by_alias=True, round_trip=True))
         if not self._same(kept, given): raise ToolError("internal", f"{self.name}: its arguments change when they are written down and read back.",
             "Its parameters need types that JSON can hold, and validators that leave a checked value as it is.")
         return kept
+
+    def _given(self, args):
+        try: return self._model.model_validate(args)
+        except ValidationError as e:
+            said = [(".".join(map(str, err["loc"])) or "arguments", err["msg"].removeprefix("Value error, ")) for err in e.errors()[:5]]
+            wrong, known = "; ".join(f"{where}: {what}" for where, what in said), ", ".join(self.spec.parameters["properties"])
+            raise ToolError("invalid_input", f"{wrong}.", f"Arguments of {self.name}: {known}.") from None
 
     def _same(self, kept, given):
         try: return self._model.model_validate(kept) == given
@@ -131,7 +134,7 @@ class Tool:
         context: Context = Context(),  # handed to the function where it asks for it
     ) -> str:  # what the model reads: text as it is, anything else as JSON
         "Validate, call and return the result as text; raises `ToolError` and nothing else"
-        given = self._model.model_validate(self.check(args))
+        given = self._given(args)
         values = {k: getattr(given, k) for k in self.spec.parameters["properties"]}
         if self._context: values[self._context] = context
         try:

@@ -11,7 +11,7 @@ import asyncio, weakref
 from .steps import Step
 from .store import RunConflict, Store, StoreError
 
-# %% ../nbs/29_writer.ipynb #e3b2141c
+# %% ../nbs/29_writer.ipynb #ec94bbc4
 class Writer:
     "Writes for the runs of one event loop, each of which enters it; holds the steps that wait to be written"
     def __init__(self,
@@ -29,7 +29,7 @@ class Writer:
         loop = asyncio.get_running_loop()
         self._waiting.append((step, done := loop.create_future()))
         if self._flushing is None: self._flushing = loop.create_task(self._flush()) if self.store.remote else loop.call_soon(self._flush_here)
-        await asyncio.shield(done)
+        await done
 
     def _flush_here(self):
         batch, self._waiting, self._flushing = self._waiting, [], None

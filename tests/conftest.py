@@ -1,5 +1,5 @@
 """What all tests share. Nothing here reaches a network: a live model call is an error, except where a test is marked `model`."""
-import os, shutil
+import os, shutil, uuid
 from pathlib import Path
 
 import pytest
@@ -31,3 +31,36 @@ def pytest_runtest_setup(item):
 def missing(what):
     if REQUIRED: pytest.fail(f"this test needs {what}")
     pytest.skip(f"this test needs {what}")
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    "The address of a server: `AGENTNB_TEST_POSTGRES`, as .ci/run sets it; see tests/postgres.py"
+    url = os.environ.get("AGENTNB_TEST_POSTGRES")
+    return url or missing("a PostgreSQL server: python tests/postgres.py FOLDER PORT, and what it prints in AGENTNB_TEST_POSTGRES")
+
+
+@pytest.fixture
+def postgres_url(postgres_server):
+    "A database of the test's own"
+    import psycopg
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(postgres_server, autocommit=True) as db: db.execute(f"CREATE DATABASE {name}")
+    yield f"{postgres_server.rpartition('/')[0]}/{name}"
+    with psycopg.connect(postgres_server, autocommit=True) as db: db.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def durable(request, tmp_path):
+    "The URL of a store that outlives its process"
+    return f"sqlite:///{tmp_path}/runs.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+
+
+@pytest.fixture(params=["sqlite", "memory", "postgresql"])
+def store(request, tmp_path):
+    "A store of each kind"
+    from agentnb import open_store
+    url = dict(sqlite=f"sqlite:///{tmp_path}/runs.db", memory="memory:").get(request.param) or request.getfixturevalue("postgres_url")
+    made = open_store(url)
+    yield made
+    made.close()
