@@ -26,6 +26,8 @@ assert prepare_lab(Path("lab")).exists() and Path("lab/01_quickstart.tape").exis
 assert (files("agentnb")/"ui"/"static"/"stepper.js").is_file()
 PY
 agentnb runs
+if agentnb runs --store postgresql://127.0.0.1/runs >said 2>&1; then exit 1; fi
+grep -q 'pip install "agentnb-kit\[postgres\]"' said || { cat said; exit 1; }
 if agentnb demo >said 2>&1; then echo "the demo cannot work without the local model"; exit 1; fi
 grep -q 'pip install "agentnb-kit\[local\]"' said || { cat said; exit 1; }
 if agentnb lab >said 2>&1; then exit 1; fi

@@ -18,8 +18,8 @@ from .steps import Body, Decision, Edit, Intent, Request, Returned, Step
 from .store import RunConflict, Store
 from .tools import Tool
 
-# %% ../nbs/30_log.ipynb #5a981aa9
-_SPACING = 64  # steps between the states that are kept
+# %% ../nbs/30_log.ipynb #03ed3c28
+_SPACING = 16  # steps between the states that are kept
 
 class Past:
     "The steps of one run and what they add up to; holds the place that is looked at"
@@ -32,7 +32,7 @@ class Past:
     ):
         self.run_id, self.store, self.tools, self.clock = run_id, store, tools, clock
         self.steps, self.tip, self.observers, self._place = [], NEW, [], None
-        self._marks, self._keys, self._asked, self._succeeded = [NEW], {}, {}, set()
+        self._marks, self._keys, self._asked, self._succeeded = [NEW], {}, {}, {}
         for step in steps: self._take(step, self.tip.apply(step))
 
     @property
@@ -72,20 +72,24 @@ class Past:
         return self.at(min(self.place + steps, len(self.steps) - 1))
 
     def _take(self, step, state):
-        self._learn(step.body)
+        self._learn(step.index, step.body)
         self.tip = state
         self.steps.append(step)
         if state.index % _SPACING == 0: self._marks.append(state)
 
-    def _learn(self, body):
-        if isinstance(body, Intent): self._keys[body.call_id] = body.key
+    def _learn(self, index, body):
+        if isinstance(body, Intent): self._keys[body.call_id] = index, body.key
         elif isinstance(body, Request) and body.call: self._asked[body.request_id] = body.call.id
-        elif isinstance(body, Returned) and not body.failure: self._succeeded.add(self._keys.get(body.call_id))
-        elif isinstance(body, Decision) and body.verdict == "answer": self._succeeded.add(self._keys.get(self._asked.get(body.request_id)))
+        elif isinstance(body, Returned) and not body.failure: self._done(index, body.call_id)
+        elif isinstance(body, Decision) and body.verdict == "answer": self._done(index, self._asked.get(body.request_id))
+
+    def _done(self, index, call_id):
+        if call_id in self._keys: self._succeeded[self._keys[call_id][1]] = index
 
     def _share(self, other, length):
         self.steps, self.tip, self._marks = other.steps[:length], other.state_at(length - 1), other._marks[:length//_SPACING + 1]
-        for step in self.steps: self._learn(step.body)
+        self._keys = {call_id: (index, key) for call_id, (index, key) in other._keys.items() if index < length}
+        self._succeeded = {key: index for key, index in other._succeeded.items() if index < length}
 
 # %% ../nbs/30_log.ipynb #30c1d6df
 class Log(Past):

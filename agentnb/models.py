@@ -54,7 +54,7 @@ class ModelError(RuntimeError):
         request = f"(request {self.request_id})" if self.request_id else ""
         return " ".join(s for s in (f"{self.model}:" if self.model else "", self.message, self.hint, request) if s)
 
-# %% ../nbs/07_models.ipynb #66728568
+# %% ../nbs/07_models.ipynb #0e7c7a08
 class Scripted:
     "A model that says what it was told to say"
     def __init__(self,
@@ -64,11 +64,13 @@ class Scripted:
         self.script, self.name, self.used, self._heard = script, name, 0, (Growing(), 0)
 
     async def __call__(self, messages, tools=(), instructions="", ask=Ask()) -> Reply:
+        if callable(self.script): return self._told(self.script(messages, tools), ask)
         said = self._said(messages)
         self.used = max(self.used, said + 1)
-        if callable(self.script): entry = self.script(messages, tools)
-        elif said < len(self.script): entry = self.script[said]
-        else: raise ModelError("unknown", f"the script has {len(self.script)} entries and was asked for one more.", "Add an entry.", self.name)
+        if said < len(self.script): return self._told(self.script[said], ask)
+        raise ModelError("unknown", f"the script has {len(self.script)} entries and was asked for one more.", "Add an entry.", self.name)
+
+    def _told(self, entry, ask):
         reply = self._reply(entry)
         if ask.on_delta and reply.content: ask.on_delta(Delta("text", reply.content))
         return reply

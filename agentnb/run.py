@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BREATH', 'RequestOpen', 'RunStopped', 'AgentMismatch', 'RunPaused', 'new_run_id', 'Run']
 
-# %% ../nbs/37_run.ipynb #a834938a
+# %% ../nbs/37_run.ipynb #54cc400d
 import asyncio, importlib, secrets
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from datetime import datetime
@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from .actions import AskModel, Wait, next_action
 from .definitions import Home, code_change, lost_tools, newest_tool
-from .forks import Effect, behind, cut, effects
+from .forks import Effect, behind, cut
 from .kernel import HEARTBEAT, interactive, wait_live
 from .lease import Holding
 from .log import Log, decide
@@ -263,7 +263,7 @@ class _Held(_Driven):
         "Stop after the step that is being taken"
         self._pausing = True
 
-# %% ../nbs/37_run.ipynb #b8b23a74
+# %% ../nbs/37_run.ipynb #5dbcaa1a
 class Run(_Held):
     "One execution of an agent; holds its log, and nothing more that lasts"
     def edit(self,
@@ -295,7 +295,7 @@ class Run(_Held):
         last = cut(self.state_at, self.place if at is None else at + len(self.steps) if at < 0 else at)
         agent = self.agent.variant(model, tools, instructions)
         made = Run(agent, run_id or new_run_id(self.clock()), home=self.home if agent is self.agent else Home({}))
-        made.attended, made._behind = self.attended, effects(self.steps, self.tip.tools, last + 1) + self.behind
+        made.attended = self.attended
         made._share(self, last + 1)
         changes = _definition(agent, model, tools) | _differences(made.tip, state, instructions)
         origin = Origin(run_id=self.run_id, index=last, length=len(self.steps))

@@ -83,7 +83,7 @@ class Store(Protocol):
         prefix: str,  # how the names begin
     ) -> int: ...  # how many there were
 
-# %% ../nbs/21_store.ipynb #af64be5d
+# %% ../nbs/21_store.ipynb #4b496c1b
 _STORES = dict(sqlite="agentnb.sqlite:SQLite", postgresql="agentnb.postgres:Postgres", postgres="agentnb.postgres:Postgres")
 
 def open_store(
@@ -95,7 +95,8 @@ def open_store(
     if scheme not in _STORES or not rest.strip("/") or scheme == "sqlite" and rest[0] != "/":
         raise StoreError(f"no store {url!r}. Write `sqlite:///runs.db`, `postgresql://user@host/database` or `memory:`.")
     module, _, name = _STORES[scheme].partition(":")
-    made = getattr(importlib.import_module(module), name)
+    try: made = getattr(importlib.import_module(module), name)
+    except ImportError as e: raise StoreError(f"{scheme}: {e}") from None
     if scheme != "sqlite": return made(url)
     path, _, query = rest[1:].partition("?")
     options = {k: v[-1] for k, v in parse_qs(query).items()}
