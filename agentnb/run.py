@@ -324,11 +324,11 @@ def _differences(tip, state, instructions) -> dict[str, Any]:
     found = {k: getattr(state, k) for k in ("messages", "max_iterations", "budget", "instructions") if getattr(state, k) != getattr(tip, k)}
     return {k: tuple(v) if k == "messages" else v for k, v in found.items()} | changes
 
-# %% ../nbs/37_run.ipynb #d2d01538
+# %% ../nbs/37_run.ipynb #caf43464
 @patch
 def _ipython_display_(self: Run):
     if not interactive(): raise NotImplementedError
     importlib.import_module("agentnb.ui.stepper").show(self)
 
 @patch
-def _repr_html_(self: Run): return importlib.import_module("agentnb.ui.html").run_html(self.state, self.steps, self.task)
+def _repr_html_(self: Run): return importlib.import_module("agentnb.ui.html").run_html(self.state, self.steps[:self.place + 1], self.task)

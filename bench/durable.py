@@ -7,7 +7,7 @@
 4. A thousand runs at once in one event loop, with models that take 50 ms.
 Seconds depend on the machine and on what else it does; ratios much less.
 """
-import argparse, asyncio, contextlib, gc, json, os, resource, sqlite3, statistics, subprocess, sys, tempfile, time
+import argparse, asyncio, contextlib, gc, json, os, sqlite3, statistics, subprocess, sys, tempfile, time
 from pathlib import Path
 
 from agentnb import Agent, Scripted, assistant, call, open_store, result, tool
@@ -156,7 +156,8 @@ def turns_table(rounds, peers):
             except ImportError: print(f"{peer} is not installed")
     middle = {k: statistics.median(v) * 1e6 for k, v in times.items() if v}
     print(f"\n1. one turn, microseconds, median of {rounds}" + "".join(f"{t:>10}" for t in sizes) + "   turns in the run")
-    for name in dict.fromkeys(n for n, _ in middle): print(f"   {name:38}" + "".join(f"{middle[name, t]:10.0f}" if (name, t) in middle else " " * 10 for t in sizes))
+    for name in dict.fromkeys(n for n, _ in middle):
+        print(f"   {name:38}" + "".join(f"{middle[name, t]:10.0f}" if (name, t) in middle else " " * 10 for t in sizes))
     ratio = lambda a, b, t: statistics.median(x/y for x, y in zip(times[a, t], times[b, t]))
     print(f"   over the bare loop at 1,000: {ratio('agentnb', 'bare loop', 1000):.2f}, synchronous=full: {ratio('agentnb, full', 'bare loop, full', 1000):.2f}")
     print(f"   growth from 100 to 3,000: {middle['agentnb', 3000]/middle['agentnb', 100]:.2f}")
@@ -211,7 +212,7 @@ async def all_at_once(url, count):
     began = time.perf_counter()
     runs = [made.run("go") for _ in range(count)]
     await asyncio.gather(*(run._to_end() for run in runs))
-    return time.perf_counter() - began, sum(len(r.steps) for r in runs)
+    return time.perf_counter() - began, sum(len(r.steps) for r in runs), resident()
 
 
 async def bare_at_once(path, count):
@@ -231,11 +232,16 @@ async def bare_at_once(path, count):
     return time.perf_counter() - began
 
 
+def resident():
+    "Megabytes of this process, with all runs still held; on Linux"
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")/2**20
+
+
 def crowd_child(which, path, count):
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024
-    if which == "bare": took, steps = asyncio.run(bare_at_once(path, count)), 5 * count
-    else: took, steps = asyncio.run(all_at_once(f"sqlite:///{path}" + ("?synchronous=full" if which == "full" else ""), count))
-    print(json.dumps(dict(took=took, steps=steps, memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024, before=before)))
+    before = resident()
+    if which == "bare": took, steps, memory = asyncio.run(bare_at_once(path, count)), 5 * count, resident()
+    else: took, steps, memory = asyncio.run(all_at_once(f"sqlite:///{path}" + ("?synchronous=full" if which == "full" else ""), count))
+    print(json.dumps(dict(took=took, steps=steps, memory=memory, before=before)))
 
 
 def crowd_table(rounds):

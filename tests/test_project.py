@@ -66,7 +66,8 @@ def hook(event, args):
     if event.startswith(("socket.", "subprocess.", "os.system", "os.exec", "os.posix_spawn")): raise SystemExit(f"{event}{args}")
 sys.addaudithook(hook)
 import agentnb
-heavy = [m for m in ("openai", "anthropic", "IPython", "ipywidgets", "anywidget", "xllamacpp", "httpx", "httpx2", "numpy", "pandas", "langgraph", "langchain_core", "psycopg") if m in sys.modules]
+known = "openai anthropic IPython ipywidgets anywidget xllamacpp httpx httpx2 numpy pandas langgraph langchain_core psycopg"
+heavy = [m for m in known.split() if m in sys.modules]
 raise SystemExit(f"heavy: {heavy}" if heavy else 0)
 """
 

@@ -21,10 +21,12 @@ def step(run_id="r1", index=0, body=None, at=AT): return Step(run_id=run_id, ind
 ASKED = call("restart", service="checkout", note="ümlaut \x00 \ud83d\ude00 '; DROP TABLE steps; --").model_copy(update={"id": "c1"})
 BODIES = [Started(task="disk full", messages=(user("disk full"),), parent=Origin(run_id="r0", index=3, length=9)),
     Replied(problems={"c1": Failure(kind="timeout", message="m")}, reply=Reply(content="a\x00b\u2028", calls=(ASKED,), usage=Usage(input=3, other={"x": 1}),
-        cost=Decimal("0.000000123456789012345"), logprobs=(("x", -0.1234567890123456),), native=Native(format="chat", parts=({"z": 1, "a": [1.0, 1e300, None]},)))),
+        cost=Decimal("0.000000123456789012345"), logprobs=(("x", -0.1234567890123456),),
+        native=Native(format="chat", parts=({"z": 1, "a": [1.0, 1e300, None]},)))),
     Intent(call_id="c1", key="k", session="s"), Returned(call_id="c1", tool="restart", content="x" * 100_000),
     Request(request_id="q1", about="approve", question="?", call=ASKED),
-    Decision(request_id="q1", verdict="approve", args={"deep": {"er": [1, 2.5, "é"]}}), Edit(max_iterations=3, messages=()), Note(about="loop", text="t", cost=None), Finished(status="failed")]
+    Decision(request_id="q1", verdict="approve", args={"deep": {"er": [1, 2.5, "é"]}}),
+    Edit(max_iterations=3, messages=()), Note(about="loop", text="t", cost=None), Finished(status="failed")]
 
 
 def test_what_is_appended_is_read_back_the_same(store):

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['STATIC', 'Stepper', 'head_of', 'rows_of', 'tabs_of', 'decide', 'Link', 'show']
 
-# %% ../../nbs/ui/01_stepper.ipynb #464911e9
+# %% ../../nbs/ui/01_stepper.ipynb #f3bde297
 import asyncio
 from importlib.resources import files
 from pathlib import Path
@@ -16,7 +16,6 @@ from IPython.display import HTML, display
 
 from ..kernel import on_loop
 from ..messages import Delta
-from ..state import fold
 from ..summary import show_totals, summarize
 from .html import STATUS, as_text, messages_html, run_html, state_html, step_html
 
@@ -29,13 +28,13 @@ class Stepper(anywidget.AnyWidget):
     _css = (STATIC/"theme.css").read_text() + (STATIC/"stepper.css").read_text()
     head = traitlets.Dict().tag(sync=True)  # what stands above the steps, and the open requests
 
-# %% ../../nbs/ui/01_stepper.ipynb #90ccb1dc
+# %% ../../nbs/ui/01_stepper.ipynb #ec43e8da
 def head_of(
     run,  # an `agentnb.agent.Run`
     problem: str = "",  # what went wrong with the last click
 ) -> dict[str, Any]:  # JSON for the browser
     "What stands above the steps"
-    state, ended = run.state, run.state.status in ("done", "stopped")
+    state, ended = run.tip, run.tip.status in ("done", "stopped")
     asks = [dict(id=r.request_id, about=r.about, question=r.question, args=r.call.args if r.call else {}, tool=r.call.tool if r.call else "",
         does=state.tools[r.call.tool].description if r.call else "",
         sure=None if r.confidence is None else round(r.confidence, 2)) for r in state.requests]
@@ -44,7 +43,7 @@ def head_of(
         iteration=f"iteration {state.iteration} of {state.max_iterations}", totals=show_totals(state, run.steps), requests=asks, problem=problem,
         step=not (ended or run.active or waiting), run=not (ended or run.active), pause=run.active)
 
-# %% ../../nbs/ui/01_stepper.ipynb #9ec7bc28
+# %% ../../nbs/ui/01_stepper.ipynb #0b37fc4a
 def rows_of(
     run,  # an `agentnb.agent.Run`
     start: int = 0,  # first index
@@ -57,7 +56,7 @@ def tabs_of(
     index: int,  # which step
 ) -> dict[str, str]:  # HTML by tab
     "A step in full, the conversation and the state after it"
-    step, state = run.steps[index], fold(run.steps[:index + 1])
+    step, state = run.steps[index], run.state_at(index)
     raw = f"<pre>{as_text(step.model_dump_json(indent=2))}</pre>"
     return dict(Step=step_html(step), Messages=messages_html(state.messages), State=state_html(state), Raw=raw)
 
@@ -75,7 +74,7 @@ def decide(
     except Exception as e: return f"{type(e).__name__}: {e}"
     return ""
 
-# %% ../../nbs/ui/01_stepper.ipynb #d63c1eba
+# %% ../../nbs/ui/01_stepper.ipynb #bb68b728
 class Link:
     "Ties one stepper to one run; keeps no state of either"
     def __init__(self,
@@ -112,7 +111,7 @@ class Link:
         rows, self.sent = rows_of(self.run, self.sent), len(self.run.steps)
         if rows: self.widget.send(dict(type="rows", rows=rows))
         self.widget.head = head_of(self.run, self.problem)
-        if self.handle and self.run.state.status in ("done", "stopped"): self.handle.update(HTML(run_html(self.run.state, self.run.steps)))
+        if self.handle and self.run.tip.status in ("done", "stopped"): self.handle.update(HTML(run_html(self.run.tip, self.run.steps)))
 
     def received(self, _widget, message: dict[str, Any], _buffers) -> None:
         "A message from the browser"
@@ -140,13 +139,13 @@ class Link:
         if error: self.problem = f"{type(error).__name__}: {error}"
         self.changed()
 
-# %% ../../nbs/ui/01_stepper.ipynb #f43d3edc
+# %% ../../nbs/ui/01_stepper.ipynb #5a105e50
 def show(
     run,  # an `agentnb.agent.Run`
 ) -> None:
     "Display a run: the stepper, or the static view if it has ended"
-    if run.state.status in ("done", "stopped"):
-        display(HTML(run_html(run.state, run.steps)))
+    if run.tip.status in ("done", "stopped"):
+        display(HTML(run_html(run.tip, run.steps)))
         return
     widget = Stepper(head=head_of(run))
     Link(run, widget, display(widget, display_id=True))

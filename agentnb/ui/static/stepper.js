@@ -28,7 +28,7 @@ function card(request, send) {
     return { name, value, text, input };
   });
   const problem = make("div", { className: "an-problem", hidden: true, role: "alert" });
-  const reason = make("textarea", { rows: 1, placeholder: { answer: "your answer", outcome: "its result, if it happened", approve: "why not, or what else to do" }[request.about], "aria-label": "Message" });
+  const reason = make("textarea", { rows: 1, placeholder: { answer: "your answer", outcome: "its result, if it happened", approve: "why not, or what else to do", repeat: "its result, or why not again" }[request.about], "aria-label": "Message" });
   const decide = (verdict, extra = {}) => send({ type: "decide", request: request.id, verdict, ...extra });
   const approve = () => {
     const args = {};
@@ -43,6 +43,8 @@ function card(request, send) {
   const [main, ...others] = {
     approve: [button("Approve", "a", approve, true), button("Reject", "x", say("reject"))],
     answer: [button("Answer", "", say("answer"), true), button("Stop the run", "", say("abort"))],
+    repeat: [button("Use its result", "", () => decide("answer", { message: reason.value || "It was made already." }), true),
+      button("Make it again", "", approve), button("Reject", "", say("reject"))],
     outcome: [button("It happened", "", () => decide("answer", { message: reason.value || "It happened." }), true),
       button("It did not: call it now", "", approve), button("Skip", "", say("reject"))],
   }[request.about];
