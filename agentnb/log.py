@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['Past', 'Log', 'paired', 'decide', 'Pending']
 
-# %% ../nbs/30_log.ipynb #bd6f2c24
+# %% ../nbs/30_log.ipynb #18043c58
 import hashlib, itertools, warnings
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Self
 
 from .budget import Budget
-from .messages import Message
+from .messages import Call, Message
 from .state import NEW, OpenCall, State, fold
 from .steps import Body, Decision, Edit, Intent, Request, Returned, Step
 from .store import RunConflict, Store
@@ -91,7 +91,7 @@ class Past:
         self._keys = {call_id: (index, key) for call_id, (index, key) in other._keys.items() if index < length}
         self._succeeded = {key: index for key, index in other._succeeded.items() if index < length}
 
-# %% ../nbs/30_log.ipynb #30c1d6df
+# %% ../nbs/30_log.ipynb #94998884
 class Log(Past):
     "A past that grows, and is never rewritten"
     @property
@@ -111,11 +111,7 @@ class Log(Past):
         *bodies: Body,  # what happened
     ) -> None:
         "Write several steps, or none, then take them in"
-        steps, tip = [], self.tip
-        for body in bodies:
-            step = Step(run_id=self.run_id, index=tip.index, iteration=tip.iteration, at=self._now(), body=body)
-            tip = tip.apply(step)
-            steps.append(step)
+        steps = self._chain(bodies, self.tip.iteration)
         self.store.append(*steps)
         for step in steps: self._took(step, self.tip.apply(step))
 
@@ -131,6 +127,20 @@ class Log(Past):
             key = hashlib.sha256(f"{self.tip.root} {call.call.signature} {attempt}".encode()).hexdigest()[:32]
             if key not in self._succeeded: return key
         raise AssertionError("itertools.count has no end")
+
+    def checked(self,
+        call: Call,  # of a request
+        args: dict[str, Any],  # arguments to change
+    ) -> dict[str, Any]:  # all arguments
+        "What a call would be made with; raises `ToolError` if that does not fit"
+        return self.tools[call.tool].check({**call.args, **args})
+
+    def _chain(self, bodies, iteration):
+        steps, tip = [], self.tip
+        for body in bodies:
+            steps.append(Step(run_id=self.run_id, index=tip.index, iteration=iteration, at=self._now(), body=body))
+            tip = tip.apply(steps[-1])
+        return steps
 
     def _next(self, body, iteration=None):
         tip = self.tip
@@ -186,7 +196,7 @@ def _answered(messages):
         yield m
     if waiting: raise ValueError(f"the last message calls {', '.join(waiting.values())} and has no result. Add one, or take the call out.")
 
-# %% ../nbs/30_log.ipynb #668d28e2
+# %% ../nbs/30_log.ipynb #c59c25c2
 def decide(
     log: Log,  # that holds the request
     request: Request,  # a request of this run
@@ -194,9 +204,8 @@ def decide(
 ) -> Decision:  # the one that counts: the first
     "Answer a request; raises `ToolError` if changed arguments do not fit"
     if decision.request_id != request.request_id: raise ValueError(f"decision about {decision.request_id} given for request {request.request_id}")
-    if decision.args is not None and request.call:
-        args = log.tools[request.call.tool].check({**request.call.args, **decision.args})
-        decision = decision.model_copy(update={"args": args})
+    args = log.checked(request.call, decision.args) if decision.args is not None and request.call else decision.args
+    decision = decision.model_copy(update={"args": args})
     while True:
         log.refresh()
         if request not in log.tip.requests: return _decided(log, request)

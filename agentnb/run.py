@@ -138,7 +138,7 @@ async def _advance(run):
         step = await _written(run, body, run.tip.iteration + isinstance(action, AskModel))
         if step: return step
 
-# %% ../nbs/37_run.ipynb #0aad9834
+# %% ../nbs/37_run.ipynb #312a83fe
 BREATH = 0.005  # seconds
 
 class _Driven(Log):
@@ -162,8 +162,17 @@ class _Driven(Log):
         if name in self.tip.tools and name in self.tools: return self.tools[name]
         raise ToolError("not_found", f"no tool is called {name!r}.", f"Tools: {', '.join(self.tip.tools)}.")
 
+    async def _catch_up(self): await _catch_up(self)
+    async def _advance(self): return await _advance(self)
+    async def _reread(self): await _reread(self)
+
     def _refuse_if_active(self, what):
         if self.active: raise RunConflict(f"run {self.run_id} is going on, so it cannot be {what}. Call run.pause() first.")
+
+    def _refuse_edit(self):
+        self._refuse_if_active("edited")
+        if self._place is not None: raise RunConflict(f"run {self.run_id} is looked at after step {self._place} of {len(self.steps) - 1}. "
+            "Change it at its end with run.at(-1).edit(...), or go another way from here with run.live().edit(...), which makes a fork.")
 
     async def _go(self, stop, wait=False):
         if not wait: self._refuse_if_active("stepped")
@@ -182,11 +191,11 @@ class _Driven(Log):
     async def _drive(self, stop, wait):
         self._writer, self._lease = writer_of(self.store), Holding(self.store, self.run_id, self._holder)
         async with self._lease, self._writer:
-            await _catch_up(self)
+            await self._catch_up()
             clock = asyncio.get_running_loop().time
             breathed = clock()
             while not self._pausing:
-                step = await _advance(self)
+                step = await self._advance()
                 if step and stop(step): return
                 if step and self._writer.runs < 2 and clock() - breathed > BREATH:
                     await asyncio.sleep(0)
@@ -263,7 +272,7 @@ class _Held(_Driven):
         "Stop after the step that is being taken"
         self._pausing = True
 
-# %% ../nbs/37_run.ipynb #5dbcaa1a
+# %% ../nbs/37_run.ipynb #31b56cff
 class Run(_Held):
     "One execution of an agent; holds its log, and nothing more that lasts"
     def edit(self,
@@ -272,9 +281,7 @@ class Run(_Held):
         **changes: Any,  # as in `Log.edit`: `messages`, `instructions`, `max_iterations`, `budget`, `by`
     ) -> Step:  # the recorded edit
         "Change the state, as a step of its own, while the run is not going on"
-        self._refuse_if_active("edited")
-        if self._place is not None: raise RunConflict(f"run {self.run_id} is looked at after step {self._place} of {len(self.steps) - 1}. "
-            "Change it at its end with run.at(-1).edit(...), or go another way from here with run.live().edit(...), which makes a fork.")
+        self._refuse_edit()
         if self._begin and not self.steps: self.append(self._begin)
         agent = self.agent.variant(model, tools, changes.get("instructions"))
         _refuse_lost(self, agent)

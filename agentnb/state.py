@@ -107,7 +107,7 @@ def _returned(state, body, step):
     return dict(messages=state.messages + (said,), open_calls=tuple(c for c in state.open_calls if c.call.id != body.call_id),
         seconds=state.seconds + body.seconds, result=body.content if done else state.result)
 
-# %% ../nbs/06_state.ipynb #d21af70f
+# %% ../nbs/06_state.ipynb #d5ca4817
 def unmade(
     call: Call,  # a call that was asked for
     why: str,  # why it was not made
@@ -127,6 +127,7 @@ def _decision(state, body, step):
         status="waiting" if left else "running")
     if body.verdict == "abort": return dict(changes, requests=(), asked_at={}, open_calls=(), status="running", aborted=body.message or "aborted",
         messages=state.messages + tuple(unmade(c.call, "The run was stopped before this call.") for c in state.open_calls))
+    if request.interrupt: return changes
     if request.call is None: return dict(changes, messages=state.messages + (Message(role="user", content=body.message),))
     call = request.call.model_copy(update={"args": body.args}) if body.args is not None else request.call
     if body.verdict == "approve": return dict(changes, open_calls=_with_call(state, call.id, phase="approved", call=call))
@@ -136,9 +137,9 @@ def _decision(state, body, step):
     return dict(changes, messages=state.messages + (said,), open_calls=tuple(c for c in state.open_calls if c.call.id != call.id),
         result=body.message if done else state.result)
 
-# %% ../nbs/06_state.ipynb #11e054aa
+# %% ../nbs/06_state.ipynb #8d186cdc
 def _given(state, body):
-    given = {k: v for k, v in body if v is not None and k not in ("kind", "by")}
+    given = {k: v for k, v in body if v is not None and k not in ("kind", "by", "values", "as_node")}
     if body.tools is not None: given["tools"] = {t.name: t for t in body.tools}
     if body.answer is not None: given["answer"] = body.answer or None
     if body.messages is None: return given
@@ -147,14 +148,15 @@ def _given(state, body):
 
 def _edit(state, body, step):
     given = _given(state, body)
-    fresh = dict(open_calls=(), requests=(), asked_at={}, result=None, nudges=0) if body.messages is not None else {}
-    waiting = state.requests and body.messages is None
+    fresh = dict(open_calls=(), requests=(), asked_at={}, result=None, nudges=0) if body.messages is not None or body.values is not None else {}
+    waiting = state.requests and not fresh
     by_hand = (k for k in ("model", "instructions", "examples", "tools", "result_tool", "answer") if k in given and k not in state.edited)
     return dict(given, **fresh, edited=(*state.edited, *by_hand), status="waiting" if waiting else "running", reason="", aborted="", unusable=0)
 
-# %% ../nbs/06_state.ipynb #12eccc23
+# %% ../nbs/06_state.ipynb #5e2e8def
 def _note(state, body, step):
     if body.about == "code": return _given(state, body.change or Edit())
+    if body.about == "node": return dict(requests=(), asked_at={}, status="running", result=None, reason="", aborted="", seconds=state.seconds + body.seconds)
     if body.about == "error": return dict(_spent(state, body.usage, body.cost, body.seconds), status="failed", reason=body.text)
     return dict(messages=state.messages + (Message(role="user", content=body.text),), nudges=state.nudges + 1, withheld=(body.tool,))
 

@@ -65,7 +65,7 @@ class Returned(Value):
     seconds: float = 0.0  # how long it took
     source: Literal["live", "tape"] = "live"  # `tape`: recorded, or played from a recording
 
-# %% ../nbs/05_steps.ipynb #1fc18f5a
+# %% ../nbs/05_steps.ipynb #9be6a8da
 class Request(Value):
     "A human is asked"
     kind: Literal["request"] = "request"
@@ -74,6 +74,7 @@ class Request(Value):
     question: str  # in words
     call: Call | None = None  # the call in question
     confidence: float | None = None  # how sure the model was, 0 to 1
+    interrupt: str = ""  # of a held graph, which makes of the answer what it likes
 
 class Decision(Value):
     "A human, or a policy in their place, answered"
@@ -85,7 +86,7 @@ class Decision(Value):
     by: str = ""  # who
     seconds: float = 0.0  # how long the request was open
 
-# %% ../nbs/05_steps.ipynb #962beb60
+# %% ../nbs/05_steps.ipynb #7db40ec8
 class Edit(Value):
     "The state was changed by hand or by code"
     kind: Literal["edit"] = "edit"
@@ -98,15 +99,18 @@ class Edit(Value):
     tools: tuple[ToolSpec, ...] | None = None  # all that are offered from now on
     result_tool: str | None = None  # as in `Started`
     answer: dict[str, Any] | None = None  # as in `Started`; an empty one takes the type away
+    values: dict[str, Any] | None = None  # of a held graph, by channel: JSON
+    as_node: str | None = None  # of a held graph: what follows, follows this node
     by: str = ""  # who
 
-# %% ../nbs/05_steps.ipynb #f000f63c
+# %% ../nbs/05_steps.ipynb #ec831f33
 class Note(Value):
     "Something worth knowing happened"
     kind: Literal["note"] = "note"
-    about: Literal["loop", "error", "code"]  # no progress; a model that could not be asked; a definition that changed
+    about: Literal["loop", "error", "code", "node"]  # no progress; a model that could not be asked; a definition that changed; a held graph went on
     text: str  # in words
-    tool: str = ""  # the tool it is about
+    tool: str = ""  # the tool it is about, or the nodes
+    place: str = ""  # the checkpoint of a held graph that was reached
     usage: Usage = Usage()  # what the failed calls used up
     cost: Decimal | None = Decimal(0)  # what that cost, US dollars; `None` is unknown
     seconds: float = 0.0  # how long they took

@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['Row', 'show_seconds', 'show_cost', 'summarize', 'show_totals']
 
-# %% ../nbs/34_summary.ipynb #691a1056
+# %% ../nbs/34_summary.ipynb #2d082e89
 from collections.abc import Sequence
 from decimal import Decimal
 
 from .messages import Value
 from .state import State
-from .steps import Replied, Returned, Step
+from .steps import Note, Replied, Returned, Step
 
 # %% ../nbs/34_summary.ipynb #12d6d697
 class Row(Value):
@@ -72,12 +72,14 @@ def _decision(body):
 # %% ../nbs/34_summary.ipynb #81707c43
 def _request(body): return dict(icon="?", tone="human", head=f"asks: {body.call.tool}" if body.call else "asks", note=body.question)
 
-# %% ../nbs/34_summary.ipynb #c1e822b0
+# %% ../nbs/34_summary.ipynb #bb2b6940
 def _started(body): return dict(icon="●", tone="plain", head="started", note=body.task)
 
 def _intent(body): return dict(icon="▸", tone="plain", head="about to act", note=f"key {body.key[:8]}")
 
-def _note(body): return dict(icon="!", tone="error", head=body.about, note=body.text)
+def _note(body):
+    if body.about == "node": return dict(icon="○", tone="plain", head=body.tool or "graph", note=body.text, side=show_seconds(body.seconds))
+    return dict(icon="!", tone="error", head=body.about, note=body.text)
 
 # %% ../nbs/34_summary.ipynb #2bb86484
 def _edit(body):
@@ -98,11 +100,11 @@ def summarize(
     line = _LINES[step.kind](step.body)
     return Row(index=step.index, **dict(line, note=_short(line.get("note", ""), size)))
 
-# %% ../nbs/34_summary.ipynb #73b62058
+# %% ../nbs/34_summary.ipynb #a636f149
 def show_totals(
     state: State,  # of the run
     steps: Sequence[Step] = (),  # of the run: for the seconds spent in models and tools
 ) -> str:  # tokens, seconds, cost
     "What a run has used so far"
-    seconds = sum(s.body.seconds for s in steps if isinstance(s.body, Replied | Returned))
+    seconds = sum(s.body.seconds for s in steps if isinstance(s.body, Replied | Returned | Note))
     return f"{state.usage.total:,} tokens · {show_seconds(seconds)} · {show_cost(state.cost)}"
