@@ -31,18 +31,46 @@ def newer(
     "What to tell an agentnb that is too old"
     return StoreError(f"{url} was written by a newer agentnb (schema {version}, this one knows {len(MIGRATIONS)}). Update agentnb.", "newer")
 
-# %% ../nbs/22_rows.ipynb #9629b321
+# %% ../nbs/22_rows.ipynb #dc18a6f1
+_KEEP = "INSERT INTO kept VALUES (?, ?, ?, ?) ON CONFLICT (space, key) DO UPDATE SET at = excluded.at, value = excluded.value"
+_ONCE = "INSERT INTO kept VALUES (?, ?, ?, ?) ON CONFLICT (space, key) DO NOTHING"
+_NAMED = "SELECT key, value FROM kept WHERE space = ? AND key >= ? AND key < ? ORDER BY key"
+
+class _Kept:
+    "What is kept beside the runs"
+    def _run(self, *statements: tuple[str, Sequence]) -> list[tuple]:
+        "Run statements with `?` for values in one transaction; the rows of the last"
+        raise NotImplementedError
+
+    def keep(self, space: str, key: str, value: str, at: datetime) -> None: self.keep_all((space, key, value), at=at)
+
+    def keep_all(self, *rows: tuple[str, str, str], at: datetime, once: bool = False) -> None:
+        if rows: self._run(*((_ONCE if once else _KEEP, (space, key, at.isoformat(), value)) for space, key, value in rows))
+
+    def recall(self, space: str, key: str) -> tuple[datetime, str] | None:
+        rows = self._run(("SELECT at, value FROM kept WHERE space = ? AND key = ?", (space, key)))
+        return (datetime.fromisoformat(rows[0][0]), rows[0][1]) if rows else None
+
+    def recall_all(self, space: str, keys: Sequence[str]) -> dict[str, str]:
+        if not keys: return {}
+        return dict(self._run((f"SELECT key, value FROM kept WHERE space = ? AND key IN ({', '.join('?' * len(keys))})", (space, *keys))))
+
+    def kept(self, space: str, prefix: str = "", before: str = "", last: int | None = None) -> list[tuple[str, str]]:
+        values = (space, prefix, min(before or prefix + LAST, prefix + LAST))
+        if last is None: return self._run((_NAMED, values))
+        return self._run((f"{_NAMED} DESC LIMIT ?", (*values, last)))[::-1]
+
+    def forget(self, space: str, prefix: str) -> int:
+        return len(self._run(("DELETE FROM kept WHERE space = ? AND key >= ? AND key < ? RETURNING key", (space, prefix, prefix + LAST))))
+
+# %% ../nbs/22_rows.ipynb #954dd169
 _HOLD = """INSERT INTO leases VALUES (?, ?, {now} + ?, ?) ON CONFLICT (run_id) DO UPDATE SET holder = excluded.holder, until = excluded.until,
   seconds = excluded.seconds WHERE leases.holder IN (excluded.holder, ?) OR leases.until < {now} OR leases.until - leases.seconds > {now} + 1
   RETURNING holder"""
 
-class _Rows:
+class _Rows(_Kept):
     "The methods of a store"
     url, remote, now = "", False, ""  # `now` is SQL for the time in seconds by the database's clock
-
-    def _run(self, *statements: tuple[str, Sequence]) -> list[tuple]:
-        "Run statements with `?` for values in one transaction; the rows of the last"
-        raise NotImplementedError
 
     def append(self, *steps: Step) -> None:
         try: self._run(*[("INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?)", _row(s)) for s in steps])
@@ -71,20 +99,6 @@ class _Rows:
     def leases(self) -> list[Lease]:
         rows = self._run((f"SELECT run_id, holder, until - {self.now} FROM leases ORDER BY run_id", ()))
         return [Lease(run_id=r, holder=h, left=left) for r, h, left in rows]
-
-    def keep(self, space: str, key: str, value: str, at: datetime) -> None:
-        self._run(("INSERT INTO kept VALUES (?, ?, ?, ?) ON CONFLICT (space, key) DO UPDATE SET at = excluded.at, value = excluded.value",
-            (space, key, at.isoformat(), value)))
-
-    def recall(self, space: str, key: str) -> tuple[datetime, str] | None:
-        rows = self._run(("SELECT at, value FROM kept WHERE space = ? AND key = ?", (space, key)))
-        return (datetime.fromisoformat(rows[0][0]), rows[0][1]) if rows else None
-
-    def kept(self, space: str, prefix: str = "") -> list[tuple[str, str]]:
-        return self._run(("SELECT key, value FROM kept WHERE space = ? AND key >= ? AND key < ? ORDER BY key", (space, prefix, prefix + LAST)))
-
-    def forget(self, space: str, prefix: str) -> int:
-        return len(self._run(("DELETE FROM kept WHERE space = ? AND key >= ? AND key < ? RETURNING key", (space, prefix, prefix + LAST))))
 
     def _step(self, run_id, index, iteration, kind, at, payload):
         fields = dict(run_id=run_id, index=index, iteration=iteration, at=at)

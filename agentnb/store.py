@@ -38,7 +38,7 @@ class Lease(Value):
     holder: str  # machine, process and session
     left: float  # seconds until it runs out, by the store's clock; negative if it has
 
-# %% ../nbs/21_store.ipynb #2d2e8e00
+# %% ../nbs/21_store.ipynb #b0173a94
 class Store(Protocol):
     "Where logs live"
     url: str  # how it was opened, without a password
@@ -70,13 +70,24 @@ class Store(Protocol):
         value: str,  # text, which replaces what was there
         at: datetime,  # when, UTC
     ) -> None: ...  # beside the runs: no run is ever rebuilt from it
+    def keep_all(self,
+        *rows: tuple[str, str, str],  # spaces, names and texts
+        at: datetime,  # when, UTC
+        once: bool = False,  # leave a name that is there as it is
+    ) -> None: ...  # all of them or none
     def recall(self,
         space: str,  # what kind of thing it is
         key: str,  # its name
     ) -> tuple[datetime, str] | None: ...  # when it was kept, and what
+    def recall_all(self,
+        space: str,  # what kind of thing
+        keys: Sequence[str],  # names
+    ) -> dict[str, str]: ...  # values by name, of those that are there
     def kept(self,
         space: str,  # what kind of thing
         prefix: str = "",  # how the names begin
+        before: str = "",  # only names that sort before this one, if given
+        last: int | None = None,  # only so many, the last of them
     ) -> list[tuple[str, str]]: ...  # names and values, by name
     def forget(self,
         space: str,  # what kind of thing
