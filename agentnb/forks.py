@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['Effect', 'effects', 'cut', 'behind', 'Branch', 'lineage']
 
-# %% ../nbs/32_forks.ipynb #6b4af3ab
+# %% ../nbs/32_forks.ipynb #4de05025
+import importlib
 from collections.abc import Callable, Sequence
 
 from .messages import Call, ToolSpec, Value
@@ -71,13 +72,14 @@ def behind(
         origin = next((s.body.parent for s in reversed(steps) if isinstance(s.body, Started) and s.run_id == origin.run_id), None)
     return found
 
-# %% ../nbs/32_forks.ipynb #3d8c1983
+# %% ../nbs/32_forks.ipynb #57d25591
 class Branch(Value):
     "A run and the runs that were forked from it"
     run_id: str  # the run
     at: int = -1  # the last step it shares with the one above; -1 at the top
     forks: "tuple[Branch, ...]" = ()  # oldest first
     def __str__(self): return "\n".join(self._lines())
+    def _repr_html_(self): return importlib.import_module("agentnb.ui.compare").branch_html(self)
 
     def _lines(self, depth=0):
         yield "  " * depth + self.run_id + (f"  after step {self.at}" if depth else "")

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['Past', 'Log', 'paired', 'decide', 'Pending']
 
-# %% ../nbs/30_log.ipynb #18043c58
-import hashlib, itertools, warnings
+# %% ../nbs/30_log.ipynb #82e5d0b1
+import hashlib, importlib, itertools, warnings
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Self
@@ -18,7 +18,7 @@ from .steps import Body, Decision, Edit, Intent, Request, Returned, Step
 from .store import RunConflict, Store
 from .tools import Tool
 
-# %% ../nbs/30_log.ipynb #03ed3c28
+# %% ../nbs/30_log.ipynb #b3bd803f
 _SPACING = 16  # steps between the states that are kept
 
 class Past:
@@ -70,6 +70,14 @@ class Past:
     ) -> Self:  # itself
         "Look at a later step that is recorded; the last is as far as it goes"
         return self.at(min(self.place + steps, len(self.steps) - 1))
+
+    def diff(self,
+        i: int | None = None,  # of a step, -1 is before the first; the one before `j` if not given
+        j: int | None = None,  # of a step; the one that is looked at if not given
+    ) -> Any:  # as from `compare.diff`
+        "What is different in the state after step `j`, compared to that after step `i`"
+        j = self.place if j is None else j
+        return importlib.import_module("agentnb.compare").diff(self.state_at(j - 1 if i is None else i), self.state_at(j))
 
     def _take(self, step, state):
         self._learn(step.index, step.body)

@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['BREATH', 'RequestOpen', 'RunStopped', 'AgentMismatch', 'RunPaused', 'new_run_id', 'Run']
 
-# %% ../nbs/37_run.ipynb #54cc400d
+# %% ../nbs/37_run.ipynb #17d023de
 import asyncio, importlib, secrets
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Self
 
 from fastcore.basics import patch
@@ -272,7 +273,7 @@ class _Held(_Driven):
         "Stop after the step that is being taken"
         self._pausing = True
 
-# %% ../nbs/37_run.ipynb #31b56cff
+# %% ../nbs/37_run.ipynb #dbf86739
 class Run(_Held):
     "One execution of an agent; holds its log, and nothing more that lasts"
     def edit(self,
@@ -308,6 +309,24 @@ class Run(_Held):
         origin = Origin(run_id=self.run_id, index=last, length=len(self.steps))
         made.append_all(Started(parent=origin), *([Edit(by="fork", **changes)] if changes else []))
         return made
+
+    async def fork_many(self,
+        at: int | None = None,  # the last step to share, as in `fork`
+        models: Sequence[Any] = (),  # by name or as models; `None` is the one it has
+        instructions: Sequence[str | None] = (),  # `None` are those it has
+        tools: Sequence[Any] = (),  # lists of tools, each all that a fork is offered; `None` are those it has
+        concurrency: int = 8,  # forks that go on at the same time
+    ) -> Any:  # a pandas DataFrame, as from `branches.frame`
+        "Forks with every combination of what is given, taken to their ends at once"
+        return await importlib.import_module("agentnb.branches").fork_many(self, at, models, instructions, tools, concurrency)
+
+    def to_test(self,
+        path: str | Path,  # a new Python file for pytest, or a notebook that gets one more cell
+        agent: Any,  # how the test gets its agent: `module:attribute`, a function of a module, or in a notebook a variable's name
+        at: int | None = None,  # of a step that the agent took; the one that is looked at if not given
+    ) -> Path:  # of the test; its tape is beside it
+        "Write a test that plays the run again up to this step, without a model or a tool"
+        return importlib.import_module("agentnb.testcase").write_test(self, path, agent, at)
 
     def live(self) -> "Run":  # itself at the end of its log, else a fork
         "The run that goes on for real from the step that is looked at"

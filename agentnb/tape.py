@@ -33,7 +33,7 @@ def _scrubbed(value: Any) -> Any:
 
 def _digest(request): return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:16]
 
-# %% ../nbs/20_tape.ipynb #75d1b8b7
+# %% ../nbs/20_tape.ipynb #540e3431
 class Tape:
     "A file of recordings, and what plays them; the file is its only state"
     def __init__(self,
@@ -65,8 +65,12 @@ class Tape:
         **found: Any,  # what to keep with it, JSON values
     ) -> None:
         "Write one recording; the file is replaced whole"
-        tape, new = self._read(), self.path.with_name(f"{self.path.name}.new")
+        tape = self._read()
         tape[_digest(_scrubbed(request))] = _scrubbed(dict(request=request, **found))
+        self._write(tape)
+
+    def _write(self, tape):
+        new = self.path.with_name(f"{self.path.name}.new")
         new.write_text(json.dumps(tape, indent=1, ensure_ascii=False) + "\n")
         os.replace(new, self.path)
 
