@@ -38,14 +38,15 @@ class Ticks:
         self.now += timedelta(seconds=1)
         return self.now
 
-# %% ../nbs/38_agent.ipynb #7a02679e
+# %% ../nbs/38_agent.ipynb #2e2260a7
 def _by_name(tools):
     made = [t if isinstance(t, Tool) else Tool(t) for t in tools]
     if len({t.name for t in made}) < len(made): raise ValueError(f"two tools have the same name: {', '.join(t.name for t in made)}")
     return {t.name: t for t in made}
 
 def _closed(state):
-    return state.messages + tuple(unmade(c.call, "This call was not made: the conversation went on in another run.") for c in state.open_calls)
+    known = {c.call.id: "It is not known whether this call was made" if c.phase == "intended" else "This call was not made" for c in state.open_calls}
+    return state.messages + tuple(unmade(c.call, f"{known[c.call.id]}: the conversation went on in another run.") for c in state.open_calls)
 
 # %% ../nbs/38_agent.ipynb #1fb548a2
 class Agent:

@@ -58,7 +58,7 @@ def cut(
     while index > 0 and ((state := state_at(index)).open_calls or state.requests): index -= 1
     return index
 
-# %% ../nbs/32_forks.ipynb #07903fc4
+# %% ../nbs/32_forks.ipynb #759ae7f9
 def behind(
     store: Store,  # where the runs are
     origin: Origin | None,  # of a fork; nothing lies behind a run that is none
@@ -67,7 +67,7 @@ def behind(
     "The effects that happened after the cut"
     found = []
     while origin:
-        steps = read_run(store, origin.run_id)[:origin.length]
+        steps = read_run(store, origin.run_id)
         found += effects(steps, tools, origin.index + 1)
         origin = next((s.body.parent for s in reversed(steps) if isinstance(s.body, Started) and s.run_id == origin.run_id), None)
     return found

@@ -167,7 +167,7 @@ async def _advance(run):
             seconds, went = await _superstep(run, due[0]), True
         elif step := await run._write(*due): return step
 
-# %% ../nbs/45_held.ipynb #f0e7f86d
+# %% ../nbs/45_held.ipynb #42129a79
 class HeldRun(_Graph):
     "A run of a graph; holds its log"
     async def _advance(self): return await _advance(self)
@@ -214,7 +214,7 @@ class HeldRun(_Graph):
         made._share(self, last + 1)
         if state is not None and messages is None and state.messages != made.tip.messages: messages = tuple(state.messages)
         change = [made._change(messages, values, as_node, None, "fork")] if messages is not None or values is not None else []
-        made.append_all(Started(parent=Origin(run_id=self.run_id, index=last, length=len(self.steps))), *change)
+        made.append_all(Started(parent=Origin(run_id=self.run_id, index=last)), *change)
         return made
 
     async def values(self) -> Any:  # as the graph has them

@@ -73,9 +73,10 @@ def _answer_unattended(run):
     if not isinstance(decision, Decision): raise _request_open(run)
     decide(run, request, decision)
 
-# %% ../nbs/37_run.ipynb #86bd39cb
+# %% ../nbs/37_run.ipynb #1e94334c
 async def _catch_up(run):
     if run.steps: await _reread(run)
+    if run._behind is None: run._behind = await _remote(run, behind, run.store, run.tip.parent, run.tip.tools)
     run.agent = run.home.newest(run.agent)
     run.tools = run.agent.tools = {name: newest_tool(t) for name, t in run.agent.tools.items()}
     if not run.steps: run._begin = run.agent.beginning(run._begin) if run._begin else None
@@ -273,7 +274,7 @@ class _Held(_Driven):
         "Stop after the step that is being taken"
         self._pausing = True
 
-# %% ../nbs/37_run.ipynb #dbf86739
+# %% ../nbs/37_run.ipynb #0c4e0d9f
 class Run(_Held):
     "One execution of an agent; holds its log, and nothing more that lasts"
     def edit(self,
@@ -306,7 +307,7 @@ class Run(_Held):
         made.attended = self.attended
         made._share(self, last + 1)
         changes = _definition(agent, model, tools) | _differences(made.tip, state, instructions)
-        origin = Origin(run_id=self.run_id, index=last, length=len(self.steps))
+        origin = Origin(run_id=self.run_id, index=last)
         made.append_all(Started(parent=origin), *([Edit(by="fork", **changes)] if changes else []))
         return made
 
@@ -336,7 +337,7 @@ class Run(_Held):
         tip = self.tip
         tail = f", result {tip.result!r}" if tip.result is not None else f", {tip.reason}" if tip.reason else ""
         where = "" if self._place is None else f", looked at after step {self._place}"
-        fork = f", forked from {tip.parent.run_id} after step {tip.parent.index}" if tip.parent else ""
+        fork = f", forked from {tip.parent.run_id} after step {tip.parent.index}, {len(self.behind)} effects behind that" if tip.parent else ""
         return f"Run({self.run_id}, {self.status}, {len(self.steps)} steps, iteration {tip.iteration} of {tip.max_iterations}{where}{fork}{tail})"
 
 # %% ../nbs/37_run.ipynb #5e2365f8

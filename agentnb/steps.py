@@ -16,12 +16,11 @@ from pydantic import Field
 from .budget import Budget
 from .messages import Call, Failure, Message, Reply, ToolSpec, Usage, Value
 
-# %% ../nbs/05_steps.ipynb #0c66167f
+# %% ../nbs/05_steps.ipynb #0df6acce
 class Origin(Value):
     "Where a fork leaves another run"
     run_id: str  # the other run
     index: int  # the last step they share
-    length: int  # steps the other run had when it was forked: those after `index` happened, and the fork does not know them
 
 class Started(Value):
     "The run begins"

@@ -19,7 +19,7 @@ def step(run_id="r1", index=0, body=None, at=AT): return Step(run_id=run_id, ind
 
 
 ASKED = call("restart", service="checkout", note="ümlaut \x00 \ud83d\ude00 '; DROP TABLE steps; --").model_copy(update={"id": "c1"})
-BODIES = [Started(task="disk full", messages=(user("disk full"),), parent=Origin(run_id="r0", index=3, length=9)),
+BODIES = [Started(task="disk full", messages=(user("disk full"),), parent=Origin(run_id="r0", index=3)),
     Replied(problems={"c1": Failure(kind="timeout", message="m")}, reply=Reply(content="a\x00b\u2028", calls=(ASKED,), usage=Usage(input=3, other={"x": 1}),
         cost=Decimal("0.000000123456789012345"), logprobs=(("x", -0.1234567890123456),),
         native=Native(format="chat", parts=({"z": 1, "a": [1.0, 1e300, None]},)))),
@@ -63,7 +63,7 @@ def test_a_batch_is_written_whole_or_not_at_all(store):
 
 def test_runs_are_listed_newest_first(store):
     for i, run_id in enumerate(["a", "c", "b"]): store.append(step(run_id, 0, Started(task=run_id), AT + timedelta(seconds=i)), step(run_id, 1))
-    store.append(step("fork", 7, Started(parent=Origin(run_id="a", index=1, length=2)), AT + timedelta(seconds=9)))
+    store.append(step("fork", 7, Started(parent=Origin(run_id="a", index=1)), AT + timedelta(seconds=9)))
     assert store.runs() == ["fork", "b", "c", "a"] and [(s.run_id, s.index) for s in store.starts()] == [("fork", 7), ("b", 0), ("c", 0), ("a", 0)]
 
 
