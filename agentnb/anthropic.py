@@ -18,23 +18,24 @@ from .wire import Format, Remote, pool, to_error
 # %% ../nbs/11_anthropic.ipynb #c667ab8f
 def _id(given): return re.sub(r"[^a-zA-Z0-9_-]", "_", given)
 
-# %% ../nbs/11_anthropic.ipynb #5252c267
+# %% ../nbs/11_anthropic.ipynb #f9591515
 MARK = {"cache_control": {"type": "ephemeral"}}  # what stands before it is cached for five minutes
 UNENFORCED = ("minLength", "maxLength", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minItems",
     "maxItems", "uniqueItems", "pattern", "format", "default")
 DEFAULT_MAX_TOKENS = 8192  # the interface has no default of its own
 
 def _returned(parts):
-    whole = [b | {"input": b["input"] if isinstance(b.get("input"), dict) else {}} if b.get("type") == "tool_use" else b for b in parts]
-    kept = [{k: v for k, v in b.items() if k != "partial_json"} for b in whole if b.get("type") != "text" or b.get("text", "").strip()]
+    signed = [b for b in parts if b.get("type") != "thinking" or b.get("signature")]
+    whole = [b | {"input": b["input"] if isinstance(b.get("input"), dict) else {}} if b.get("type") == "tool_use" else b for b in signed]
+    kept = [{k: v for k, v in b.items() if k not in ("partial_json", "cache_control")} for b in whole if b.get("type") != "text" or b.get("text", "").strip()]
     while kept and kept[-1].get("type") in ("thinking", "redacted_thinking"): kept.pop()
     return kept
 
 def _blocks(m):
+    if m.native and m.native.format == "anthropic" and m.native.parts: return _returned(m.native.parts)
     if m.role == "user": return [dict(type="text", text=m.content)] if m.content.strip() else []
     said = str(m.failure) if m.failure else m.content
     if m.role == "tool": return [dict(type="tool_result", tool_use_id=_id(m.call_id), content=said, is_error=bool(m.failure))]
-    if m.native and m.native.format == "anthropic": return _returned(m.native.parts)
     said = [dict(type="text", text=m.content.rstrip())] if m.content.strip() else []
     return said + [dict(type="tool_use", id=_id(c.id), name=c.tool, input=c.args) for c in m.calls]
 

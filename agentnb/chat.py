@@ -71,15 +71,16 @@ def answer_schema(
     strict = tight.get("type") == "object" and can_be_strict(tight)
     return dict(name="answer", schema=tight if strict else schema, strict=strict)
 
-# %% ../nbs/09_chat.ipynb #b024dcb6
+# %% ../nbs/09_chat.ipynb #be923331
 def _turn(m, model, dialect):
-    if m.role == "user": return dict(role="user", content=m.content)
+    kept = m.native.parts[0] if m.native and m.native.format == "chat" else {}
+    if m.role == "user": return {k: v for k, v in kept.items() if k in ("role", "content", "name")} or dict(role="user", content=m.content)
     if m.role == "tool": return dict(role="tool", tool_call_id=m.call_id, content=str(m.failure) if m.failure else m.content)
     turn = dict[str, Any](role="assistant", content=m.content or (None if m.calls else ""))
     if m.calls: turn["tool_calls"] = [dict(id=c.id, type="function", function=dict(name=c.tool, arguments=json.dumps(c.args, ensure_ascii=False)))
         for c in m.calls]
-    kept = m.native.parts[0] if m.native and m.native.format == "chat" and m.native.model == model else {}
-    return turn | {k: v for k, v in kept.items() if k == "reasoning_details" or k == dialect.returns and m.calls}
+    mine = kept if m.native and m.native.model == model else {}
+    return turn | {k: v for k, v in mine.items() if k == "reasoning_details" or k == dialect.returns and m.calls}
 
 def _tool(t, dialect):
     strict = {"strict": True} if dialect.strict and can_be_strict(t.parameters) else {}

@@ -79,12 +79,13 @@ class Failure(Value):
     retry_after: float | None = None  # seconds to wait, where known
     def __str__(self): return f"{self.kind}: {self.message}" + (f" {self.hint}" if self.hint else "")
 
-# %% ../nbs/01_messages.ipynb #13e32f25
+# %% ../nbs/01_messages.ipynb #ac435ec4
 class Native(Value):
     "A turn as one wire format says it, kept where it cannot be rebuilt"
     format: str  # which wire format: `anthropic`, `responses`, `chat`
     model: str = ""  # who said it, without the provider
     parts: Annotated[tuple[dict[str, Any], ...], AfterValidator(readable), AfterValidator(tuple)] = ()  # JSON objects, unchanged
+    turn: Annotated[dict[str, Any], AfterValidator(readable)] = {}  # in a conversation from elsewhere: the turn around `parts`, which stand for its `content`
 
 # %% ../nbs/01_messages.ipynb #f478cb41
 class Message(Value):

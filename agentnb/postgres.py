@@ -38,7 +38,7 @@ def _is_lost(e):
     if isinstance(e, psycopg.InterfaceError | psycopg_pool.PoolTimeout): return True
     return isinstance(e, psycopg.OperationalError) and (e.sqlstate or "08")[:2] in ("08", "57")
 
-# %% ../nbs/24_postgres.ipynb #af7c0207
+# %% ../nbs/24_postgres.ipynb #6c6e4564
 class Postgres(Rows):
     "A store in a PostgreSQL database; holds a pool of connections, safe to share between threads"
     remote, now = True, "extract(epoch FROM clock_timestamp())::float8"
@@ -84,9 +84,13 @@ class Postgres(Rows):
                 for sql, values in statements: cursor = db.execute(_sql(sql), values, prepare=True)
             return cursor.fetchall() if cursor.description else []
 
-    def vacuum(self) -> None:
+    def vacuum(self) -> int:  # bytes given back to the disk
         "Let the server use the space of deleted rows again"
-        for table in ("steps", "kept", "leases"): self._run((f"VACUUM {table}", ()))
+        tables = ("steps", "kept", "leases")
+        size = lambda: sum(self._run((f"SELECT pg_total_relation_size('{table}')", ()))[0][0] for table in tables)
+        before = size()
+        for table in tables: self._run((f"VACUUM {table}", ()))
+        return max(before - size(), 0)
 
     def close(self) -> None:
         "Close the connections; what was appended stays"

@@ -15,11 +15,17 @@ from .messages import Ask, Call, Delta, Message, Native, Reply, ToolSpec, Usage
 from .models import ModelError
 from .wire import to_error
 
-# %% ../nbs/10_responses.ipynb #580fd8de
+# %% ../nbs/10_responses.ipynb #14b853e4
 REASONING = ("gpt-5", "o1", "o3", "o4", "codex", "computer-use")  # models whose names begin so reason, and take no `temperature`
 
+def _seen(m):
+    said = m.native.parts[0].get("content") if m.native and m.native.format == "chat" and m.native.parts else None
+    if not isinstance(said, list) or not any(p.get("type") == "image_url" for p in said): return m.content
+    return [dict(type="input_image", image_url=p["image_url"]["url"]) if p.get("type") == "image_url" else
+        dict(type="input_text", text=p.get("text") or f"[{p.get('type')}]") for p in said]
+
 def _items(m, model):
-    if m.role == "user": return [dict(role="user", content=m.content)]
+    if m.role == "user": return [dict(role="user", content=_seen(m))]
     if m.role == "tool": return [dict(type="function_call_output", call_id=m.call_id, output=str(m.failure) if m.failure else m.content)]
     if m.native and m.native.format == "responses" and m.native.model.split("-20")[0] == model.split("-20")[0]: return list(m.native.parts)
     said = [dict(role="assistant", content=m.content)] if m.content else []

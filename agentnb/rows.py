@@ -105,12 +105,13 @@ class _Rows(_Kept):
         try: return Step.model_validate(dict(fields, body=dict(json.loads(payload), kind=kind)))
         except ValueError as e: raise StoreError(f"{self.url}: agent/{run_id}/step_{index} cannot be read: {e}", "damaged") from None
 
-# %% ../nbs/22_rows.ipynb #c05537bd
+# %% ../nbs/22_rows.ipynb #782ad175
 class Rows(_Rows):
     "A store over `_run`, which a database brings"
     def check(self) -> list[str]:  # what is wrong, in words; empty if nothing is
         "Read and fold every run"
-        problems = []
+        lost = self._run(("SELECT DISTINCT run_id FROM steps WHERE run_id NOT IN (SELECT run_id FROM steps WHERE kind = 'started') ORDER BY run_id", ()))
+        problems = [f"{self.url}: run {run_id} has steps, and its beginning is missing." for run_id, in lost]
         for run_id in self.runs():
             try: self.restore(run_id)
             except (StoreError, ValueError) as e: problems.append(str(e))

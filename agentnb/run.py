@@ -5,18 +5,19 @@
 # %% auto #0
 __all__ = ['BREATH', 'RequestOpen', 'RunStopped', 'AgentMismatch', 'RunPaused', 'new_run_id', 'Run']
 
-# %% ../nbs/37_run.ipynb #17d023de
-import asyncio, importlib, secrets
+# %% ../nbs/37_run.ipynb #13b4d5f8
+import asyncio, importlib, secrets, sys
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from fastcore.basics import patch
 from pydantic import ValidationError
 
 from .actions import AskModel, Wait, next_action
-from .definitions import Home, code_change, lost_tools, newest_tool
+from .definitions import Home, code_change, home_of, lost_tools, newest_tool
 from .forks import Effect, behind, cut
 from .kernel import HEARTBEAT, interactive, wait_live
 from .lease import Holding
@@ -274,8 +275,37 @@ class _Held(_Driven):
         "Stop after the step that is being taken"
         self._pausing = True
 
-# %% ../nbs/37_run.ipynb #0c4e0d9f
-class Run(_Held):
+# %% ../nbs/37_run.ipynb #2b55a7ee
+class _Told(_Held):
+    "A run that conversations of other frameworks go into and come out of"
+    @classmethod
+    def from_messages(cls,
+        messages: Sequence[Any],  # dicts, or objects of the SDKs, as OpenAI's chat completions or Anthropic's messages have them
+        agent: Any,  # goes on with it; the run is in its store
+        format: str | None = None,  # `openai` or `anthropic`; recognised if not given
+        run_id: str | None = None,  # made from the time if not given
+        system: Any = None,  # what stood apart from the messages: text, or Anthropic's blocks
+        at: Sequence[datetime] | None = None,  # when each message was said; the clock's time if not given
+        cost: Decimal | None = None,  # US dollars it has cost so far; unknown if not given
+    ) -> Self:  # paused at its end, or done if that is an answer
+        "A run whose log is a conversation from elsewhere; bad input is a `ValueError` that names the message, and nothing is written"
+        home = home_of(agent, sys._getframe(1).f_globals)
+        run = cls(agent, run_id or new_run_id(at[0] if at else agent.clock()), home=home)
+        told = importlib.import_module("agentnb.conversations").read_messages(messages, format, system)
+        if at is not None and len(at) != len(messages): raise ValueError(f"at holds {len(at)} times for {len(messages)} messages. Give one for each.")
+        importlib.import_module("agentnb.transcripts").take_over(run, *told, at, cost)
+        return run
+
+    def to_messages(self,
+        format: Literal["openai", "anthropic"] = "openai",  # of OpenAI's chat completions, or of Anthropic's messages
+    ) -> list[dict[str, Any]]:  # at the step that is looked at; what came in this format is as it came
+        "The conversation for another framework"
+        state, begun = self.state, self.steps[0].body if self.steps else Started()
+        native = begun.native if isinstance(begun, Started) and begun.instructions == state.instructions else None
+        return importlib.import_module("agentnb.conversations").write_messages(state.messages, format, state.instructions, native)
+
+# %% ../nbs/37_run.ipynb #5eef995e
+class Run(_Told):
     "One execution of an agent; holds its log, and nothing more that lasts"
     def edit(self,
         model: Any = None,  # by name or as a model

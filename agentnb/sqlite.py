@@ -22,7 +22,7 @@ def _failed(url, path, e):
     else: kind, todo = "unusable", f"Check that {Path(path).parent.resolve()} exists and can be written, or name another store."
     return StoreError(f"{url}: {says}. {todo}", kind)
 
-# %% ../nbs/23_sqlite.ipynb #77c9cae1
+# %% ../nbs/23_sqlite.ipynb #da35ac3c
 class SQLite(Rows):
     "A store in one SQLite file; holds a connection, safe to share between threads"
     now = "((julianday('now') - 2440587.5) * 86400.0)"
@@ -61,9 +61,12 @@ class SQLite(Rows):
         "Look at every page of the file too"
         return [text for text, in self._run(("PRAGMA integrity_check", ())) if text != "ok"] + super().check()
 
-    def vacuum(self) -> None:
+    def vacuum(self) -> int:  # bytes given back
         "Give space that is not used back to the disk"
+        size = lambda: sum(p.stat().st_size for p in map(Path, (self.path, f"{self.path}-wal")) if p.exists())
+        before = size()
         for sql in ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"): self._run((sql, ()))
+        return max(before - size(), 0)
 
     def close(self) -> None:
         "Close the connection; what was appended stays"

@@ -94,7 +94,7 @@ def _replied(state, body, step):
     return dict(_spent(state, reply.usage, reply.cost, body.seconds), status="running", messages=state.messages + said, open_calls=calls,
         unusable=state.unusable + 1 if useless else 0, withheld=(), reason="")
 
-# %% ../nbs/06_state.ipynb #33f1186b
+# %% ../nbs/06_state.ipynb #cb2b4661
 def _with_call(state, call_id, **changes):
     return tuple(c.model_copy(update=changes) if c.call.id == call_id else c for c in state.open_calls)
 
@@ -102,7 +102,7 @@ def _intent(state, body, step):
     return dict(open_calls=_with_call(state, body.call_id, phase="intended", key=body.key, session=body.session))
 
 def _returned(state, body, step):
-    said = Message(role="tool", content=body.content, call_id=body.call_id, tool=body.tool, failure=body.failure)
+    said = Message(role="tool", content=body.content, call_id=body.call_id, tool=body.tool, failure=body.failure, native=body.native)
     done = body.tool == state.result_tool and not body.failure
     return dict(messages=state.messages + (said,), open_calls=tuple(c for c in state.open_calls if c.call.id != body.call_id),
         seconds=state.seconds + body.seconds, result=body.content if done else state.result)
@@ -137,9 +137,9 @@ def _decision(state, body, step):
     return dict(changes, messages=state.messages + (said,), open_calls=tuple(c for c in state.open_calls if c.call.id != call.id),
         result=body.message if done else state.result)
 
-# %% ../nbs/06_state.ipynb #8d186cdc
+# %% ../nbs/06_state.ipynb #262755ac
 def _given(state, body):
-    given = {k: v for k, v in body if v is not None and k not in ("kind", "by", "values", "as_node")}
+    given = {k: v for k, v in body if v is not None and k not in ("kind", "by", "added", "values", "as_node")}
     if body.tools is not None: given["tools"] = {t.name: t for t in body.tools}
     if body.answer is not None: given["answer"] = body.answer or None
     if body.messages is None: return given
@@ -148,6 +148,7 @@ def _given(state, body):
 
 def _edit(state, body, step):
     given = _given(state, body)
+    if body.added: given = dict(given, messages=given.get("messages", state.messages) + body.added, result=None, nudges=0)
     fresh = dict(open_calls=(), requests=(), asked_at={}, result=None, nudges=0) if body.messages is not None or body.values is not None else {}
     waiting = state.requests and not fresh
     by_hand = (k for k in ("model", "instructions", "examples", "tools", "result_tool", "answer") if k in given and k not in state.edited)

@@ -6,7 +6,7 @@
 __all__ = ['Body', 'Origin', 'Started', 'Replied', 'Intent', 'Returned', 'Request', 'Decision', 'Edit', 'Note', 'Finished',
            'Step']
 
-# %% ../nbs/05_steps.ipynb #9bcef3b6
+# %% ../nbs/05_steps.ipynb #7276abe2
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -14,9 +14,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from .budget import Budget
-from .messages import Call, Failure, Message, Reply, ToolSpec, Usage, Value
+from .messages import Call, Failure, Message, Native, Reply, ToolSpec, Usage, Value
 
-# %% ../nbs/05_steps.ipynb #0df6acce
+# %% ../nbs/05_steps.ipynb #998f4557
 class Origin(Value):
     "Where a fork leaves another run"
     run_id: str  # the other run
@@ -30,6 +30,7 @@ class Started(Value):
     agent: str = ""  # the agent's name
     model: str = ""  # the model's name
     instructions: str = ""  # stands before the conversation
+    native: Native | None = None  # the turns that said `instructions` in a conversation from elsewhere, where those cannot be rebuilt
     examples: tuple[Message, ...] = ()  # shown to the model, not part of the conversation
     messages: tuple[Message, ...] = ()  # the conversation so far
     tools: tuple[ToolSpec, ...] = ()  # what is offered
@@ -46,7 +47,7 @@ class Replied(Value):
     problems: dict[str, Failure] = {}  # by call id: calls whose arguments cannot be used
     seconds: float = 0.0  # how long it took
 
-# %% ../nbs/05_steps.ipynb #5ee568a5
+# %% ../nbs/05_steps.ipynb #7137e049
 class Intent(Value):
     "A call that is not read-only is about to be made"
     kind: Literal["intent"] = "intent"
@@ -61,6 +62,7 @@ class Returned(Value):
     tool: str  # the tool's name
     content: str = ""  # what the model reads
     failure: Failure | None = None  # set if it failed
+    native: Native | None = None  # as in `Message`
     seconds: float = 0.0  # how long it took
     source: Literal["live", "tape"] = "live"  # `tape`: recorded, or played from a recording
 
@@ -85,13 +87,14 @@ class Decision(Value):
     by: str = ""  # who
     seconds: float = 0.0  # how long the request was open
 
-# %% ../nbs/05_steps.ipynb #7db40ec8
+# %% ../nbs/05_steps.ipynb #6d80ae62
 class Edit(Value):
     "The state was changed by hand or by code"
     kind: Literal["edit"] = "edit"
     max_iterations: int | None = None  # a new limit
     budget: Budget | None = None  # a new limit
     messages: tuple[Message, ...] | None = None  # a new conversation
+    added: tuple[Message, ...] = ()  # turns that follow the conversation
     model: str | None = None  # another model's name
     instructions: str | None = None  # other instructions
     examples: tuple[Message, ...] | None = None  # other examples

@@ -81,9 +81,10 @@ def _note(body):
     if body.about == "node": return dict(icon="○", tone="plain", head=body.tool or "graph", note=body.text, side=show_seconds(body.seconds))
     return dict(icon="!", tone="error", head=body.about, note=body.text)
 
-# %% ../nbs/34_summary.ipynb #2bb86484
+# %% ../nbs/34_summary.ipynb #23082f53
 def _edit(body):
-    changed = ", ".join(k for k, v in body if v is not None and k not in ("kind", "by"))
+    if body.added: return dict(icon="✎", tone="human", head=f"said by {body.by}", note=body.added[-1].content)
+    changed = ", ".join(k for k, v in body if v is not None and k not in ("kind", "by", "added"))
     return dict(icon="✎", tone="human", head=f"edited by {body.by}", note=changed)
 
 def _finished(body): return dict(icon="■", tone="ok" if body.status == "done" else "error", head=body.status, note=body.result or body.reason)
