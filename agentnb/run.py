@@ -141,7 +141,7 @@ async def _advance(run):
         step = await _written(run, body, run.tip.iteration + isinstance(action, AskModel))
         if step: return step
 
-# %% ../nbs/37_run.ipynb #312a83fe
+# %% ../nbs/37_run.ipynb #2b3f046c
 BREATH = 0.005  # seconds
 
 class _Driven(Log):
@@ -154,12 +154,6 @@ class _Driven(Log):
     @property
     def active(self) -> bool: return self.going is not None and not self.going.done()
 
-    @property
-    def behind(self) -> list[Effect]:  # empty in a run that is no fork
-        "What was done in the world after the cut, which this fork does not know"
-        if self._behind is None: self._behind = behind(self.store, self.tip.parent, self.tip.tools)
-        return self._behind
-
     def tool(self, name: str) -> Tool:
         "The tool of this name; raises `ToolError` in words for the model"
         if name in self.tip.tools and name in self.tools: return self.tools[name]
@@ -171,11 +165,6 @@ class _Driven(Log):
 
     def _refuse_if_active(self, what):
         if self.active: raise RunConflict(f"run {self.run_id} is going on, so it cannot be {what}. Call run.pause() first.")
-
-    def _refuse_edit(self):
-        self._refuse_if_active("edited")
-        if self._place is not None: raise RunConflict(f"run {self.run_id} is looked at after step {self._place} of {len(self.steps) - 1}. "
-            "Change it at its end with run.at(-1).edit(...), or go another way from here with run.live().edit(...), which makes a fork.")
 
     async def _go(self, stop, wait=False):
         if not wait: self._refuse_if_active("stepped")
@@ -191,19 +180,21 @@ class _Driven(Log):
         task.add_done_callback(lambda t: t.cancelled() or t.exception())
         return task
 
+    async def _breathe(self, last):
+        now = asyncio.get_running_loop().time()
+        if now - last < BREATH or self._writer.runs > 1: return last
+        await asyncio.sleep(0)
+        return now
+
     async def _drive(self, stop, wait):
         self._writer, self._lease = writer_of(self.store), Holding(self.store, self.run_id, self._holder)
         async with self._lease, self._writer:
             await self._catch_up()
-            clock = asyncio.get_running_loop().time
-            breathed = clock()
+            breathed = asyncio.get_running_loop().time()
             while not self._pausing:
                 step = await self._advance()
                 if step and stop(step): return
-                if step and self._writer.runs < 2 and clock() - breathed > BREATH:
-                    await asyncio.sleep(0)
-                    breathed = clock()
-                elif step: continue
+                if step: breathed = await self._breathe(breathed)
                 elif self.tip.status != "waiting" or not wait: return
                 elif self.attended() or not self.pending: await _news(self)
                 else: _answer_unattended(self)
@@ -304,9 +295,15 @@ class _Told(_Held):
         native = begun.native if isinstance(begun, Started) and begun.instructions == state.instructions else None
         return importlib.import_module("agentnb.conversations").write_messages(state.messages, format, state.instructions, native)
 
-# %% ../nbs/37_run.ipynb #5eef995e
+# %% ../nbs/37_run.ipynb #24a91125
 class Run(_Told):
     "One execution of an agent; holds its log, and nothing more that lasts"
+    @property
+    def behind(self) -> list[Effect]:  # empty in a run that is no fork
+        "What was done in the world after the cut, which this fork does not know"
+        if self._behind is None: self._behind = behind(self.store, self.tip.parent, self.tip.tools)
+        return self._behind
+
     def edit(self,
         model: Any = None,  # by name or as a model
         tools: Sequence[Tool] | None = None,  # all that are offered from now on
@@ -358,6 +355,11 @@ class Run(_Told):
     ) -> Path:  # of the test; its tape is beside it
         "Write a test that plays the run again up to this step, without a model or a tool"
         return importlib.import_module("agentnb.testcase").write_test(self, path, agent, at)
+
+    def _refuse_edit(self):
+        self._refuse_if_active("edited")
+        if self._place is not None: raise RunConflict(f"run {self.run_id} is looked at after step {self._place} of {len(self.steps) - 1}. "
+            "Change it at its end with run.at(-1).edit(...), or go another way from here with run.live().edit(...), which makes a fork.")
 
     def live(self) -> "Run":  # itself at the end of its log, else a fork
         "The run that goes on for real from the step that is looked at"
