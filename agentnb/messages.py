@@ -120,7 +120,7 @@ def result(
     "A tool's answer to `call`"
     return Message(role="tool", content=content, call_id=call.id, tool=call.tool)
 
-# %% ../nbs/01_messages.ipynb #e5b4b3f5
+# %% ../nbs/01_messages.ipynb #b60e0612
 class ToolSpec(Value):
     "What a model, a policy and a reader need to know of a tool"
     name: str  # letters, digits, `_` and `-`, at most 64
@@ -130,6 +130,7 @@ class ToolSpec(Value):
     destructive: bool = True  # what it changes may be lost
     idempotent: bool = False  # a second call with the same key changes nothing more
     open_world: bool = True  # it reaches outside this machine
+    scopes: tuple[str, ...] = ()  # what it needs to be granted
     code: str = ""  # digest of its source, so that a change is noticed; models do not see it
 
 # %% ../nbs/01_messages.ipynb #b8a383b9
