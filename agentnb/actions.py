@@ -4,15 +4,15 @@
 
 # %% auto #0
 __all__ = ['Action', 'UNUSABLE_LIMIT', 'AskHuman', 'Refuse', 'Announce', 'Execute', 'AskModel', 'Nudge', 'Finish', 'Wait',
-           'next_action']
+           'ready_calls', 'next_action']
 
-# %% ../nbs/28_actions.ipynb #00ba4eb0
+# %% ../nbs/28_actions.ipynb #2cb639aa
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from .loops import find_loop
 from .messages import Call, Failure, Value
-from .policy import Rule, decide
+from .policy import Rule, decide, missing_scopes
 from .state import OpenCall, State
 
 # %% ../nbs/28_actions.ipynb #e3243626
@@ -57,19 +57,31 @@ class Wait(Value):
 
 Action = AskModel | AskHuman | Refuse | Announce | Execute | Nudge | Finish | Wait
 
-# %% ../nbs/28_actions.ipynb #7de4781b
+# %% ../nbs/28_actions.ipynb #f51de26e
 def _question(call, reason=""):
     args = ", ".join(f"{k}={v!r}" for k, v in call.args.items())
     return f"{call.tool}({args})?" + (f" {reason}" if reason else "")
 
+def _ungranted(state, c):
+    missing = missing_scopes(state.tools[c.call.tool], state.grant) if c.phase != "intended" else []
+    if not missing: return None
+    return Failure(kind="permission_denied", message=f"{c.call.tool} needs {', '.join(missing)}, which this agent is not granted.", hint="Do without it.")
+
+def _happened(state, c, elsewhere):
+    if where := elsewhere.get(c.call.signature): return f"It was made already: {where}"
+    if where := state.dropped.get(c.call.signature): return f"It may have been made already: it was under way when it was taken out by {where}"
+
+# %% ../nbs/28_actions.ipynb #729f2a3c
 def _next_call(state, rules, session, happened):
-    verdicts = {c.call.id: decide(rules, c.call, state.tools[c.call.tool]) for c in state.open_calls if c.phase in ("new", "approved") and not c.problem}
     for c in state.open_calls:
-        if c.problem: return Refuse(call=c.call, failure=c.problem)
+        if failure := c.problem or _ungranted(state, c): return Refuse(call=c.call, failure=failure)
+    judged = (c for c in state.open_calls if c.phase in ("new", "approved"))
+    verdicts = {c.call.id: decide(rules, c.call, state.tools[c.call.tool], state.cost) for c in judged}
     for c in state.open_calls:
         verdict, spec = verdicts.get(c.call.id), state.tools[c.call.tool]
-        if verdict and verdict.effect != "deny" and c.phase == "new" and not spec.idempotent and (where := happened.get(c.call.signature)):
-            return AskHuman(about="repeat", question=f"{_question(c.call)} It was made already: {where}.", call=c.call, confidence=c.confidence)
+        if verdict and verdict.effect != "deny" and c.phase == "new" and not spec.idempotent and (where := _happened(state, c, happened)):
+            return AskHuman(about="repeat", question=f"{_question(c.call)} {where}.", call=c.call, confidence=c.confidence)
+        if c.phase == "new" and spec.human: return AskHuman(about="answer", question=str(next(iter(c.call.args.values()), spec.description)), call=c.call)
         if verdict and verdict.effect == "ask" and c.phase == "new":
             return AskHuman(about="approve", question=_question(c.call, verdict.reason), call=c.call, confidence=c.confidence)
     blocked = False
@@ -84,6 +96,19 @@ def _next_call(state, rules, session, happened):
         elif spec.read_only: return Execute(call=c)
         elif not blocked: return Announce(call=c)
     return Wait()
+
+# %% ../nbs/28_actions.ipynb #e09ba0ea
+def ready_calls(
+    state: State,  # with open calls
+    rules: Sequence[Rule] = (),  # the policy
+) -> list[OpenCall]:  # in the order the model asked
+    "The read-only calls that may be made now"
+    def ready(c):
+        spec = state.tools[c.call.tool]
+        if c.problem or spec.human or not spec.read_only or c.phase not in ("new", "approved") or _ungranted(state, c): return False
+        effect = decide(rules, c.call, spec, state.cost).effect
+        return effect == "allow" or effect == "ask" and c.phase == "approved"
+    return [c for c in state.open_calls if ready(c)]
 
 # %% ../nbs/28_actions.ipynb #ab10af7f
 UNUSABLE_LIMIT = 5  # replies in a row that may be unusable

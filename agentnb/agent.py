@@ -5,25 +5,25 @@
 # %% auto #0
 __all__ = ['Ticks', 'Agent']
 
-# %% ../nbs/38_agent.ipynb #5ae502d0
+# %% ../nbs/38_agent.ipynb #44f00eac
 import copy, sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from .budget import Budget
 from .definitions import Home, home_of
-from .kernel import run_blocking
+from .kernel import birth, run_blocking
 from .log import paired
 from .messages import Ask, Message, user
 from .models import ModelError
-from .policy import Rule
+from .policy import Rule, read_rules
 from .providers import find_model
-from .run import Run, new_run_id
+from .run import AgentMismatch, Run, new_run_id
 from .settings import SettingsError, load_settings, store_url
-from .state import State, unmade
+from .state import State, closed
 from .steps import Decision, Request, Started
 from .store import Store, open_store, read_run
 from .tools import Tool
@@ -38,19 +38,19 @@ class Ticks:
         self.now += timedelta(seconds=1)
         return self.now
 
-# %% ../nbs/38_agent.ipynb #2e2260a7
+# %% ../nbs/38_agent.ipynb #635e092a
+_ARGUMENTS = dict(agent="name", max_iterations="max_iterations")
+
 def _by_name(tools):
+    if isinstance(tools, str | Tool): raise TypeError(f"tools are a list of tools or functions: [look, restart]; got {tools!r}.")
+    if wrong := [t for t in tools if not callable(t)]: raise TypeError(f"{wrong[0]!r} is no tool. Give the function itself, or what @tool made of it.")
     made = [t if isinstance(t, Tool) else Tool(t) for t in tools]
     if len({t.name for t in made}) < len(made): raise ValueError(f"two tools have the same name: {', '.join(t.name for t in made)}")
     return {t.name: t for t in made}
 
-def _closed(state):
-    known = {c.call.id: "It is not known whether this call was made" if c.phase == "intended" else "This call was not made" for c in state.open_calls}
-    return state.messages + tuple(unmade(c.call, f"{known[c.call.id]}: the conversation went on in another run.") for c in state.open_calls)
-
-# %% ../nbs/38_agent.ipynb #1fb548a2
-class Agent:
-    "Which model, which tools, which rules; the same definition serves many runs"
+# %% ../nbs/38_agent.ipynb #e415d6a3
+class _Definition:
+    "Which model, which tools, which rules"
     def __init__(self,
         model=None,  # `provider:model` or a model; settings say if not given
         tools: Sequence[Tool | Callable] = (),  # what it may call
@@ -58,7 +58,8 @@ class Agent:
         instructions: str = "",  # stands before the conversation
         examples: Sequence[Message] = (),  # turns that show the model how it is done
         result: Tool | type[BaseModel] | None = None,  # the tool whose result is the run's, or what the model's answer must fit; else its text is
-        policy: Sequence[Rule] = (),  # which calls may be made
+        policy: Sequence[Rule] = (),  # which calls may be made; settings are read after these
+        grant: Sequence[str] | None = None,  # scopes that tools may use: `fs:write:reports/`; all if not given
         budget: Budget | None = None,  # what one run may spend; settings say if not given
         store: str | Store | None = None,  # where runs are kept; settings say if not given
         max_iterations: int | None = None,  # model replies per run; settings say if not given
@@ -75,38 +76,29 @@ class Agent:
             raise ValueError(f"unattended={self.unattended!r}: use 'wait', 'approve', 'reject' or a function.")
         self.model, self.store = find_model(model or settings.model), open_store(store or store_url(settings))
         shown = tuple(m.model_copy(update={"example": True}) for m in paired(examples))
-        self.name, self.instructions, self.examples, self.policy, self.clock = name, instructions, shown, tuple(policy), clock
+        self.name, self.instructions, self.examples, self.clock = name, instructions, shown, clock
+        rules = (policy,) if isinstance(policy, Rule) else tuple(policy)
+        wrong = [r for r in rules if not isinstance(r, Rule)]
+        if wrong: raise TypeError(f"policy: {wrong[0]!r} is no Rule. Write Rule(tool='restart', effect='ask').")
+        self.policy, self.grant = (*rules, *read_rules(settings.policy)), None if grant is None else tuple(grant)
         self.result_tool, self.max_iterations = result.name if result else "", settings.max_iterations if max_iterations is None else max_iterations
         self.ask, self.answer = ask, self.result_type.model_json_schema() if self.result_type else None
         self.budget = budget or Budget(usd=settings.budget_usd, tokens=settings.budget_tokens)
+        self.beginning(Started())
+        self.birth = birth()
 
     def __repr__(self): return f"Agent({self.name}, {self.model.name}, tools: {', '.join(self.tools) or 'none'})"
-
-    def run(self,
-        task: str | Sequence[Message] | State,  # what to do, a conversation, or a state to go on from
-        max_iterations: int | None = None,  # model replies it may take
-        run_id: str | None = None,  # for tests; made from the time if not given
-    ) -> Run:  # not begun: the first step begins it
-        "A new run"
-        messages = (user(task),) if isinstance(task, str) else tuple(_closed(task) if isinstance(task, State) else paired(task))
-        words = task if isinstance(task, str) else task.task if isinstance(task, State) else next((m.content for m in messages if m.role == "user"), "")
-        given = Started(task=words, messages=messages, max_iterations=self.max_iterations if max_iterations is None else max_iterations)
-        return Run(self, run_id or new_run_id(self.clock()), begin=self.beginning(given), home=home_of(self, sys._getframe(1).f_globals))
 
     def beginning(self,
         given: Started,  # task, conversation and limit
     ) -> Started:  # with this agent's definition
         "The first step of a run"
-        return given.model_copy(update=dict(agent=self.name, model=self.model.name, instructions=self.instructions, examples=self.examples,
-            tools=tuple(t.spec for t in self.tools.values()), result_tool=self.result_tool, answer=self.answer, budget=self.budget))
-
-    def load(self,
-        run_id: str,  # which run
-    ) -> Run:  # as its log says
-        "A run of this agent's store, to look at or to continue"
-        run = Run(self, run_id, read_run(self.store, run_id), home=home_of(self, sys._getframe(1).f_globals))
-        if "model" in run.tip.edited and run.tip.model != self.model.name: run.agent, run.home = self._asking(run.tip.model), Home({})
-        return run
+        mine = dict[str, Any](agent=self.name, model=self.model.name, instructions=self.instructions, examples=self.examples,
+            tools=tuple(t.spec for t in self.tools.values()), result_tool=self.result_tool, answer=self.answer, grant=self.grant, budget=self.budget)
+        try: return Started(task=given.task, messages=given.messages, max_iterations=given.max_iterations, native=given.native, **mine)
+        except ValidationError as e:
+            wrong = "; ".join(f"{_ARGUMENTS.get(str(x['loc'][0]), x['loc'][0])}: {x['msg']}, got {x['input']!r}" for x in e.errors()[:3])
+            raise TypeError(f"Agent({wrong})") from None
 
     def _asking(self, model):
         try: return self.variant(model)
@@ -116,7 +108,7 @@ class Agent:
         model: Any = None,  # by name or as a model
         tools: Sequence[Tool | Callable] | None = None,  # instead of all it has
         instructions: str | None = None,  # other instructions
-    ) -> "Agent":  # itself if nothing is given
+    ) -> Self:  # itself if nothing is given
         "This agent with something else in its definition"
         if model is None and tools is None and instructions is None: return self
         other = copy.copy(self)
@@ -125,6 +117,32 @@ class Agent:
         if instructions is not None: other.instructions = instructions
         if other.result_tool not in ("", *other.tools): raise ValueError(f"the tool {other.result_tool}, whose result is the run's, must be among the tools.")
         return other
+
+# %% ../nbs/38_agent.ipynb #dfaffb9f
+class Agent(_Definition):
+    "Which model, which tools, which rules; the same definition serves many runs"
+    def run(self,
+        task: str | Sequence[Message] | State,  # what to do, a conversation, or a state to go on from
+        max_iterations: int | None = None,  # model replies it may take
+        run_id: str | None = None,  # for tests; made from the time if not given
+    ) -> Run:  # not begun: the first step begins it
+        "A new run"
+        messages = (user(task),) if isinstance(task, str) else tuple(closed(task) if isinstance(task, State) else paired(task))
+        words = task if isinstance(task, str) else task.task if isinstance(task, State) else next((m.content for m in messages if m.role == "user"), "")
+        given = Started(task=words, messages=messages, max_iterations=self.max_iterations if max_iterations is None else max_iterations)
+        return Run(self, run_id or new_run_id(self.clock()), begin=self.beginning(given), home=home_of(self, sys._getframe(1).f_globals))
+
+    def load(self,
+        run_id: str,  # which run
+        anyway: bool = False,  # also if an agent of another name began it
+    ) -> Run:  # as its log says
+        "A run of this agent's store, to look at or to continue"
+        run = Run(self, run_id, read_run(self.store, run_id), home=home_of(self, sys._getframe(1).f_globals))
+        if run.tip.agent != self.name and not anyway:
+            raise AgentMismatch(f"run {run_id} was begun by the agent {run.tip.agent!r}, and this one is {self.name!r}. "
+                "Load it with that agent, or go on with this one by load(..., anyway=True).")
+        if "model" in run.tip.edited and run.tip.model != self.model.name: run.agent, run.home = self._asking(run.tip.model), Home({})
+        return run
 
     def run_sync(self,
         task: str | Sequence[Message] | State,  # as in `run`

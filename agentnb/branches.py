@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['frame', 'fork_many']
 
-# %% ../nbs/40_branches.ipynb #3b17e1a7
+# %% ../nbs/40_branches.ipynb #64a628d8
 import asyncio, itertools
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
@@ -14,6 +14,7 @@ from typing import Any
 from .log import Past
 from .providers import find_model
 from .run import RequestOpen, Run, RunStopped
+from .tools import Tool
 
 # %% ../nbs/40_branches.ipynb #bc8a67cf
 def _pandas():
@@ -63,7 +64,7 @@ def _labels(varied):
     plain = [" · ".join(_words(v) for v in one.values()) or "as it was" for one in varied]
     return [label if plain.count(label) == 1 else f"{label} #{plain[:i].count(label) + 1}" for i, label in enumerate(plain)]
 
-# %% ../nbs/40_branches.ipynb #c4f7af85
+# %% ../nbs/40_branches.ipynb #d25d2fe5
 async def _to_end(branch, room):
     async with room:
         try: await branch
@@ -81,6 +82,9 @@ async def fork_many(
 ) -> Any:  # a pandas DataFrame: one row a branch, by label
     "Fork a run into every combination of what is given, and take each to its end"
     _pandas()
+    for name, given in (("models", models), ("instructions", instructions), ("tools", tools)):
+        if isinstance(given, str | Tool) or any(isinstance(t, Tool) for t in given):
+            raise TypeError(f"{name} is a list with one entry a branch: {name}=[{'[look], [look, restart]' if name == 'tools' else repr(given)}].")
     if concurrency < 1: raise ValueError(f"concurrency={concurrency}: at least one branch must go on.")
     ways = list(_combinations(run, models, instructions, tools))
     for changes, _ in ways: run.agent.variant(**changes)

@@ -126,14 +126,14 @@ def _runs(args):
     for line in list_runs(opened(args), args.most): print(line)
     return 0
 
-# %% ../nbs/54_cli.ipynb #a67f4021
+# %% ../nbs/54_cli.ipynb #bb0cef41
 async def revive(
     agent: Agent,  # goes on with it
     lease: Lease,  # that a dead process left behind
     attended: bool = False,  # is a person at the terminal
 ) -> tuple[int, str]:  # 0 if it is done, 1 on an error, 2 if a human must do something; what became of it
     "Go on with a run that was cut off"
-    try: run = agent.load(lease.run_id)
+    try: run = agent.load(lease.run_id, anyway=True)
     except RunNotFound:
         agent.store.release(lease.run_id, lease.holder)
         return 0, "had not begun"

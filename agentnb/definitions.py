@@ -12,7 +12,7 @@ from .state import State
 from .steps import Edit
 from .tools import Tool
 
-# %% ../nbs/33_definitions.ipynb #8e4719bf
+# %% ../nbs/33_definitions.ipynb #0de1853c
 class Home(NamedTuple):
     "Where an agent is defined"
     names: dict[str, Any]  # of a notebook or a module
@@ -20,10 +20,11 @@ class Home(NamedTuple):
 
     def newest(self,
         value: Any,  # an agent
-    ) -> Any:  # what is there now, if it is of the same type; else `value`
+    ) -> Any:  # what its cell has defined since; else `value`
         "The agent that its cell has defined since"
         found = self.names.get(self.variable)
-        return found if type(found) is type(value) else value
+        if found is None or type(found) is not type(value) or found.name != value.name or found.store.url != value.store.url: return value
+        return found if found.birth.follows(value.birth) else value
 
 def home_of(
     value: Any,  # an agent
@@ -32,13 +33,13 @@ def home_of(
     "Find the variable of `value`"
     return Home(names, next((name for name, v in names.items() if v is value and not name.startswith("_")), ""))
 
-# %% ../nbs/33_definitions.ipynb #62f17737
+# %% ../nbs/33_definitions.ipynb #c27ee28a
 def newest_tool(
     tool: Tool,  # as an agent holds it
 ) -> Tool:  # the same, or the one that its cell has defined since
     "The tool that the notebook now has under the name of this one's function"
     found = getattr(tool.fn, "__globals__", {}).get(getattr(tool.fn, "__qualname__", ""), tool)
-    return found if type(found) is Tool is type(tool) and found.name == tool.name else tool
+    return found if type(found) is Tool is type(tool) and found.name == tool.name and found.birth.follows(tool.birth) else tool
 
 # %% ../nbs/33_definitions.ipynb #eb5b54fa
 def _same(old, new):

@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['T', 'Growing']
 
-# %% ../nbs/04_growing.ipynb #97246b85
-import threading
+# %% ../nbs/04_growing.ipynb #2b6dfe83
+import itertools, threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar, get_args, overload
 
 from pydantic_core import core_schema
 
-# %% ../nbs/04_growing.ipynb #80e92969
+# %% ../nbs/04_growing.ipynb #cde997e0
 T = TypeVar("T")
 _adding = threading.Lock()
 
@@ -24,13 +24,13 @@ class Growing(Sequence, Generic[T]):
     ): self._items, self._length = (items := list(items)), len(items)
 
     def __len__(self) -> int: return self._length
-    def __iter__(self) -> Iterator[T]: return iter(self._items if len(self._items) == self._length else self._items[:self._length])
+    def __iter__(self) -> Iterator[T]: return itertools.islice(self._items, self._length)
     @overload
     def __getitem__(self, at: int) -> T: ...
     @overload
     def __getitem__(self, at: slice) -> tuple[T, ...]: ...
     def __getitem__(self, at):
-        if isinstance(at, slice): return tuple(self._items[slice(*at.indices(self._length))])
+        if isinstance(at, slice): return tuple(map(self._items.__getitem__, range(self._length)[at]))
         return self._items[range(self._length)[at]]
 
     def __add__(self, more: Iterable[T]) -> "Growing[T]":

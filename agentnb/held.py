@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['HeldRun', 'hold']
 
-# %% ../nbs/50_held.ipynb #c488ac42
+# %% ../nbs/50_held.ipynb #7b92dfdb
 import asyncio, json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ from langgraph.constants import END, START
 from langgraph.types import Command, Overwrite
 
 from .definitions import Home
+from .forks import refuse_taken
 from .langchain import from_langchain, in_words, requests_of, resume_value, said_in, superstep, to_langchain
 from .log import paired
 from .messages import Delta, Message, ToolSpec, redact
@@ -49,7 +50,7 @@ def _breakpoint(graph, nodes, ahead):
     before, after = hit(graph.interrupt_before_nodes, ahead), hit(graph.interrupt_after_nodes, nodes)
     return f"before {', '.join(before)}" if before else f"after {', '.join(after)}" if after else ""
 
-# %% ../nbs/50_held.ipynb #17d55d2e
+# %% ../nbs/50_held.ipynb #0b6cf64d
 class _Graph(Run):
     "A graph that can go on"
     def __init__(self, definition: _Definition, run_id: str, steps: Sequence[Step] = (), given: Any = None):
@@ -59,6 +60,7 @@ class _Graph(Run):
     @property
     def task(self) -> str: return self.tip.task or in_words(self._given or "")
     def checked(self, call, args): return {**call.args, **args}
+    def _check(self): pass
     async def _catch_up(self): await self._reread()
     def _launch(self, stop, wait): return super()._launch(lambda _: any(map(stop, self._fresh)), wait)
 
@@ -167,7 +169,7 @@ async def _advance(run):
             seconds, went = await _superstep(run, due[0]), True
         elif step := await run._write(*due): return step
 
-# %% ../nbs/50_held.ipynb #42129a79
+# %% ../nbs/50_held.ipynb #6e599360
 class HeldRun(_Graph):
     "A run of a graph; holds its log"
     async def _advance(self): return await _advance(self)
@@ -207,7 +209,8 @@ class HeldRun(_Graph):
     ) -> "HeldRun":  # new, paused at the cut
         "Another run, with a thread of its own, that shares the supersteps up to `at`; no node is run again"
         if not self.steps: raise ValueError(f"run {self.run_id} has no steps yet, so there is nothing to share.")
-        index = self.place if at is None else at + len(self.steps) if at < 0 else at
+        if run_id is not None: refuse_taken(self.store, run_id)
+        index = self.place if at is None else self.index_of(at)
         last = self._mark(max(index, 1))[0].index
         made = HeldRun(self.agent, run_id or new_run_id(self.clock()))
         made.attended = self.attended
@@ -222,7 +225,7 @@ class HeldRun(_Graph):
         mark = self._mark(max(self.place, 1))[0]
         return (await self.thread.state(mark.run_id, mark.body.place)).values
 
-# %% ../nbs/50_held.ipynb #a5ba6219
+# %% ../nbs/50_held.ipynb #41eac0d1
 def hold(
     graph: Any,  # a compiled LangGraph graph
     input: Any = None,  # as for `graph.invoke`; not needed to go on with a thread
@@ -235,6 +238,7 @@ def hold(
     "A graph as a run; one without a checkpointer gets one in memory"
     given = dict[str, Any](config or {})
     run_id = thread_id or given.get("configurable", {}).get("thread_id")
+    if not hasattr(graph, "checkpointer"): raise TypeError(f"hold() takes a compiled graph, not a {type(graph).__name__}: call its compile() first.")
     if input is None and run_id is None: raise ValueError("hold(graph, input) begins a run; hold(graph, thread_id=...) goes on with one.")
     if not graph.checkpointer and run_id: raise ValueError(f"the graph has no checkpointer, so it has no thread {run_id}: compile it with one.")
     if not graph.checkpointer: graph = graph.copy(update=dict(checkpointer=InMemorySaver()))

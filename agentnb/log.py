@@ -5,30 +5,33 @@
 # %% auto #0
 __all__ = ['Attempts', 'Past', 'Log', 'paired', 'decide', 'Pending']
 
-# %% ../nbs/30_log.ipynb #00ea5bd3
-import hashlib, importlib, warnings
+# %% ../nbs/30_log.ipynb #22a26828
+import hashlib, importlib, operator, warnings
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Self
 
+from pydantic import ValidationError
+
 from .budget import Budget
 from .messages import Call, Message
 from .state import NEW, OpenCall, State, fold
-from .steps import Body, Decision, Edit, Intent, Request, Returned, Step
+from .steps import Body, Decision, Edit, Intent, Replied, Request, Returned, Step
 from .store import RunConflict, Store
-from .tools import Tool
+from .tools import Tool, ToolError
 
-# %% ../nbs/30_log.ipynb #d8089361
+# %% ../nbs/30_log.ipynb #84de1a52
 class Attempts:
     "Which announced calls have succeeded, as the steps of a log tell; holds their keys"
-    def __init__(self): self._keys, self._asked, self._succeeded, self._tries = {}, {}, {}, {}
+    def __init__(self): self._keys, self._asked, self._succeeded, self._tries, self._calls = {}, {}, {}, {}, {}
 
     def learn(self,
         step: Step,  # the next of the log
     ) -> None:
         "Take in a step"
         body = step.body
-        if isinstance(body, Intent): self._keys[body.call_id] = step.index, body.key
+        if isinstance(body, Replied): self._calls |= {c.id: step.index for c in body.reply.calls}
+        elif isinstance(body, Intent): self._keys[body.call_id] = step.index, body.key
         elif isinstance(body, Request) and body.call: self._asked[body.request_id] = body.call.id
         elif isinstance(body, Returned) and not body.failure: self._done(step.index, body.call_id)
         elif isinstance(body, Decision) and body.verdict == "answer": self._done(step.index, self._asked.get(body.request_id))
@@ -42,8 +45,15 @@ class Attempts:
         "What was known before the step with this index"
         other = Attempts()
         other._keys = {call_id: (index, key) for call_id, (index, key) in self._keys.items() if index < length}
+        other._calls = {call_id: index for call_id, index in self._calls.items() if index < length}
         other._succeeded = {key: index for key, index in self._succeeded.items() if index < length}
         return other
+
+    def knows(self,
+        call_id: str,  # as a provider says it
+    ) -> bool:
+        "Has an earlier reply a call with this id?"
+        return call_id in self._calls
 
     def key(self,
         root: str,  # the first run of the line of forks
@@ -55,7 +65,7 @@ class Attempts:
         self._tries[call.signature] = tries
         return key
 
-# %% ../nbs/30_log.ipynb #9e9bc86d
+# %% ../nbs/30_log.ipynb #c2063002
 _SPACING = 16  # steps between the states that are kept
 
 class Past:
@@ -69,7 +79,7 @@ class Past:
     ):
         self.run_id, self.store, self.tools, self.clock = run_id, store, tools, clock
         self.steps, self.tip, self.observers, self._place = [], NEW, [], None
-        self._marks, self._attempts = [NEW], Attempts()
+        self._marks, self.attempts = [NEW], Attempts()
         for step in steps: self._take(step, self.tip.apply(step))
 
     @property
@@ -91,10 +101,19 @@ class Past:
         index: int,  # of a step; negative ones count from the end
     ) -> Self:  # itself
         "Look at the run as it was after a step; nothing is called and nothing is lost"
-        wanted = index + len(self.steps) if index < 0 else index
-        if not 0 <= wanted < len(self.steps): raise IndexError(f"run {self.run_id} has steps 0 to {len(self.steps) - 1}, not {index}.")
+        wanted = self.index_of(index)
         self._place = None if wanted == len(self.steps) - 1 else wanted
         return self
+
+    def index_of(self,
+        index: int,  # of a step; negative ones count from the end
+    ) -> int:  # from 0
+        "The place of a step in the log; raises `IndexError`"
+        try: wanted = operator.index(index) + len(self.steps) * (index < 0)
+        except TypeError: raise TypeError(f"a step is named by a whole number, not by {index!r}.") from None
+        if 0 <= wanted < len(self.steps): return wanted
+        what = f"has steps 0 to {len(self.steps) - 1}, not {index}" if self.steps else "has no steps yet: take one with `await run.step()`"
+        raise IndexError(f"run {self.run_id} {what}.")
 
     def back(self,
         steps: int = 1,  # how many
@@ -108,30 +127,19 @@ class Past:
         "Look at a later step that is recorded; the last is as far as it goes"
         return self.at(min(self.place + steps, len(self.steps) - 1))
 
-    def diff(self,
-        i: int | None = None,  # of a step, -1 is before the first; the one before `j` if not given
-        j: int | None = None,  # of a step; the one that is looked at if not given
-    ) -> Any:  # as from `compare.diff`
-        "What is different in the state after step `j`, compared to that after step `i`"
-        j = self.place if j is None else j
-        return importlib.import_module("agentnb.compare").diff(self.state_at(j - 1 if i is None else i), self.state_at(j))
-
     def _take(self, step, state):
-        self._attempts.learn(step)
+        self.attempts.learn(step)
         self.tip = state
         self.steps.append(step)
         if state.index % _SPACING == 0: self._marks.append(state)
 
     def _share(self, other, length):
         self.steps, self.tip, self._marks = other.steps[:length], other.state_at(length - 1), other._marks[:length//_SPACING + 1]
-        self._attempts = other._attempts.before(length)
+        self.attempts = other.attempts.before(length)
 
-# %% ../nbs/30_log.ipynb #c6dc57c0
-class Log(Past):
-    "A past that grows, and is never rewritten"
-    @property
-    def pending(self) -> "list[Pending]": return [Pending(self, r) for r in self.tip.requests]
-
+# %% ../nbs/30_log.ipynb #3f192adf
+class _Adding(Past):
+    "A past that steps are added to"
     def append(self,
         body: Body,  # what happened
         iteration: int | None = None,  # the model reply it belongs to; the current one if not given
@@ -152,20 +160,27 @@ class Log(Past):
 
     def refresh(self) -> None:
         "Take in steps that others wrote"
-        for step in self.store.read(self.run_id, self.tip.index): self._took(step, self.tip.apply(step))
+        for step in self.store.read(self.run_id, self.tip.index): self.take_in(step)
+
+    def take_in(self,
+        step: Step,  # from the store
+    ) -> None:
+        "Take in a step, unless it is there already"
+        if step.index >= self.tip.index: self._took(step, self.tip.apply(step))
 
     def wish(self,
         call: OpenCall,  # about to be made
     ) -> str:  # 32 characters
         "The idempotency key: the same for the same call, until it has succeeded"
-        return self._attempts.key(self.tip.root, call.call)
+        return self.attempts.key(self.tip.root, call.call)
 
     def checked(self,
         call: Call,  # of a request
         args: dict[str, Any],  # arguments to change
     ) -> dict[str, Any]:  # all arguments
         "What a call would be made with; raises `ToolError` if that does not fit"
-        return self.tools[call.tool].check({**call.args, **args})
+        if call.tool in self.tools: return self.tools[call.tool].check({**call.args, **args})
+        raise ToolError("not_found", f"there is no tool {call.tool} here that could check changed arguments.", "Load the run with its agent.")
 
     def _chain(self, bodies, iteration):
         steps, tip = [], self.tip
@@ -193,6 +208,12 @@ class Log(Past):
         "The time that has passed"
         return max((self.clock() - start).total_seconds(), 0.0)
 
+# %% ../nbs/30_log.ipynb #cab12920
+class Log(_Adding):
+    "A past that grows, and is never rewritten"
+    @property
+    def pending(self) -> "list[Pending]": return [Pending(self, r) for r in self.tip.requests]
+
     def edit(self,
         max_iterations: int | None = None,  # a new limit
         budget: Budget | None = None,  # a new limit
@@ -202,15 +223,34 @@ class Log(Past):
     ) -> Step:  # the recorded edit
         "Change the state, as a step of its own; a stopped run can go on afterwards"
         said = None if messages is None else tuple(_answered(paired(messages)))
-        return self.append(Edit(max_iterations=max_iterations, budget=budget, messages=said, by=by, **definition))
+        given = dict(definition, max_iterations=max_iterations, budget=budget, messages=said)
+        if unknown := set(given) - set(Edit.model_fields): raise TypeError(f"{', '.join(unknown)} cannot be edited. What can: {_EDITABLE}.")
+        if all(v is None for v in given.values()): raise ValueError(f"nothing is edited. What can be: {_EDITABLE}.")
+        try: body = Edit.model_validate(dict(given, by=by))
+        except ValidationError as e:
+            raise ValueError("; ".join(f"{'.'.join(map(str, x['loc']))}: {x['msg']}, got {x['input']!r}" for x in e.errors()[:3])) from None
+        return self.append(body)
 
-# %% ../nbs/30_log.ipynb #b017d879
+    def diff(self,
+        i: int | None = None,  # of a step; the one before `j` if not given
+        j: int | None = None,  # of a step; the one that is looked at if not given; negative ones count from the end
+    ) -> Any:  # as from `compare.diff`
+        "What is different in the state after step `j`, compared to that after step `i`"
+        after = self.place if j is None else self.index_of(j)
+        before = after - 1 if i is None else self.index_of(i)
+        return importlib.import_module("agentnb.compare").diff(self.state_at(before), self.state_at(after))
+
+# %% ../nbs/30_log.ipynb #04bac2bf
+_EDITABLE = ", ".join(k for k in Edit.model_fields if k not in ("kind", "by"))
+
 def paired(
     messages: Sequence[Message],  # calls may have no id, and results no `call_id`
 ) -> list[Message]:  # with ids
     "Give calls that a person wrote their ids, and the results that follow them"
     open_ids, out = [], []
+    if isinstance(messages, str | Message): raise TypeError("messages are a list: [*run.state.messages, user('and then?')].")
     for n, m in enumerate(messages):
+        if not isinstance(m, Message): raise TypeError(f"message {n} is {m!r}: write user('...'), assistant('...') or result(call, '...').")
         calls = tuple(c if c.id else c.model_copy(update={"id": f"m{n}_{i}"}) for i, c in enumerate(m.calls))
         open_ids += [c.id for c, given in zip(calls, m.calls) if not given.id]
         answers = open_ids.pop(0) if m.role == "tool" and not m.call_id and open_ids else m.call_id

@@ -120,7 +120,7 @@ def result(
     "A tool's answer to `call`"
     return Message(role="tool", content=content, call_id=call.id, tool=call.tool)
 
-# %% ../nbs/01_messages.ipynb #b60e0612
+# %% ../nbs/01_messages.ipynb #94ad6ad4
 class ToolSpec(Value):
     "What a model, a policy and a reader need to know of a tool"
     name: str  # letters, digits, `_` and `-`, at most 64
@@ -131,6 +131,7 @@ class ToolSpec(Value):
     idempotent: bool = False  # a second call with the same key changes nothing more
     open_world: bool = True  # it reaches outside this machine
     scopes: tuple[str, ...] = ()  # what it needs to be granted
+    human: bool = False  # a call is a question to a human, whose answer is its result
     code: str = ""  # digest of its source, so that a change is noticed; models do not see it
 
 # %% ../nbs/01_messages.ipynb #b8a383b9

@@ -54,13 +54,14 @@ class ModelError(RuntimeError):
         request = f"(request {self.request_id})" if self.request_id else ""
         return " ".join(s for s in (f"{self.model}:" if self.model else "", self.message, self.hint, request) if s)
 
-# %% ../nbs/07_models.ipynb #0e7c7a08
+# %% ../nbs/07_models.ipynb #20a81571
 class Scripted:
     "A model that says what it was told to say"
     def __init__(self,
         script: Sequence | Callable,  # entries in order, or a function from messages and tools to an entry
         name: str = "scripted",  # the name it goes by
     ):
+        if isinstance(script, str): raise TypeError(f"a script is a list of replies: Scripted([{script!r}]).")
         self.script, self.name, self.used, self._heard = script, name, 0, (Growing(), 0)
 
     async def __call__(self, messages, tools=(), instructions="", ask=Ask()) -> Reply:

@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['PERFORM', 'Unanswered', 'next_request']
 
-# %% ../nbs/36_perform.ipynb #d51fde90
-import asyncio, secrets, warnings
+# %% ../nbs/36_perform.ipynb #6dc8e6fb
+import asyncio, concurrent.futures, secrets, threading, traceback, warnings
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -16,6 +17,7 @@ from .messages import Ask, Reply, Usage, readable, redact
 from .models import ModelError
 from .state import State
 from .steps import Finished, Intent, Note, Replied, Request, Returned
+from .store import asked
 from .tools import Context, ToolError
 
 # %% ../nbs/36_perform.ipynb #1712e174
@@ -82,34 +84,45 @@ def _unfit(run, reply):
         return f"Your answer does not fit: {wrong}. Answer with one JSON object that fits the schema."
     return ""
 
-# %% ../nbs/36_perform.ipynb #ba5d3c5f
+# %% ../nbs/36_perform.ipynb #f0471876
 def _checked(run, reply, seconds):
     calls, problems, malformed = [], {}, readable(reply.malformed)
     for i, c in enumerate(reply.calls):
         known = dict[str, Any](tool=readable(c.tool), args=readable(c.args))
-        if not c.id or any(c.id == other.id for other in calls): known["id"] = f"c{run.tip.index}.{i}"
+        if not c.id or run.attempts.knows(c.id) or any(c.id == other.id for other in calls): known["id"] = f"c{run.tip.index}.{i}"
         c = c.model_copy(update=known)
         try: known["args"] = _args(run, c, reply.cut and i == len(reply.calls) - 1)
         except ToolError as e: problems[c.id] = e.failure
         calls.append(c.model_copy(update=known))
     if not calls and not malformed: malformed = _unfit(run, reply)
-    said = reply.model_copy(update=dict(content=readable(reply.content), calls=tuple(calls), malformed=malformed))
+    renamed = any(c.id != given.id for c, given in zip(calls, reply.calls))
+    said = reply.model_copy(update=dict(content=readable(reply.content), calls=tuple(calls), malformed=malformed, native=None if renamed else reply.native))
     return Replied(reply=said, problems=problems, seconds=seconds)
 
-# %% ../nbs/36_perform.ipynb #2a424ada
+# %% ../nbs/36_perform.ipynb #00500a52
 async def _execute(run, action):
-    c, started = action.call.call, run.clock()
-    done = dict(call_id=c.id, tool=c.tool)
+    c, key, started = action.call.call, action.call.key, run.clock()
+    done = dict[str, Any](call_id=c.id, tool=c.tool)
     try:
         tool = run.tool(c.tool)
+        if known := await asked(run.store, run.store.recall, "results", key) if key and tool.spec.idempotent else None:
+            return Returned(**done, content=known[1], source="ledger")
         done["source"] = tool.source
-        context = Context(run_id=run.run_id, call_id=c.id, idempotency_key=action.call.key, place=action.call.ordinal)
-        done["content"] = await tool.run(c.args, context)
-    except ToolError as e: done["failure"] = e.failure
+        done["content"] = await tool.run(c.args, Context(run_id=run.run_id, call_id=c.id, idempotency_key=key, place=action.call.ordinal))
+        if key and tool.spec.idempotent: await asked(run.store, run.store.keep, "results", key, done["content"], run.clock())
+    except ToolError as e: done |= dict(failure=e.failure, trace=_trace(e.__cause__))
     except BaseException:
         run.session = secrets.token_hex(4)
         raise
     return Returned(**done, seconds=run.since(started))
+
+def _trace(e):
+    if e is None: return ""
+    own = [f for f in traceback.extract_tb(e.__traceback__) if not f.filename.startswith(_NOT_OURS)]
+    return redact("".join(traceback.format_list(own[-8:])) + f"{type(e).__name__}: {e}")[-3000:] if own else ""
+
+_HERE = Path(__file__).parent if "__file__" in globals() else Path("agentnb")
+_NOT_OURS = tuple(str(p) for p in (_HERE, Path(asyncio.__file__).parent, Path(concurrent.futures.__file__).parent, Path(threading.__file__)))
 
 # %% ../nbs/36_perform.ipynb #f1c53560
 async def _announce(run, action): return Intent(call_id=action.call.call.id, key=run.wish(action.call), session=run.session)

@@ -5,14 +5,15 @@
 # %% auto #0
 __all__ = ['Postgres']
 
-# %% ../nbs/24_postgres.ipynb #3aa4548b
-import re, time, weakref
+# %% ../nbs/24_postgres.ipynb #5bc35caf
+import os, re, time, weakref
 from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
 try:
     import psycopg, psycopg_pool
+    from psycopg.conninfo import conninfo_to_dict
     from psycopg.sql import SQL
     from psycopg.types.json import set_json_loads
 except ImportError as e: raise ImportError('PostgreSQL needs its driver. Run: pip install "agentnb-kit[postgres]"') from e
@@ -29,32 +30,66 @@ def _lost(url, e):
     return StoreError(f"{url}: the connection is lost: {str(e).strip()} Whether the last step was written is not known. "
         "Once the server is back, load the run again: it goes on from what is there.", "lost")
 
-# %% ../nbs/24_postgres.ipynb #3ac52592
+# %% ../nbs/24_postgres.ipynb #5a1d6563
 def _configure(db): set_json_loads(lambda text: text, db)
 
 def _sql(text: Any): return SQL(text.replace("?", "%s"))
 
 def _is_lost(e):
+    if isinstance(e, psycopg_pool.PoolClosed): return False
     if isinstance(e, psycopg.InterfaceError | psycopg_pool.PoolTimeout): return True
     return isinstance(e, psycopg.OperationalError) and (e.sqlstate or "08")[:2] in ("08", "57")
 
-# %% ../nbs/24_postgres.ipynb #6c6e4564
-class Postgres(Rows):
-    "A store in a PostgreSQL database; holds a pool of connections, safe to share between threads"
+# %% ../nbs/24_postgres.ipynb #c041a464
+class _Pooled(Rows):
+    "A store over a pool of connections"
     remote, now = True, "extract(epoch FROM clock_timestamp())::float8"
     def __init__(self,
         url: str,  # `postgresql://user:password@host:5432/database`, with libpq's parameters after a `?`
         patience: float = 10.0,  # seconds a lost connection is tried again
     ):
         self.url, self.patience = re.sub(r"(://[^/:@]*):[^@/]*@", r"\1@", url), patience
-        options = dict[str, Any](autocommit=True, options="-c search_path=agentnb", connect_timeout=5, application_name="agentnb")
+        given = conninfo_to_dict(url).get("options") or ""
+        options = dict[str, Any](autocommit=True, options=f"{given} -c search_path=agentnb", connect_timeout=5, application_name="agentnb")
         try: psycopg.connect(url, **options).close()
         except psycopg.Error as e: raise StoreError(f"{self.url}: {str(e).strip()} Is the server running, and may this user connect?") from None
-        self._pool = psycopg_pool.ConnectionPool(url, kwargs=options, min_size=0, max_size=4, num_workers=1, configure=_configure, open=True)
-        weakref.finalize(self, self._pool.close)
-        self._migrate()
+        self._connect = lambda: psycopg_pool.ConnectionPool(url, kwargs=options, min_size=0, max_size=4, num_workers=1, configure=_configure, open=True)
+        self._open()
+        self._patiently(self._migrate)
 
+    def _migrate(self): raise NotImplementedError
+
+    def _open(self):
+        self._pool, self._process = self._connect(), os.getpid()
+        weakref.finalize(self, self._pool.close)
+
+    def _run(self, *statements: tuple[str, Sequence]) -> list[tuple]: return self._patiently(lambda: self._once(statements))
+
+    def _patiently(self, act):
+        started, tries = time.monotonic(), 0
+        while True:
+            try: return act()
+            except psycopg.errors.UniqueViolation: raise Taken(again=tries > 0) from None
+            except (psycopg.Error, psycopg_pool.PoolTimeout) as e:
+                if not _is_lost(e): raise _refused(self.url, e) from e
+                if time.monotonic() - started > self.patience: raise _lost(self.url, e) from e
+            time.sleep(min(0.05 * 2**tries, 1.0))
+            tries += 1
+
+    def _once(self, statements):
+        if self._process != os.getpid(): self._open()
+        with self._pool.connection(timeout=2) as db:
+            with (db.pipeline() if len(statements) > 2 else nullcontext()), (db.transaction() if len(statements) > 1 else nullcontext()):
+                for sql, values in statements: cursor = db.execute(_sql(sql), values, prepare=True)
+            return cursor.fetchall() if cursor.description else []
+
+# %% ../nbs/24_postgres.ipynb #4612ab2b
+class Postgres(_Pooled):
+    "A store in a PostgreSQL database; holds a pool of connections, safe to share between threads"
     def _migrate(self):
+        with self._pool.connection() as db:
+            there = db.execute("SELECT to_regclass('agentnb.version') IS NOT NULL").fetchone()
+            if there and there[0] and db.execute("SELECT schema FROM agentnb.version").fetchone() == (len(MIGRATIONS),): return
         with self._pool.connection() as db, db.transaction():
             db.execute("SELECT pg_advisory_xact_lock(hashtext('agentnb'))")
             db.execute("CREATE SCHEMA IF NOT EXISTS agentnb")
@@ -66,23 +101,6 @@ class Postgres(Rows):
             for sql in (sql for step in MIGRATIONS[version:] for sql in step): db.execute(_sql(sql).format(**types))
             db.execute("DELETE FROM version")
             db.execute("INSERT INTO version VALUES (%s)", (len(MIGRATIONS),))
-
-    def _run(self, *statements: tuple[str, Sequence]) -> list[tuple]:
-        started, tries = time.monotonic(), 0
-        while True:
-            try: return self._once(statements)
-            except psycopg.errors.UniqueViolation: raise Taken(again=tries > 0) from None
-            except (psycopg.Error, psycopg_pool.PoolTimeout) as e:
-                if not _is_lost(e): raise _refused(self.url, e) from e
-                if time.monotonic() - started > self.patience: raise _lost(self.url, e) from e
-            time.sleep(min(0.05 * 2**tries, 1.0))
-            tries += 1
-
-    def _once(self, statements):
-        with self._pool.connection(timeout=2) as db:
-            with (db.pipeline() if len(statements) > 2 else nullcontext()), (db.transaction() if len(statements) > 1 else nullcontext()):
-                for sql, values in statements: cursor = db.execute(_sql(sql), values, prepare=True)
-            return cursor.fetchall() if cursor.description else []
 
     def vacuum(self) -> int:  # bytes given back to the disk
         "Let the server use the space of deleted rows again"

@@ -63,7 +63,7 @@ class _Kept:
     def forget(self, space: str, prefix: str) -> int:
         return len(self._run(("DELETE FROM kept WHERE space = ? AND key >= ? AND key < ? RETURNING key", (space, prefix, prefix + LAST))))
 
-# %% ../nbs/22_rows.ipynb #954dd169
+# %% ../nbs/22_rows.ipynb #800cd183
 _HOLD = """INSERT INTO leases VALUES (?, ?, {now} + ?, ?) ON CONFLICT (run_id) DO UPDATE SET holder = excluded.holder, until = excluded.until,
   seconds = excluded.seconds WHERE leases.holder IN (excluded.holder, ?) OR leases.until < {now} OR leases.until - leases.seconds > {now} + 1
   RETURNING holder"""
@@ -73,6 +73,7 @@ class _Rows(_Kept):
     url, remote, now = "", False, ""  # `now` is SQL for the time in seconds by the database's clock
 
     def append(self, *steps: Step) -> None:
+        if not steps: return
         try: self._run(*[("INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?)", _row(s)) for s in steps])
         except Taken as e:
             mine = e.again and all(self.read(s.run_id, s.index, s.index + 1) == [s] for s in steps)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BREATH', 'RequestOpen', 'RunStopped', 'AgentMismatch', 'RunPaused', 'new_run_id', 'Run']
 
-# %% ../nbs/37_run.ipynb #13b4d5f8
+# %% ../nbs/37_run.ipynb #8c0c77ad
 import asyncio, importlib, secrets, sys
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from datetime import datetime
@@ -16,16 +16,16 @@ from typing import Any, Literal, Self
 from fastcore.basics import patch
 from pydantic import ValidationError
 
-from .actions import AskModel, Wait, next_action
+from .actions import AskModel, Execute, Wait, next_action, ready_calls
 from .definitions import Home, code_change, home_of, lost_tools, newest_tool
-from .forks import Effect, behind, cut
+from .forks import Effect, behind, cut, refuse_taken
 from .kernel import HEARTBEAT, interactive, wait_live
-from .lease import Holding
+from .lease import Holding, holding
 from .log import Log, decide
 from .perform import PERFORM, Unanswered
-from .state import State
+from .state import State, closed
 from .steps import Decision, Edit, Note, Origin, Replied, Returned, Started, Step
-from .store import RunConflict
+from .store import RunConflict, asked
 from .tools import Tool, ToolError
 from .writer import writer_of
 
@@ -74,28 +74,25 @@ def _answer_unattended(run):
     if not isinstance(decision, Decision): raise _request_open(run)
     decide(run, request, decision)
 
-# %% ../nbs/37_run.ipynb #1e94334c
+# %% ../nbs/37_run.ipynb #49ba1144
 async def _catch_up(run):
     if run.steps: await _reread(run)
-    if run._behind is None: run._behind = await _remote(run, behind, run.store, run.tip.parent, run.tip.tools)
-    run.agent = run.home.newest(run.agent)
+    if run._behind is None: run._behind = await asked(run.store, behind, run.store, run.tip.parent, run.tip.tools)
+    if run.steps: run.agent = run.home.newest(run.agent)
     run.tools = run.agent.tools = {name: newest_tool(t) for name, t in run.agent.tools.items()}
     if not run.steps: run._begin = run.agent.beginning(run._begin) if run._begin else None
     if not run.steps or run.tip.status in ("done", "stopped"): return
     _refuse_lost(run, run.agent)
-    if changed := code_change(run.tip, run.agent): await _record(run, Note(about="code", text=changed[0], change=changed[1]))
+    if changed := code_change(run.tip, run.agent): await _written(run, Note(about="code", text=changed[0], change=changed[1]), run.tip.iteration)
 
 def _refuse_lost(run, agent):
     if lost := lost_tools(run.tip, agent.tools): raise AgentMismatch(f"run {run.run_id} has an open call of {', '.join(lost)}, and the agent has no "
         "such tool. Give it to Agent(tools=...), or take the call out with run.edit(messages=...).")
 
 async def _reread(run):
-    for step in await _remote(run, run.store.read, run.run_id, run.tip.index): run._took(step, run.tip.apply(step))
+    for step in await asked(run.store, run.store.read, run.run_id, run.tip.index): run.take_in(step)
 
-# %% ../nbs/37_run.ipynb #75989ff1
-async def _remote(run, method, *args): return await asyncio.to_thread(method, *args) if run.store.remote else method(*args)
-
-# %% ../nbs/37_run.ipynb #75b2d04b
+# %% ../nbs/37_run.ipynb #1f716405
 async def _record(run, body, iteration=None):
     step, state = run._next(body, iteration)
     await run._writer.append(step)
@@ -104,26 +101,53 @@ async def _record(run, body, iteration=None):
 
 async def _written(run, body, iteration):
     while True:
+        if isinstance(body, Returned) and not _counts(run, body): body = _late(body)
         try: return await _record(run, body, iteration)
         except RunConflict:
             await _reread(run)
-            if not _counts(run, body): return None
+            if not isinstance(body, Returned) and not _counts(run, body): return None
         except BaseException:
             if isinstance(body, Returned): run.session = secrets.token_hex(4)
             raise
 
+# %% ../nbs/37_run.ipynb #1100ee25
+def _late(body):
+    said = f"the result of {body.tool} came when its call was gone: {body.failure or body.content}"
+    return Note(about="late", text=said, tool=body.tool, seconds=body.seconds)
+
+def _mine(run, c): return c.session in ("", run.session) or run.tip.tools[c.call.tool].idempotent
+
 def _counts(run, body):
-    if isinstance(body, Returned): return any(c.call.id == body.call_id and c.session in ("", run.session) for c in run.tip.open_calls)
+    if isinstance(body, Note): return True
+    if isinstance(body, Returned): return any(c.call.id == body.call_id and _mine(run, c) for c in run.tip.open_calls)
     return isinstance(body, Replied) and isinstance(_next_action(run), AskModel)
 
-# %% ../nbs/37_run.ipynb #4cabe0e5
+# %% ../nbs/37_run.ipynb #19ac4ae4
+async def _performed(run, action):
+    together = isinstance(action, Execute) and not run.single and run.tip.tools[action.call.call.tool].read_only
+    if not together: return await PERFORM[type(action).__name__](run, action)
+    for c in ready_calls(run.tip, run.agent.policy):
+        if c.call.id not in run.under_way: run.under_way[c.call.id] = asyncio.ensure_future(PERFORM["Execute"](run, Execute(call=c)))
+    done, _ = await asyncio.wait(run.under_way.values(), return_when=asyncio.FIRST_COMPLETED)
+    return run.under_way.pop(next(k for k, task in run.under_way.items() if task in done)).result()
+
+async def _landed(run):
+    for task in list(run.under_way.values()): await _written(run, await task, run.tip.iteration)
+    run.under_way.clear()
+
+# %% ../nbs/37_run.ipynb #3c333385
 def _next_action(run):
     happened = {e.call.signature: f"{e.run_id}, step {e.index}" for e in run.behind if not e.idempotent} if run.tip.parent else {}
     return next_action(run.tip, run.agent.policy, run.session, happened)
 
 async def _begun(run):
-    try: return await _record(run, run._begin)
-    except RunConflict: raise RunConflict(f"{run.store.url} has a run {run.run_id} already. Go on with it by agent.load({run.run_id!r}).") from None
+    run._first = run._first or run._next(run._begin)[0]
+    try: await run._writer.append(run._first)
+    except RunConflict:
+        mine = await asked(run.store, run.store.read, run.run_id, 0, 1) == [run._first]
+        if not mine: raise RunConflict(f"{run.store.url} has a run {run.run_id} already. Go on with it by agent.load({run.run_id!r}).") from None
+    run.take_in(run._first)
+    return run._first
 
 async def _advance(run):
     if run._begin and not run.steps: return await _begun(run)
@@ -134,31 +158,38 @@ async def _advance(run):
             action = _next_action(run)
         if action is None or isinstance(action, Wait): return None
         if run._lease: run._lease.check()
-        try: body = await PERFORM[type(action).__name__](run, action)
-        except Unanswered as e:
-            await _written(run, e.note, run.tip.iteration)
-            raise e.__cause__ or e
+        failed = None
+        try: body = await _performed(run, action)
+        except Unanswered as e: body, failed = e.note, e.__cause__
+        if failed:
+            await _written(run, body, run.tip.iteration)
+            failed.__context__ = None
+            raise failed
         step = await _written(run, body, run.tip.iteration + isinstance(action, AskModel))
         if step: return step
 
-# %% ../nbs/37_run.ipynb #2b3f046c
+# %% ../nbs/37_run.ipynb #f6c91c4d
 BREATH = 0.005  # seconds
 
-class _Driven(Log):
+class _Engine(Log):
     "A log that can go on"
     def __init__(self, agent: Any, run_id: str, steps: Sequence[Step] = (), begin: Started | None = None, home: Home = Home({})):
         super().__init__(run_id, agent.store, agent.tools, agent.clock, steps)
         self.agent, self.session, self._holder, self._begin, self.home = agent, secrets.token_hex(4), secrets.token_hex(4), begin, home
         self.going, self._pausing, self.attended, self.listeners, self._behind, self._lease = None, False, interactive, [], None, None
+        self.single, self.under_way, self._first = False, {}, None
 
     @property
     def active(self) -> bool: return self.going is not None and not self.going.done()
+
+    _behind: list[Effect] | None
 
     def tool(self, name: str) -> Tool:
         "The tool of this name; raises `ToolError` in words for the model"
         if name in self.tip.tools and name in self.tools: return self.tools[name]
         raise ToolError("not_found", f"no tool is called {name!r}.", f"Tools: {', '.join(self.tip.tools)}.")
 
+    def _check(self): _refuse_lost(self, self.home.newest(self.agent))
     async def _catch_up(self): await _catch_up(self)
     async def _advance(self): return await _advance(self)
     async def _reread(self): await _reread(self)
@@ -166,8 +197,12 @@ class _Driven(Log):
     def _refuse_if_active(self, what):
         if self.active: raise RunConflict(f"run {self.run_id} is going on, so it cannot be {what}. Call run.pause() first.")
 
-    async def _go(self, stop, wait=False):
+# %% ../nbs/37_run.ipynb #455535bb
+class _Driven(_Engine):
+    "A log that goes on"
+    async def _go(self, stop, wait=False, single=False):
         if not wait: self._refuse_if_active("stepped")
+        if not self.active: self.single = single
         while self.going and self.active and self._pausing: await wait_live(self.going)
         try: await wait_live(self.going if self.going and self.active else self._launch(stop, wait))
         except asyncio.CancelledError:
@@ -188,24 +223,39 @@ class _Driven(Log):
 
     async def _drive(self, stop, wait):
         self._writer, self._lease = writer_of(self.store), Holding(self.store, self.run_id, self._holder)
+        self._check()
         async with self._lease, self._writer:
-            await self._catch_up()
-            breathed = asyncio.get_running_loop().time()
-            while not self._pausing:
-                step = await self._advance()
-                if step and stop(step): return
-                if step: breathed = await self._breathe(breathed)
-                elif self.tip.status != "waiting" or not wait: return
-                elif self.attended() or not self.pending: await _news(self)
-                else: _answer_unattended(self)
+            try: await self._loop(stop, wait)
+            finally:
+                for task in self.under_way.values(): task.cancel()
+                self.under_way = {}
 
-# %% ../nbs/37_run.ipynb #c75b5dea
+    async def _loop(self, stop, wait):
+        await self._catch_up()
+        breathed = asyncio.get_running_loop().time()
+        while not self._pausing:
+            step = await self._advance()
+            if step and stop(step): break
+            if step: breathed = await self._breathe(breathed)
+            elif self.tip.status != "waiting" or not wait: break
+            elif self.attended() or not self.pending: await _news(self)
+            else: _answer_unattended(self)
+        await _landed(self)
+
+# %% ../nbs/37_run.ipynb #0ec6b8a9
+_KINDS = ("started", "model", "intent", "tool", "request", "decision", "edit", "note", "finished")
+
+def _known(run, tool, kind):
+    tools = list(run.tip.tools) or [t.name for t in run._begin.tools] if run._begin else list(run.tip.tools)
+    if kind not in (None, *_KINDS): raise ValueError(f"no step is of the kind {kind!r}. Kinds: {', '.join(_KINDS)}.")
+    if tool is not None and tools and tool not in tools: raise ValueError(f"run {run.run_id} has no tool {tool!r}. It has {', '.join(tools) or 'none'}.")
+
 def _typed(run_id, text, kind):
     if text is None or kind is None: return text
     try: return kind.model_validate_json(text)
     except ValidationError as e: raise AgentMismatch(f"the result of run {run_id} is no {kind.__name__}: {text[:200]!r}. run.tip.result has it.") from e
 
-# %% ../nbs/37_run.ipynb #f189dad3
+# %% ../nbs/37_run.ipynb #ed2cf621
 class _Held(_Driven):
     "A log that a person goes on with"
     @property
@@ -220,7 +270,7 @@ class _Held(_Driven):
         "Do one thing"
         if self._place is not None: return self.steps[self.forward().place]
         before = self.tip.index
-        await self._go(lambda _: True)
+        await self._go(lambda _: True, single=True)
         if self.tip.status == "waiting" and self.tip.index == before: raise _request_open(self)
         return self.steps[-1]
 
@@ -230,6 +280,7 @@ class _Held(_Driven):
         when: Callable[[Step], bool] | None = None,  # stop after a step that fits
     ) -> Step:  # the last step taken
         "Go to a breakpoint, the next request or the end"
+        _known(self, tool, kind)
         def stop(step):
             asked = isinstance(step.body, Replied) and any(c.tool == tool for c in step.body.reply.calls)
             return asked or step.kind == kind or when is not None and when(step)
@@ -259,6 +310,7 @@ class _Held(_Driven):
 
     def start(self) -> Self:  # itself
         "Go on in the background, through requests, to the end"
+        self._pausing = False
         if not self.active: self._launch(lambda _: False, True)
         return self
 
@@ -295,14 +347,13 @@ class _Told(_Held):
         native = begun.native if isinstance(begun, Started) and begun.instructions == state.instructions else None
         return importlib.import_module("agentnb.conversations").write_messages(state.messages, format, state.instructions, native)
 
-# %% ../nbs/37_run.ipynb #24a91125
+# %% ../nbs/37_run.ipynb #f8c5410d
 class Run(_Told):
     "One execution of an agent; holds its log, and nothing more that lasts"
     @property
     def behind(self) -> list[Effect]:  # empty in a run that is no fork
         "What was done in the world after the cut, which this fork does not know"
-        if self._behind is None: self._behind = behind(self.store, self.tip.parent, self.tip.tools)
-        return self._behind
+        return behind(self.store, self.tip.parent, self.tip.tools) if self._behind is None else self._behind
 
     def edit(self,
         model: Any = None,  # by name or as a model
@@ -311,10 +362,12 @@ class Run(_Told):
     ) -> Step:  # the recorded edit
         "Change the state, as a step of its own, while the run is not going on"
         self._refuse_edit()
-        if self._begin and not self.steps: self.append(self._begin)
         agent = self.agent.variant(model, tools, changes.get("instructions"))
         _refuse_lost(self, agent)
-        step = super().edit(**_definition(agent, model, tools), **changes)
+        with holding(self.store, self.run_id, self._holder):
+            self.refresh()
+            if self._begin and not self.steps: self.append(self._begin)
+            step = super().edit(**_definition(agent, model, tools), **changes)
         if agent is not self.agent: self.agent, self.tools, self.home = agent, agent.tools, Home({})
         return step
 
@@ -328,7 +381,9 @@ class Run(_Told):
     ) -> "Run":  # new, paused at the cut
         "Another run that shares the steps up to `at`, cut where no call is open; `behind` says what was done after it"
         if not self.steps: raise ValueError(f"run {self.run_id} has no steps yet, so there is nothing to share.")
-        last = cut(self.state_at, self.place if at is None else at + len(self.steps) if at < 0 else at)
+        if state is not None and not isinstance(state, State): raise TypeError(f"state is a State, as run.at(3).state, and not {state!r}.")
+        if run_id is not None: refuse_taken(self.store, run_id)
+        last = cut(self.state_at, self.place if at is None else self.index_of(at))
         agent = self.agent.variant(model, tools, instructions)
         made = Run(agent, run_id or new_run_id(self.clock()), home=self.home if agent is self.agent else Home({}))
         made.attended = self.attended
@@ -372,7 +427,7 @@ class Run(_Told):
         fork = f", forked from {tip.parent.run_id} after step {tip.parent.index}, {len(self.behind)} effects behind that" if tip.parent else ""
         return f"Run({self.run_id}, {self.status}, {len(self.steps)} steps, iteration {tip.iteration} of {tip.max_iterations}{where}{fork}{tail})"
 
-# %% ../nbs/37_run.ipynb #5e2365f8
+# %% ../nbs/37_run.ipynb #b46a9514
 def _definition(agent, model, tools) -> dict[str, Any]:
     changes = {} if model is None else dict(model=agent.model.name)
     return changes if tools is None else changes | dict(tools=tuple(t.spec for t in agent.tools.values()))
@@ -380,6 +435,7 @@ def _definition(agent, model, tools) -> dict[str, Any]:
 def _differences(tip, state, instructions) -> dict[str, Any]:
     changes = {} if instructions is None else {"instructions": instructions}
     if state is None: return changes
+    state = state.model_copy(update={"messages": closed(state)})
     found = {k: getattr(state, k) for k in ("messages", "max_iterations", "budget", "instructions") if getattr(state, k) != getattr(tip, k)}
     return {k: tuple(v) if k == "messages" else v for k, v in found.items()} | changes
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 class SettingsError(ValueError):
     "A setting that cannot be used; the text names file, section and key"
 
-# %% ../nbs/00_settings.ipynb #da845d7b
+# %% ../nbs/00_settings.ipynb #bb3048ac
 SERVERS = dict(openai="https://api.openai.com/v1", groq="https://api.groq.com/openai/v1", openrouter="https://openrouter.ai/api/v1",
     deepseek="https://api.deepseek.com", together="https://api.together.xyz/v1", vllm="http://127.0.0.1:8000/v1",
     llamacpp="http://127.0.0.1:8080/v1", lmstudio="http://127.0.0.1:1234/v1")
@@ -37,12 +37,13 @@ class Settings(BaseModel):
     local_model: Path | None = None  # a .gguf file for the embedded model; empty: SmolLM2, fetched once
     servers: dict[str, str] = SERVERS  # addresses of OpenAI-compatible servers, by the name that models of theirs begin with
     prices: dict[str, Rates] = {}  # US dollars per million tokens, by `provider:model`: input, output, and where known cached and written
+    policy: dict[str, str] = {}  # rules: a tool, a hint or a scope, and what follows: `allow`, `ask` or `deny: why`
     source: Path | None = None  # the file these were read from
 
-# %% ../nbs/00_settings.ipynb #dcc238d7
+# %% ../nbs/00_settings.ipynb #9fe2ddd2
 PLACES = dict(agent=dict(model="model", max_iterations="max_iterations", unattended="unattended"), store=dict(url="store"),
     budget=dict(usd="budget_usd", tokens="budget_tokens"), local=dict(endpoints="local_endpoints", model="local_model"))
-FREE = ("servers", "prices")  # sections whose keys are names that you choose
+FREE = ("servers", "prices", "policy")  # sections whose keys are names that you choose
 
 # %% ../nbs/00_settings.ipynb #c9ee7a24
 def find_settings(
@@ -80,7 +81,7 @@ def _from_environment(environ):
     names = {f"AGENTNB_{f.upper()}": f for f in Settings.model_fields if f not in (*FREE, "source")}
     return {f: (environ[n].strip(), f"environment variable {n}") for n, f in names.items() if environ.get(n, "").strip()}
 
-# %% ../nbs/00_settings.ipynb #db43555b
+# %% ../nbs/00_settings.ipynb #4a366026
 def load_settings(
     start: Path | str | None = None,  # folder to begin the search in
     environ: dict[str, str] | None = None,  # the environment; `os.environ` if not given
@@ -90,7 +91,7 @@ def load_settings(
     found = (_from_file(path) if path else {}) | _from_environment(os.environ if environ is None else environ)
     values = dict[str, Any]({k: v.split() if k == "local_endpoints" else v for k, (v, _) in found.items() if ":" not in k})
     named = {s: {k.partition(":")[2]: v for k, (v, _) in found.items() if k.startswith(f"{s}:")} for s in FREE}
-    values |= dict(servers=SERVERS | named["servers"], prices={k: v.split() for k, v in named["prices"].items()})
+    values |= dict(servers=SERVERS | named["servers"], prices={k: v.split() for k, v in named["prices"].items()}, policy=named["policy"])
     try: return Settings.model_validate(dict(values, source=path))
     except ValidationError as e:
         first = e.errors()[0]

@@ -16,7 +16,7 @@ from pydantic import Field
 from .budget import Budget
 from .messages import Call, Failure, Message, Native, Reply, ToolSpec, Usage, Value
 
-# %% ../nbs/05_steps.ipynb #998f4557
+# %% ../nbs/05_steps.ipynb #9bfd0693
 class Origin(Value):
     "Where a fork leaves another run"
     run_id: str  # the other run
@@ -36,6 +36,7 @@ class Started(Value):
     tools: tuple[ToolSpec, ...] = ()  # what is offered
     result_tool: str = ""  # the tool whose result is the run's result; empty: the model's text is
     answer: dict[str, Any] | None = None  # JSON schema that the result fits, if it is more than text
+    grant: tuple[str, ...] | None = None  # scopes its tools may use; all if not given
     max_iterations: int = 10  # model replies the run may take
     budget: Budget = Budget()  # what it may spend
 
@@ -47,7 +48,7 @@ class Replied(Value):
     problems: dict[str, Failure] = {}  # by call id: calls whose arguments cannot be used
     seconds: float = 0.0  # how long it took
 
-# %% ../nbs/05_steps.ipynb #7137e049
+# %% ../nbs/05_steps.ipynb #ab7ae8ef
 class Intent(Value):
     "A call that is not read-only is about to be made"
     kind: Literal["intent"] = "intent"
@@ -64,7 +65,8 @@ class Returned(Value):
     failure: Failure | None = None  # set if it failed
     native: Native | None = None  # as in `Message`
     seconds: float = 0.0  # how long it took
-    source: Literal["live", "tape"] = "live"  # `tape`: recorded, or played from a recording
+    source: Literal["live", "tape", "ledger"] = "live"  # `tape`: recorded, or played from a recording; `ledger`: what the same key gave before
+    trace: str = ""  # where an error came from, in the tool's own code; models do not see it
 
 # %% ../nbs/05_steps.ipynb #9be6a8da
 class Request(Value):
@@ -87,11 +89,11 @@ class Decision(Value):
     by: str = ""  # who
     seconds: float = 0.0  # how long the request was open
 
-# %% ../nbs/05_steps.ipynb #6d80ae62
+# %% ../nbs/05_steps.ipynb #97fb8704
 class Edit(Value):
     "The state was changed by hand or by code"
     kind: Literal["edit"] = "edit"
-    max_iterations: int | None = None  # a new limit
+    max_iterations: int | None = Field(default=None, ge=0)  # a new limit
     budget: Budget | None = None  # a new limit
     messages: tuple[Message, ...] | None = None  # a new conversation
     added: tuple[Message, ...] = ()  # turns that follow the conversation
@@ -105,11 +107,11 @@ class Edit(Value):
     as_node: str | None = None  # of a held graph: what follows, follows this node
     by: str = ""  # who
 
-# %% ../nbs/05_steps.ipynb #ec831f33
+# %% ../nbs/05_steps.ipynb #75b009c5
 class Note(Value):
     "Something worth knowing happened"
     kind: Literal["note"] = "note"
-    about: Literal["loop", "error", "code", "node"]  # no progress; a model that could not be asked; a definition that changed; a held graph went on
+    about: Literal["loop", "error", "late", "code", "node"]  # as said above
     text: str  # in words
     tool: str = ""  # the tool it is about, or the nodes
     place: str = ""  # the checkpoint of a held graph that was reached

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ToolDefinitionError', 'Tool', 'tool']
 
-# %% ../nbs/02_tools.ipynb #d4c215c0
+# %% ../nbs/02_tools.ipynb #0008e6e4
 import asyncio, hashlib, inspect, re
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_type_hints
@@ -15,6 +15,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, create_mod
 from pydantic_core import to_json
 
 from .contract import Context, Limits, ToolError
+from .kernel import birth
 from .messages import ToolSpec, readable, redact
 
 # %% ../nbs/02_tools.ipynb #0f6309d2
@@ -60,7 +61,7 @@ def _untitled(schema: Any, is_names=False) -> Any:
     if not isinstance(schema, dict): return schema
     return {k: _untitled(v, k in ("properties", "$defs")) for k, v in schema.items() if is_names or k != "title" or not isinstance(v, str)}
 
-# %% ../nbs/02_tools.ipynb #9fcc934a
+# %% ../nbs/02_tools.ipynb #6336c362
 class _Checked:
     "A function whose arguments are checked"
     source: Literal["live", "tape"] = "live"  # `tape`: its results are on a tape
@@ -76,6 +77,7 @@ class _Checked:
         timeout: float | None = None,  # seconds that one try may take
         retries: int = 0,  # more tries after a failure that may pass, if it is read-only or idempotent
         rate: str | None = None,  # how often it may be called: `30/min`
+        human: bool = False,  # a call is a question to a human: the function is not called
         preview: Callable[..., str] | None = None,  # from the same arguments to what would happen, shown to the human who is asked
     ):
         name = name or fn.__name__
@@ -85,11 +87,12 @@ class _Checked:
         if retries and not safe: raise ToolDefinitionError(f"tool `{name}`: retries={retries}, but a second call may do it twice. Say idempotent=True if not.")
         self.limits = Limits(name, timeout, retries, rate, "Ask for less, or try again." if safe else "It may still happen: look before you ask again.")
         fields, self._context = _fields(fn, name)
+        self.birth = birth()
         self.fn, self._preview, self._model = fn, preview, create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
         text = description or inspect.getdoc(fn) or ""
         self.spec = ToolSpec(name=name, description=text, parameters=_untitled(self._model.model_json_schema()),
             read_only=read_only, destructive=destructive and not read_only, idempotent=safe, open_world=open_world,
-            scopes=tuple(scopes), code=_digest(fn))
+            scopes=tuple(scopes), human=human, code=_digest(fn))
 
     @property
     def name(self) -> str: return self.spec.name

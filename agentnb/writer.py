@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['Writer', 'writer_of']
 
-# %% ../nbs/29_writer.ipynb #656b6e16
+# %% ../nbs/29_writer.ipynb #1ce933e6
 import asyncio, weakref
 
 from .steps import Step
-from .store import RunConflict, Store, StoreError
+from .store import Store, StoreError
 
-# %% ../nbs/29_writer.ipynb #ec94bbc4
+# %% ../nbs/29_writer.ipynb #ad62881b
 class Writer:
     "Writes for the runs of one event loop, each of which enters it; holds the steps that wait to be written"
     def __init__(self,
@@ -45,8 +45,8 @@ class Writer:
         try:
             self.store.append(*steps)
             return [None] * len(steps)
-        except (RunConflict, StoreError) as e: return [e] if len(steps) == 1 else [self._write([s])[0] for s in steps]
-        except BaseException as e: return [e] * len(steps)
+        except StoreError as e: return [e] * len(steps)
+        except Exception as e: return [e] if len(steps) == 1 else [self._write([s])[0] for s in steps]
 
 # %% ../nbs/29_writer.ipynb #b8e2a513
 def _tell(batch, outcomes):

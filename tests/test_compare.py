@@ -122,7 +122,8 @@ def test_every_kind_of_step_is_compared_by_what_it_says_and_does():
 
 def test_a_state_and_the_step_before_it():
     run = done()
-    for k in range(len(run.steps)):
+    assert run.at(0).diff() == diff(run.state_at(-1), run.state_at(0))
+    for k in range(1, len(run.steps)):
         found = run.diff(k - 1, k)
         assert found == diff(run.state_at(k - 1), run.state_at(k)) == run.at(k).diff()
         assert (found.before == "before the first step") == (k == 0) and found.after == f"run r1 after step {k}"

@@ -249,7 +249,7 @@ def test_an_answer_after_an_abort_says_so():
     first, second = run.pending
     first.abort("stop")
     with pytest.warns(UserWarning, match="already decided: abort"): second.approve()
-    assert [str(m.failure) for m in run.state.messages if m.role == "tool"] == ["permission_denied: The run was stopped before this call."] * 2
+    assert [str(m.failure) for m in run.state.messages if m.role == "tool"] == ["permission_denied: This call was not made: the run was stopped."] * 2
 
 
 def test_edits_before_the_start_after_the_end_and_over_an_open_request():

@@ -150,7 +150,7 @@ def test_a_message_while_a_request_is_open_ends_the_run_before(saver):
     end = graph.invoke(dict(task="Leave it"), thread())
     assert end["result"] == "Then not." and done == [] and agent.load(first).status == "stopped"
     told = agent.load(end["run_id"]).state.messages
-    assert [m.role for m in told] == ["user", "assistant", "tool", "user", "assistant"] and "before this call" in str(told[2].failure)
+    assert [m.role for m in told] == ["user", "assistant", "tool", "user", "assistant"] and "the run was stopped" in str(told[2].failure)
 
 
 def test_what_a_run_did_before_it_broke_off_is_told_in_the_next_one(saver):

@@ -85,7 +85,9 @@ def test_a_fork_says_what_happened_behind_the_cut_and_does_not_repeat_it(run):
         "step 4: keyed(what='b'), done; if it is asked for again it has the same key, and changes nothing more",
         "step 8: plain(what='c'), done; if it is asked for again, a human is asked first"]
     with pytest.raises(RequestOpen, match=r"plain\(what='c'\)\? It was made already: r1, step 8\..*\.approve\(\) to make it again"): asyncio.run(fork._to_end())
-    assert done == [("look", "a"), ("keyed", "b", keys[0]), ("look", "b")]
+    assert done == [("look", "a"), ("look", "b")], "what the same key gave before is not asked for again"
+    kept = next(s.body for s in fork.steps if s.kind == "tool" and s.body.tool == "keyed")
+    assert (kept.source, kept.content) == ("ledger", "did b") and [s.body.key for s in fork.steps if s.kind == "intent"] == keys[:1]
     again = make(store=run.store).load(fork.run_id)
     assert again.behind == fork.behind
     second = again.fork(at=2)
@@ -225,3 +227,183 @@ def test_a_change_of_the_body_alone_is_noticed(tmp_path, monkeypatch):
     assert asyncio.run(again._to_end()) == "done"
     assert [s.body.text.split(" (")[0] for s in again.steps if s.kind == "note"] == ["tool peek"]
     assert [m.content for m in again.tip.messages if m.role == "tool"] == ["one", "other"]
+
+
+def paying(store, during=lambda: None):
+    @tool
+    def pay(what: str) -> str:
+        done.append(("pay", what))
+        during()
+        return "paid"
+    return Agent(Scripted(lambda messages, tools: call("pay", what="x") if messages[-1].role == "user" else "done"), [pay], store=store,
+        policy=[Rule(effect="allow")])
+
+
+def test_a_call_that_is_taken_out_while_it_may_have_happened_is_not_made_again_without_a_word(tmp_path):
+    store, crash = f"sqlite:///{tmp_path}/runs.db", [KeyboardInterrupt]
+    done.clear()
+
+    def during():
+        if crash: raise crash.pop()
+    run = paying(store, during).run("go", run_id="r1")
+    with pytest.raises(KeyboardInterrupt): asyncio.run(run._to_end())
+    again = paying(store).load("r1")
+    again.edit(messages=[user("another way")])
+    with pytest.raises(RequestOpen, match=r"pay\(what='x'\)\? It may have been made already: it was under way when it was taken out by agent/r1/step_3"):
+        asyncio.run(again._to_end())
+    assert done == [("pay", "x")]
+    again.pending[0].answer("It was paid.")
+    assert asyncio.run(again._to_end()) == "done" and done == [("pay", "x")]
+
+
+def test_another_process_cannot_edit_what_is_going_on():
+    store = open_store("memory:")
+    store.hold("r1", "elsewhere/1/2/x", 60)
+    run = make(store=store).run("go", run_id="r1")
+    with pytest.raises(RunConflict, match="run r1 is going on by process 1 on elsewhere"): run.edit(max_iterations=3)
+    assert store.read("r1") == [] and [lease.holder for lease in store.leases()] == ["elsewhere/1/2/x"]
+
+
+def test_a_run_of_another_agent_is_not_gone_on_with_by_mistake(run):
+    other = Agent(Scripted(["mine now"]), name="other", store=run.store)
+    with pytest.raises(AgentMismatch, match="run r1 was begun by the agent 'agent', and this one is 'other'.*load.*anyway=True"): other.load("r1")
+    assert other.load("r1", anyway=True).tip == run.tip
+
+
+@pytest.mark.parametrize("build, text", [
+    (lambda: make(instructions=["x"]), "Agent.instructions: Input should be a valid string, got .'x'."),
+    (lambda: make(name=5), "Agent.name: Input should be a valid string, got 5"),
+    (lambda: make(budget=1.0), "Agent.budget: .*got 1.0"),
+    (lambda: make(policy=["allow"]), "policy: 'allow' is no Rule. Write Rule"),
+    (lambda: Agent(Scripted([]), look), "tools are a list of tools or functions"),
+    (lambda: Agent(Scripted([]), ["look"]), "'look' is no tool. Give the function itself"),
+    (lambda: Scripted("hello"), "a script is a list of replies: Scripted..'hello'..")])
+def test_a_wrong_type_is_told_before_anything_is_written(build, text):
+    with pytest.raises(TypeError, match=text): build()
+
+
+@pytest.mark.parametrize("change, text", [
+    (lambda r: r.edit(), "nothing is edited. What can be: max_iterations, budget, messages"),
+    (lambda r: r.edit(temperature=1), "temperature cannot be edited. What can: max_iterations"),
+    (lambda r: r.edit(max_iterations=-1), "max_iterations: Input should be greater than or equal to 0, got -1"),
+    (lambda r: r.edit(messages=[{"role": "user"}]), "message 0 is {'role': 'user'}: write user"),
+    (lambda r: r.edit(messages=user("x")), "messages are a list"),
+    (lambda r: r.at(2.5), "a step is named by a whole number, not by 2.5"),
+    (lambda r: r.fork(at="3"), "a step is named by a whole number, not by '3'"),
+    (lambda r: r.fork(state="x"), "state is a State, as run.at.3..state"),
+    (lambda r: r.fork(run_id="r1"), "has a run r1 already. Choose another run_id for the fork"),
+    (lambda r: asyncio.run(r.until(kind="tol")), "no step is of the kind 'tol'. Kinds: started, model"),
+    (lambda r: asyncio.run(r.until(tool="serach")), "run r1 has no tool 'serach'. It has look, keyed, plain"),
+    (lambda r: asyncio.run(r.fork_many(instructions="careful")), "instructions is a list with one entry a branch: instructions=.'careful'.")])
+def test_a_mistake_is_told_and_changes_nothing(run, change, text):
+    before = list(run.steps)
+    with pytest.raises((TypeError, ValueError, IndexError, RunConflict), match=text): change(run)
+    assert run.steps == before == list(read_run(run.store, "r1")) and run.store.runs() == ["r1"]
+
+
+def test_agents_made_in_a_loop_keep_their_runs():
+    names, code = {"__name__": "__main__"}, """
+from agentnb import *
+runs, store = [], open_store("memory:")
+for name in ("a", "b", "c"):
+    agent = Agent(Scripted([f"said by {name}"], name=name), store=store)
+    runs.append(agent.run("go"))
+"""
+    exec(compile(code, "<cell 1>", "exec"), names)
+    assert [asyncio.run(r._to_end()) for r in names["runs"]] == ["said by a", "said by b", "said by c"]
+
+
+def test_one_call_is_aborted_while_another_is_made():
+    "A result whose call is gone is a note: no call has two answers"
+    async def both():
+        gate = asyncio.Event()
+
+        @tool
+        async def act(what: str) -> str:
+            await gate.wait()
+            return f"did {what}"
+        run = Agent(Scripted([[call("act", what="a"), call("act", what="b")], "done"]), [act], store="memory:").run("go")
+        await run.until()
+        first, second = run.pending
+        first.approve()
+        going = asyncio.ensure_future(run.until())
+        while run.steps[-1].kind != "intent": await asyncio.sleep(0.01)
+        second.abort("enough")
+        gate.set()
+        await going
+        return run
+    run = asyncio.run(both())
+    answers = [(m.call_id, str(m.failure)[19:]) for m in run.tip.messages if m.role == "tool"]
+    assert answers == [("c1.0", "It is not known whether this call was made: the run was stopped."), ("c1.1", "This call was not made: the run was stopped.")]
+    assert [s.body.text for s in run.steps if s.kind == "note"] == ["the result of act came when its call was gone: did a"]
+
+
+def test_a_result_closes_the_question_whether_it_happened():
+    async def both():
+        gate = asyncio.Event()
+
+        @tool
+        async def act() -> str:
+            await gate.wait()
+            return "did it"
+        mine = Agent(Scripted([call("act"), "done"]), [act], store="memory:", policy=[Rule(effect="allow")])
+        run = mine.run("go", run_id="r1").start()
+        while not run.steps or run.steps[-1].kind != "intent": await asyncio.sleep(0.01)
+        other = mine.load("r1")
+        mine.store._run(("DELETE FROM leases", ()))
+        with pytest.raises(RequestOpen, match="Did act.. happen"): await other
+        gate.set()
+        while run.active: await asyncio.sleep(0.01)
+        return run
+    run = asyncio.run(both())
+    run.refresh()
+    assert not run.tip.requests and [m.content for m in run.tip.messages if m.role == "tool"] == ["did it"]
+
+
+def test_a_provider_that_uses_its_ids_again():
+    "Calls are told apart all the same: effects, keys and answers"
+    c = lambda name, **args: call(name, **args).model_copy(update={"id": "call_0"})
+    agent = make([c("plain", what="a"), c("plain", what="b"), "done"])
+    run = agent.run("go", run_id="r1")
+    asyncio.run(run._to_end())
+    ids = [c.id for m in run.tip.messages for c in m.calls]
+    assert len(set(ids)) == 2 and ids == [m.call_id for m in run.tip.messages if m.role == "tool"]
+    assert [e.call.args["what"] for e in run.fork(at=0).behind] == ["a", "b"]
+
+
+def test_looking_at_a_fork_does_not_change_what_it_knows():
+    agent = make([call("plain", what="x"), "done"])
+    run = agent.run("go", run_id="r1")
+    asyncio.run(run.step())
+    fork = run.fork()
+    assert "0 effects behind" in repr(fork)
+    asyncio.run(run._to_end())
+    with pytest.raises(RequestOpen, match="It was made already: r1, step 2"): asyncio.run(fork._to_end())
+
+
+def test_a_fork_from_a_state_with_an_open_call_has_an_answer_to_it():
+    run = make([call("plain", what="x"), "done"]).run("go", run_id="r1")
+    asyncio.run(run.until(kind="model"))
+    fork = run.fork(at=0, state=run.tip)
+    assert [str(m.failure) for m in fork.tip.messages if m.role == "tool"] == [
+        "permission_denied: This call was not made: the conversation went on in another run."]
+
+
+def test_a_failing_store_is_told_to_all_that_write_together(tmp_path):
+    import sqlite3
+    store = open_store(f"sqlite:///{tmp_path}/runs.db")
+    store._db.execute("PRAGMA busy_timeout = 300")
+    agent = make(["done"], store=store)
+
+    async def all_of_them():
+        runs = [agent.run("go") for _ in range(20)]
+        await asyncio.gather(*(r.step() for r in runs))
+        other = sqlite3.connect(tmp_path/"runs.db", isolation_level=None)
+        blocked = [asyncio.ensure_future(r._go(lambda _: False)) for r in runs]
+        await asyncio.sleep(0)
+        other.execute("BEGIN IMMEDIATE")
+        said = await asyncio.gather(*blocked, return_exceptions=True)
+        other.execute("ROLLBACK")
+        return said, [await r for r in runs]
+    said, results = asyncio.run(all_of_them())
+    assert any("locked" in str(e) for e in said) and results == ["done"] * 20
