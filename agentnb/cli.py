@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['DEMO', 'follow', 'answer', 'go_on', 'find_agent', 'revive', 'main']
 
-# %% ../nbs/54_cli.ipynb #4334f9ef
+# %% ../nbs/54_cli.ipynb #871a277c
 import argparse, asyncio, importlib, json, os, sys
 from collections.abc import Callable, Sequence
 from importlib.resources import files
@@ -13,6 +13,7 @@ from importlib.resources import files
 from . import Agent
 from .cli_lab import open_lab
 from .cli_store import add_store_commands, list_runs, opened
+from .inbox import decided, pending
 from .lease import stuck
 from .log import Pending
 from .models import ModelError
@@ -32,7 +33,7 @@ def follow(
     run.observers.append(lambda step: show(str(summarize(step))))
     return run
 
-# %% ../nbs/54_cli.ipynb #d00cedc6
+# %% ../nbs/54_cli.ipynb #04987d51
 def answer(
     pending: Pending,  # an open request
     ask: Callable[[str], str] = input,  # asks a person
@@ -41,6 +42,7 @@ def answer(
     "Ask the person at the terminal until the request is decided"
     request = pending.request
     show(f"\n  {request.question}" + (f"  The model was {request.confidence:.0%} sure." if request.confidence else ""))
+    for line in request.preview.splitlines()[:60]: show(f"    {line}")
     if request.about == "answer":
         text = ask("  Your answer (empty: stop the run): ").strip()
         pending.answer(text) if text else pending.abort("stopped at the terminal")
@@ -50,6 +52,13 @@ def answer(
         if said.startswith("h"): pending.answer(ask("  Its result (the model reads it): ").strip() or "It happened.")
         elif said.startswith("n"): pending.approve()
         elif said.startswith("s"): pending.reject()
+        else: answer(pending, ask, show)
+        return
+    if request.about == "repeat":
+        said = ask("  [u]se its result, [m]ake it again, [r]eject: ").strip()
+        if said.startswith("u"): pending.answer(ask("  Its result (the model reads it): ").strip() or "It was made already.")
+        elif said.startswith("m"): pending.approve()
+        elif said.startswith("r"): pending.reject(ask("  Why (the model reads it): ").strip())
         else: answer(pending, ask, show)
         return
     while True:
@@ -117,16 +126,26 @@ def _demo(args):
     print(f"Alert: {args.alert}\nModel: {agent.model.name}, on this machine. Runbooks: {files('agentnb')/'runbooks'}\n")
     return _finish(args, agent.run(args.alert))
 
-# %% ../nbs/54_cli.ipynb #7ed6a433
+# %% ../nbs/54_cli.ipynb #809d76e7
 def _resume(args):
-    if bool(args.run_id) == args.stuck: raise SettingsError("write agentnb resume RUN_ID for one run, or agentnb resume --stuck for all that were cut off.")
-    return _resume_stuck(args) if args.stuck else _finish(args, _agent(args).load(args.run_id))
+    if bool(args.run_id) + args.stuck + args.waiting != 1:
+        raise SettingsError("write agentnb resume RUN_ID for one run, --stuck for all that were cut off, or --waiting for all that were answered.")
+    return _resume_many(args) if args.stuck or args.waiting else _finish(args, _agent(args).load(args.run_id))
+
+def _inbox(args):
+    found, attended = pending(opened(args)), sys.stdin.isatty() and sys.stdout.isatty()
+    for p in found:
+        print(f"{p.run.run_id}  {p.request.request_id}  {p.run.tip.agent}: {p.request.question}")
+        if attended: answer(p)
+    if found: print("Go on with what was answered: agentnb resume --waiting")
+    else: print("No request is open.")
+    return 0
 
 def _runs(args):
     for line in list_runs(opened(args), args.most): print(line)
     return 0
 
-# %% ../nbs/54_cli.ipynb #bb0cef41
+# %% ../nbs/54_cli.ipynb #8fdf358d
 async def revive(
     agent: Agent,  # goes on with it
     lease: Lease,  # that a dead process left behind
@@ -144,13 +163,13 @@ async def revive(
     except (AgentMismatch, RunStopped) as e: return 2, str(e)
     except (ModelError, RunConflict, RunPaused, StoreError) as e: return 1, str(e)
 
-def _resume_stuck(args):
+def _resume_many(args):
     agent, codes = _agent(args), [0]
-    for lease in stuck(agent.store):
+    for lease in stuck(agent.store) if args.stuck else [Lease(run_id=r, holder="", left=0.0) for r in decided(agent.store)]:
         code, text = asyncio.run(revive(agent, lease, _attended(args)))
         codes.append(code)
         print(f"{lease.run_id}  {text}")
-    if len(codes) == 1: print(f"{agent.store.url}: no run is stuck.")
+    if len(codes) == 1: print(f"{agent.store.url}: no run is stuck." if args.stuck else f"{agent.store.url}: no run was answered and left.")
     return max(codes)
 
 # %% ../nbs/54_cli.ipynb #6d6726c9
@@ -159,7 +178,7 @@ def _show(args):
     for step in steps: print(json.dumps(step.model_dump(mode="json")) if args.json else summarize(step, 1000))
     return 0
 
-# %% ../nbs/54_cli.ipynb #fc3dec6d
+# %% ../nbs/54_cli.ipynb #3efc2cda
 def _parser():
     parser = argparse.ArgumentParser(prog="agentnb", description="Agents that can be held, stepped, changed and resumed.")
     common = argparse.ArgumentParser(add_help=False)
@@ -178,6 +197,8 @@ def _parser():
     resume = command("resume", _resume, "go on with a run from its last step", common, going)
     resume.add_argument("run_id", nargs="?", default="")
     resume.add_argument("--stuck", action="store_true", help="all runs whose process died")
+    resume.add_argument("--waiting", action="store_true", help="all runs whose requests were answered elsewhere")
+    command("inbox", _inbox, "the open requests of all runs, answered at the terminal", common)
     kept = argparse.ArgumentParser(add_help=False)
     kept.add_argument("--store", help="sqlite:///runs.db, postgresql://host/database (settings say if not given)")
     add_store_commands(commands.add_parser("store", help="check, vacuum, export or import what is kept"), kept)

@@ -5,14 +5,15 @@
 # %% auto #0
 __all__ = ['Attempts', 'Past', 'Log', 'paired', 'decide', 'Pending']
 
-# %% ../nbs/30_log.ipynb #22a26828
+# %% ../nbs/30_log.ipynb #0935d75f
 import hashlib, importlib, operator, warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Self
 
 from pydantic import ValidationError
 
+from .approvals import remember as keep_yes, revoke
 from .budget import Budget
 from .messages import Call, Message
 from .state import NEW, OpenCall, State, fold
@@ -295,7 +296,7 @@ def _decided(log, request):
     warnings.warn(f"request {request.request_id} was already decided: {first.verdict} by {first.by}. Nothing changed.", stacklevel=4)
     return first
 
-# %% ../nbs/30_log.ipynb #8625a850
+# %% ../nbs/30_log.ipynb #45fbf8d7
 class Pending:
     "An open request of a run, and the ways to answer it"
     def __init__(self, run: Log, request: Request): self.run, self.request = run, request
@@ -304,9 +305,20 @@ class Pending:
     def approve(self,
         args: dict[str, Any] | None = None,  # arguments to change; checked like the model's own
         by: str = "you",  # who decides
+        remember: str | Mapping[str, str] = "",  # for the next time too: `args` for the same arguments, `tool` for any, or globs by argument
+        everywhere: bool = False,  # remember it in all runs of this agent, not only in this one
+        uses: int | None = None,  # how many times
+        seconds: float | None = None,  # for how long
     ) -> Decision:  # the one that counts
         "Let the call be made, with `args` changed"
-        return decide(self.run, self.request, Decision(request_id=self.request.request_id, verdict="approve", args=args, by=by))
+        log, request = self.run, self.request
+        said = Decision(request_id=request.request_id, verdict="approve", args=args, by=by)
+        if not remember or not request.call: return decide(log, request, said)
+        call = request.call.model_copy(update={"args": log.checked(request.call, args)}) if args is not None else request.call
+        kept = keep_yes(log.store, call, remember, log.clock(), log.tip.agent, "" if everywhere else log.run_id, uses, seconds, by)
+        made = decide(log, request, said.model_copy(update={"remembered": kept.id}))
+        if made.remembered != kept.id: revoke(log.store, kept.id)
+        return made
 
     def reject(self,
         message: str = "",  # why; the model reads it

@@ -124,11 +124,13 @@ def _trace(e):
 _HERE = Path(__file__).parent if "__file__" in globals() else Path("agentnb")
 _NOT_OURS = tuple(str(p) for p in (_HERE, Path(asyncio.__file__).parent, Path(concurrent.futures.__file__).parent, Path(threading.__file__)))
 
-# %% ../nbs/36_perform.ipynb #f1c53560
+# %% ../nbs/36_perform.ipynb #51e4a17a
 async def _announce(run, action): return Intent(call_id=action.call.call.id, key=run.wish(action.call), session=run.session)
 
 async def _ask_human(run, action):
-    return Request(request_id=f"q{run.tip.index}", **{k: getattr(action, k) for k in type(action).model_fields})
+    c = action.call
+    preview = run.tools[c.tool].preview(c.args) if c and action.about in ("approve", "repeat") and c.tool in run.tools else ""
+    return Request(request_id=f"q{run.tip.index}", preview=preview, **{k: getattr(action, k) for k in type(action).model_fields})
 
 # %% ../nbs/36_perform.ipynb #50a7882e
 async def _refuse(run, action): return Returned(call_id=action.call.id, tool=action.call.tool, failure=action.failure)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BREATH', 'RequestOpen', 'RunStopped', 'AgentMismatch', 'RunPaused', 'new_run_id', 'Run']
 
-# %% ../nbs/37_run.ipynb #8c0c77ad
+# %% ../nbs/37_run.ipynb #2ded72df
 import asyncio, importlib, secrets, sys
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from datetime import datetime
@@ -17,6 +17,7 @@ from fastcore.basics import patch
 from pydantic import ValidationError
 
 from .actions import AskModel, Execute, Wait, next_action, ready_calls
+from .approvals import remembered
 from .definitions import Home, code_change, home_of, lost_tools, newest_tool
 from .forks import Effect, behind, cut, refuse_taken
 from .kernel import HEARTBEAT, interactive, wait_live
@@ -24,7 +25,7 @@ from .lease import Holding, holding
 from .log import Log, decide
 from .perform import PERFORM, Unanswered
 from .state import State, closed
-from .steps import Decision, Edit, Note, Origin, Replied, Returned, Started, Step
+from .steps import Decision, Edit, Note, Origin, Replied, Request, Returned, Started, Step
 from .store import RunConflict, asked
 from .tools import Tool, ToolError
 from .writer import writer_of
@@ -73,6 +74,12 @@ def _answer_unattended(run):
     decision = rule(request, run.tip) if callable(rule) else Decision(**said) if rule != "wait" and request.about == "approve" else None
     if not isinstance(decision, Decision): raise _request_open(run)
     decide(run, request, decision)
+
+# %% ../nbs/37_run.ipynb #b2b2811e
+async def _recalled(run, request):
+    yes = await asked(run.store, remembered, run.store, request.call, run.tip.agent, run.run_id, run.clock())
+    said = dict[str, Any](request_id=request.request_id, verdict="approve")
+    if yes and request in run.tip.requests: decide(run, request, Decision(**said, by=f"{yes.by}, remembered", remembered=yes.id))
 
 # %% ../nbs/37_run.ipynb #49ba1144
 async def _catch_up(run):
@@ -197,7 +204,7 @@ class _Engine(Log):
     def _refuse_if_active(self, what):
         if self.active: raise RunConflict(f"run {self.run_id} is going on, so it cannot be {what}. Call run.pause() first.")
 
-# %% ../nbs/37_run.ipynb #455535bb
+# %% ../nbs/37_run.ipynb #c35f8a3e
 class _Driven(_Engine):
     "A log that goes on"
     async def _go(self, stop, wait=False, single=False):
@@ -235,6 +242,7 @@ class _Driven(_Engine):
         breathed = asyncio.get_running_loop().time()
         while not self._pausing:
             step = await self._advance()
+            if step and isinstance(step.body, Request) and step.body.about == "approve" and step.body.call: await _recalled(self, step.body)
             if step and stop(step): break
             if step: breathed = await self._breathe(breathed)
             elif self.tip.status != "waiting" or not wait: break

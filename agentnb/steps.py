@@ -68,7 +68,7 @@ class Returned(Value):
     source: Literal["live", "tape", "ledger"] = "live"  # `tape`: recorded, or played from a recording; `ledger`: what the same key gave before
     trace: str = ""  # where an error came from, in the tool's own code; models do not see it
 
-# %% ../nbs/05_steps.ipynb #9be6a8da
+# %% ../nbs/05_steps.ipynb #757e48fe
 class Request(Value):
     "A human is asked"
     kind: Literal["request"] = "request"
@@ -76,6 +76,7 @@ class Request(Value):
     about: Literal["approve", "outcome", "repeat", "answer"]  # may this call be made; did it happen; should it be made again; what should be done
     question: str  # in words
     call: Call | None = None  # the call in question
+    preview: str = ""  # what it would do, as its tool says
     confidence: float | None = None  # how sure the model was, 0 to 1
     interrupt: str = ""  # of a held graph, which makes of the answer what it likes
 
@@ -87,6 +88,7 @@ class Decision(Value):
     args: dict[str, Any] | None = None  # changed arguments, where approved with changes
     message: str = ""  # the reason or the answer, told to the model
     by: str = ""  # who
+    remembered: str = ""  # the yes that was kept for the next time, or that answered here
     seconds: float = 0.0  # how long the request was open
 
 # %% ../nbs/05_steps.ipynb #97fb8704

@@ -28,7 +28,7 @@ class Stepper(anywidget.AnyWidget):
     _css = (STATIC/"theme.css").read_text() + (STATIC/"stepper.css").read_text()
     head = traitlets.Dict().tag(sync=True)  # what stands above the steps, and the open requests
 
-# %% ../../nbs/ui/01_stepper.ipynb #582fd2df
+# %% ../../nbs/ui/01_stepper.ipynb #d265e670
 def head_of(
     run,  # an `agentnb.agent.Run`
     problem: str = "",  # what went wrong with the last click
@@ -36,7 +36,7 @@ def head_of(
     "What stands above the steps"
     state, ended = run.tip, run.tip.status in ("done", "stopped")
     asks = [dict(id=r.request_id, about=r.about, question=r.question, args=r.call.args if r.call else {}, tool=r.call.tool if r.call else "",
-        does=state.tools[r.call.tool].description if r.call and r.call.tool in state.tools else "",
+        preview=r.preview, does=state.tools[r.call.tool].description if r.call and r.call.tool in state.tools else "",
         sure=None if r.confidence is None else round(r.confidence, 2)) for r in state.requests]
     waiting = bool(asks)
     return dict(title=state.task or run.task, status=run.status, words=STATUS[run.status], run_id=run.run_id, count=len(run.steps),

@@ -52,6 +52,7 @@ function card(request, send) {
   const node = make("div", { className: "an-ask", role: "group", "aria-label": `Request: ${request.question}`, "data-request": request.id },
     make("strong", {}, request.about === "approve" ? `Call ${request.tool}?` : request.question),
     make("div", { className: "an-muted" }, [request.does && `${request.does}.`, request.sure != null && `The model was ${Math.round(request.sure * 100)} % sure.`].filter(Boolean).join(" ")),
+    ...(request.preview ? [make("pre", { className: "an-preview" }, request.preview)] : []),
     make("div", { className: "an-args" }, ...(request.about === "answer" ? [] : fields.flatMap(f => [make("span", { className: "an-muted" }, f.name), f.input]))),
     problem, reason, make("div", { className: "an-buttons" }, main, ...others,
       make("span", { className: "an-muted" }, "also: ", make("code", {}, request.about === "approve" ? "run.pending[0].approve()" : "run.pending[0].answer(...)"))));
