@@ -14,7 +14,7 @@ from typing import Any
 
 from .messages import Call, Value
 
-# %% ../nbs/27_approvals.ipynb #6e4af94e
+# %% ../nbs/27_approvals.ipynb #1337019a
 class Approval(Value):
     "A remembered yes"
     id: str  # names it, to take it back
@@ -36,8 +36,9 @@ class Approval(Value):
         "Was the yes said to this?"
         if call.tool != self.tool or agent != self.agent or self.run_id not in ("", run_id) or self.until and at > self.until: return False
         if self.args is None: return True
-        fits = lambda k, v: fnmatchcase(str(v), self.globs[k]) if k in self.globs else k in self.args and v == self.args[k] and type(v) is type(self.args[k])
-        return set(call.args) == set(self.args) and all(fits(k, v) for k, v in call.args.items())
+        given = self.args
+        fits = lambda k, v: fnmatchcase(str(v), self.globs[k]) if k in self.globs else k in given and v == given[k] and type(v) is type(given[k])
+        return set(call.args) == set(given) and all(fits(k, v) for k, v in call.args.items())
 
 # %% ../nbs/27_approvals.ipynb #cf2b8dc6
 _SPACE = "approvals"

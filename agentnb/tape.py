@@ -110,7 +110,7 @@ class TapedModel:
             if ask.on_delta and reply.content: ask.on_delta(Delta("text", reply.content))
         return reply.model_copy(update={"source": "tape"})
 
-# %% ../nbs/20_tape.ipynb #5f446238
+# %% ../nbs/20_tape.ipynb #ea4e5fe2
 class TapedTool(Tool):
     "A tool on a tape"
     source = "tape"
@@ -120,6 +120,10 @@ class TapedTool(Tool):
     ):
         self.__dict__.update(tool.__dict__)
         self._tape, self._tool = tape, tool
+
+    def check(self, args: dict[str, Any]) -> dict[str, Any]: return self._tool.check(args)
+
+    def preview(self, args: dict[str, Any]) -> str: return self._tool.preview(args)
 
     async def run(self, args: dict[str, Any], context: Context = Context()) -> str:
         request = dict(tool=self.name, args=self.check(args))

@@ -11,7 +11,7 @@ import asyncio, weakref
 from .steps import Step
 from .store import Store, StoreError
 
-# %% ../nbs/29_writer.ipynb #ad62881b
+# %% ../nbs/29_writer.ipynb #bd67aa04
 class Writer:
     "Writes for the runs of one event loop, each of which enters it; holds the steps that wait to be written"
     def __init__(self,
@@ -45,8 +45,9 @@ class Writer:
         try:
             self.store.append(*steps)
             return [None] * len(steps)
-        except StoreError as e: return [e] * len(steps)
-        except Exception as e: return [e] if len(steps) == 1 else [self._write([s])[0] for s in steps]
+        except Exception as e:
+            down = isinstance(e, StoreError) and e.kind in ("full", "locked", "lost")
+            return [e] * len(steps) if down or len(steps) == 1 else [self._write([s])[0] for s in steps]
 
 # %% ../nbs/29_writer.ipynb #b8e2a513
 def _tell(batch, outcomes):

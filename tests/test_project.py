@@ -66,7 +66,7 @@ def hook(event, args):
     if event.startswith(("socket.", "subprocess.", "os.system", "os.exec", "os.posix_spawn")): raise SystemExit(f"{event}{args}")
 sys.addaudithook(hook)
 import agentnb
-known = "openai anthropic IPython ipywidgets anywidget xllamacpp httpx httpx2 numpy pandas langgraph langchain_core psycopg"
+known = "openai anthropic IPython ipywidgets anywidget xllamacpp httpx httpx2 numpy pandas langgraph langchain_core psycopg mcp jsonschema"
 heavy = [m for m in known.split() if m in sys.modules]
 raise SystemExit(f"heavy: {heavy}" if heavy else 0)
 """
