@@ -37,7 +37,7 @@ def missing(what):
 def postgres_server():
     "The address of a server: `AGENTNB_TEST_POSTGRES`, as .ci/run sets it; see tests/postgres.py"
     url = os.environ.get("AGENTNB_TEST_POSTGRES")
-    return url or missing("a PostgreSQL server: python tests/postgres.py FOLDER PORT, and what it prints in AGENTNB_TEST_POSTGRES")
+    return url or missing("a PostgreSQL server: python tests/postgres.py FOLDER, and what it prints in AGENTNB_TEST_POSTGRES")
 
 
 @pytest.fixture

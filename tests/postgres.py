@@ -1,8 +1,8 @@
-"""A PostgreSQL server of the tests' own, on loopback: `python tests/postgres.py FOLDER PORT` runs one until it is told to end.
+"""A PostgreSQL server of the tests' own, on loopback: `python tests/postgres.py FOLDER` runs one until it is told to end, and says where.
 
 Debian's PostgreSQL does not run as root, so root hands the folder and the processes to the user `postgres`.
 """
-import glob, os, shutil, signal, subprocess, sys, time
+import glob, os, shutil, signal, socket, subprocess, sys, time
 from pathlib import Path
 
 
@@ -14,9 +14,16 @@ def binaries():
     raise RuntimeError("PostgreSQL is not installed. Run: apt-get install postgresql")
 
 
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
 class Server:
     "One cluster in a folder; holds the process of the server"
-    def __init__(self, folder, port):
+    def __init__(self, folder, port=None):
+        port = port or free_port()
         self.folder, self.port, self.process = Path(folder), port, None
         self.url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
         self.as_user = dict(user="postgres", group="postgres", extra_groups=[]) if os.geteuid() == 0 else {}
@@ -54,7 +61,7 @@ class Server:
 
 
 if __name__ == "__main__":
-    server = Server(sys.argv[1], int(sys.argv[2]))
+    server = Server(sys.argv[1])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     try:
         print(server.start().url, flush=True)

@@ -40,7 +40,7 @@ def test_killed_at_random_moments_on_postgres(postgres_server):
 
 def test_the_database_is_killed_and_started_again(postgres_server, tmp_path):
     "A server of its own, in a folder that the user `postgres` can enter"
-    code = "from postgres import Server; import tempfile, os; d = tempfile.mkdtemp(); os.chmod(d, 0o755); s = Server(d + '/pg', 55441).start()\ntry: " \
+    code = "from postgres import Server; import tempfile, os; d = tempfile.mkdtemp(); os.chmod(d, 0o755); s = Server(d + '/pg').start()\ntry: " \
         "found = database_killed(s, 5)\nfinally: s.stop()\nprint(found)"
     check(harness(code), 5)
 

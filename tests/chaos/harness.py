@@ -199,7 +199,7 @@ def main():
         from postgres import Server
         with tempfile.TemporaryDirectory() as folder:
             os.chmod(folder, 0o755)
-            server = Server(f"{folder}/pg", 55440).start()
+            server = Server(f"{folder}/pg").start()
             try:
                 tell("PostgreSQL, every boundary", boundaries(databases(server.url)))
                 tell("PostgreSQL, random moments", at_random(databases(server.url), args.kills, span=0.25))
