@@ -126,10 +126,10 @@ def _demo(args):
     print(f"Alert: {args.alert}\nModel: {agent.model.name}, on this machine. Runbooks: {files('agentnb')/'runbooks'}\n")
     return _finish(args, agent.run(args.alert))
 
-# %% ../nbs/54_cli.ipynb #bc9787f4
+# %% ../nbs/54_cli.ipynb #51bc9601
 def _resume(args):
     if bool(args.run_id) + args.stuck + args.waiting != 1:
-        raise SettingsError("write agentnb resume RUN_ID for one run, agentnb resume --stuck for all that were cut off, or --waiting for all that were answered.")
+        raise SettingsError("write agentnb resume RUN_ID for one run, agentnb resume --stuck for all that were cut off, or --waiting for all answered.")
     return _resume_many(args) if args.stuck or args.waiting else _finish(args, _agent(args).load(args.run_id))
 
 def _inbox(args):
