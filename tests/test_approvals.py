@@ -55,7 +55,7 @@ EFFECT = st.sampled_from(["allow", "ask", "deny"])
 REPLIES = st.lists(st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 2)), min_size=1, max_size=4), min_size=1, max_size=4)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=200)
 @given(replies=REPLIES, effects=st.fixed_dictionaries({k: EFFECT for k in KINDS}), seed=st.integers(0, 2**32),
     crashes=st.lists(st.sampled_from(["before", "after", "none"]), max_size=5))
 def test_nothing_happens_twice_or_without_a_matching_decision(replies, effects, seed, crashes):
@@ -105,7 +105,7 @@ def calls_of(run): return [c for s in run.steps if s.kind == "model" for c in s.
 
 def outcomes(run):
     requests = {s.body.request_id: s.body for s in run.steps if s.kind == "request"}
-    return [requests[s.body.request_id] for s in run.steps if s.kind == "decision" and s.body.verdict == "answer"]
+    return [r for s in run.steps if s.kind == "decision" and s.body.verdict == "answer" and (r := requests[s.body.request_id]).call]
 
 
 def ten(url, effects):
