@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['MCPServer', 'serve_mcp', 'main']
 
-# %% ../nbs/61_mcp.ipynb #a7e7f29b
+# %% ../nbs/61_mcp.ipynb #3abd4cc2
 import argparse, asyncio, hmac, importlib, ipaddress, os, secrets, sys
 from collections.abc import Callable, Collection, Iterable
 from contextlib import redirect_stdout
+from io import TextIOWrapper
 from typing import Any
 
 from .contract import Context, ToolError
@@ -52,7 +53,7 @@ def _is_here(host):
     try: return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError: return False
 
-# %% ../nbs/61_mcp.ipynb #13300fce
+# %% ../nbs/61_mcp.ipynb #8f287d36
 class MCPServer:
     "Tools that are lent; `stdio` and `http` serve them"
     def __init__(self,
@@ -80,6 +81,7 @@ class MCPServer:
 
     async def stdio(self) -> None:
         "Serve the one client at standard input and output, until it leaves"
+        if isinstance(sys.stdout, TextIOWrapper): sys.stdout.reconfigure(write_through=True)
         async with stdio_server() as (read, write): await self.server.run(read, write, self.server.create_initialization_options())
 
     def app(self,
