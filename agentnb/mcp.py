@@ -53,7 +53,7 @@ def _is_here(host):
     try: return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError: return False
 
-# %% ../nbs/61_mcp.ipynb #8f287d36
+# %% ../nbs/61_mcp.ipynb #16e9633a
 class MCPServer:
     "Tools that are lent; `stdio` and `http` serve them"
     def __init__(self,
@@ -81,7 +81,7 @@ class MCPServer:
 
     async def stdio(self) -> None:
         "Serve the one client at standard input and output, until it leaves"
-        if isinstance(sys.stdout, TextIOWrapper): sys.stdout.reconfigure(write_through=True)
+        if isinstance(sys.stdout, TextIOWrapper): sys.stdout.reconfigure(line_buffering=True)
         async with stdio_server() as (read, write): await self.server.run(read, write, self.server.create_initialization_options())
 
     def app(self,
