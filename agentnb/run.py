@@ -129,11 +129,13 @@ def _counts(run, body):
     if isinstance(body, Returned): return any(c.call.id == body.call_id and _mine(run, c) for c in run.tip.open_calls)
     return isinstance(body, Replied) and isinstance(_next_action(run), AskModel)
 
-# %% ../nbs/37_run.ipynb #19ac4ae4
+# %% ../nbs/37_run.ipynb #44ace584
 async def _performed(run, action):
     together = isinstance(action, Execute) and not run.single and run.tip.tools[action.call.call.tool].read_only
     if not together: return await PERFORM[type(action).__name__](run, action)
-    for c in ready_calls(run.tip, run.agent.policy):
+    ready = ready_calls(run.tip, run.agent.policy)
+    if len(ready) == 1 and not run.under_way: return await PERFORM["Execute"](run, action)
+    for c in ready:
         if c.call.id not in run.under_way: run.under_way[c.call.id] = asyncio.ensure_future(PERFORM["Execute"](run, Execute(call=c)))
     done, _ = await asyncio.wait(run.under_way.values(), return_when=asyncio.FIRST_COMPLETED)
     return run.under_way.pop(next(k for k, task in run.under_way.items() if task in done)).result()
