@@ -177,7 +177,7 @@ async def _advance(run):
         step = await _written(run, body, run.tip.iteration + isinstance(action, AskModel))
         if step: return step
 
-# %% ../nbs/37_run.ipynb #f6c91c4d
+# %% ../nbs/37_run.ipynb #358f79b1
 BREATH = 0.005  # seconds
 
 class _Engine(Log):
@@ -199,9 +199,7 @@ class _Engine(Log):
         raise ToolError("not_found", f"no tool is called {name!r}.", f"Tools: {', '.join(self.tip.tools)}.")
 
     def _check(self): _refuse_lost(self, self.home.newest(self.agent))
-    async def _catch_up(self): await _catch_up(self)
-    async def _advance(self): return await _advance(self)
-    async def _reread(self): await _reread(self)
+    _catch_up, _advance, _reread = _catch_up, _advance, _reread
 
     def _refuse_if_active(self, what):
         if self.active: raise RunConflict(f"run {self.run_id} is going on, so it cannot be {what}. Call run.pause() first.")
