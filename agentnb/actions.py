@@ -71,7 +71,7 @@ def _happened(state, c, elsewhere):
     if where := elsewhere.get(c.call.signature): return f"It was made already: {where}"
     if where := state.dropped.get(c.call.signature): return f"It may have been made already: it was under way when it was taken out by {where}"
 
-# %% ../nbs/28_actions.ipynb #729f2a3c
+# %% ../nbs/28_actions.ipynb #8deb8855
 def _next_call(state, rules, session, happened):
     for c in state.open_calls:
         if failure := c.problem or _ungranted(state, c): return Refuse(call=c.call, failure=failure)
@@ -88,12 +88,12 @@ def _next_call(state, rules, session, happened):
     for c in state.open_calls:
         verdict, spec = verdicts.get(c.call.id), state.tools[c.call.tool]
         if c.phase == "asked": blocked = True
-        elif c.phase == "intended" and (c.session == session or spec.idempotent): return Execute(call=c)
+        elif c.phase == "intended" and (c.session == session or spec.idempotent): return Execute.model_construct(call=c)
         elif c.phase == "intended":
             return AskHuman(about="outcome", question=f"Did {_question(c.call)[:-1]} happen? The run was cut off while it was made.", call=c.call)
         elif verdict and verdict.effect == "deny":
             return Refuse(call=c.call, failure=Failure(kind="permission_denied", message="The policy does not allow this call.", hint=verdict.reason))
-        elif spec.read_only: return Execute(call=c)
+        elif spec.read_only: return Execute.model_construct(call=c)
         elif not blocked: return Announce(call=c)
     return Wait()
 
@@ -123,7 +123,7 @@ def _last_complaint(state):
     last = state.messages[-1]
     return str(last.failure) if last.failure else last.content
 
-# %% ../nbs/28_actions.ipynb #b1e71622
+# %% ../nbs/28_actions.ipynb #13737fef
 def next_action(
     state: State,  # what the log adds up to
     rules: Sequence[Rule] = (),  # the policy
@@ -141,4 +141,6 @@ def next_action(
     if reason: return Finish(status="stopped", reason=reason)
     loop = find_loop(state.messages)
     if loop and state.nudges: return AskHuman(about="answer", question=f"The model repeats {_question(loop)[:-1]} and gets the same result. What should it do?")
-    return Nudge(call=loop) if loop else AskModel()
+    return Nudge(call=loop) if loop else _ASK_MODEL
+
+_ASK_MODEL = AskModel()

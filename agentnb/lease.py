@@ -68,7 +68,7 @@ def take(
     if other != me and is_dead(other): other = store.hold(run_id, me, SECONDS, other)
     if other != me: raise _conflict(run_id, other)
 
-# %% ../nbs/31_lease.ipynb #e8868ff8
+# %% ../nbs/31_lease.ipynb #474a9196
 class Holding:
     "The lease of one run while it goes on; holds a timer that renews it"
     def __init__(self,
@@ -78,13 +78,17 @@ class Holding:
     ): self.store, self.run_id, self.me, self.lost, self._timer, self._renewing = store, run_id, holder(who), "", None, None
 
     async def __aenter__(self):
+        if self.store.remote: await self._taken()
+        else: take(self.store, self.run_id, self.me)
+        self._timer = asyncio.get_running_loop().call_later(SECONDS/3, self._renew)
+
+    async def _taken(self):
         taking = asyncio.ensure_future(asked(self.store, take, self.store, self.run_id, self.me))
         try: await asyncio.shield(taking)
         except asyncio.CancelledError:
             await asyncio.wait({taking})
             if not taking.exception(): await asked(self.store, self.store.release, self.run_id, self.me)
             raise
-        self._timer = asyncio.get_running_loop().call_later(SECONDS/3, self._renew)
 
     async def __aexit__(self, *_):
         if self._timer: self._timer.cancel()

@@ -138,7 +138,7 @@ class Past:
         self.steps, self.tip, self._marks = other.steps[:length], other.state_at(length - 1), other._marks[:length//_SPACING + 1]
         self.attempts = other.attempts.before(length)
 
-# %% ../nbs/30_log.ipynb #3f192adf
+# %% ../nbs/30_log.ipynb #116515ca
 class _Adding(Past):
     "A past that steps are added to"
     def append(self,
@@ -191,8 +191,8 @@ class _Adding(Past):
         return steps
 
     def _next(self, body, iteration=None):
-        tip = self.tip
-        step = Step(run_id=self.run_id, index=tip.index, at=self._now(), body=body, iteration=tip.iteration if iteration is None else iteration)
+        tip, made = self.tip, Step.model_construct if self.steps else Step
+        step = made(run_id=self.run_id, index=tip.index, at=self._now(), body=body, iteration=tip.iteration if iteration is None else iteration)
         return step, tip.apply(step)
 
     def _now(self): return max(self.clock(), self.steps[-1].at) if self.steps else self.clock()

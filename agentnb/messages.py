@@ -6,25 +6,44 @@
 __all__ = ['Text', 'Value', 'readable', 'redact', 'Call', 'call', 'Failure', 'Native', 'Message', 'user', 'assistant', 'result',
            'ToolSpec', 'Usage', 'Reply', 'Delta', 'Ask']
 
-# %% ../nbs/01_messages.ipynb #f2beaed4
+# %% ../nbs/01_messages.ipynb #d84d21e2
 import json, math, os, re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Annotated, Any, Literal, NamedTuple
+from functools import cache
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-# %% ../nbs/01_messages.ipynb #7fbe8e26
+# %% ../nbs/01_messages.ipynb #39d06f96
 class Value(BaseModel):
     "A frozen value; an unknown field is an error, so a misspelt one is never silently lost"
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    def __copy__(self):
-        other, parts = object.__new__(type(self)), (self.__dict__.copy(), self.__pydantic_fields_set__.copy(), None, None)
-        for name, part in zip(_PARTS, parts): object.__setattr__(other, name, part)
-        return other
+    @classmethod
+    def model_construct(cls, _fields_set: set[str] | None = None, **values: Any) -> Self:
+        defaults, known = _of_class(cls)
+        return _put(cls, {**defaults, **values}, known if _fields_set is None else _fields_set)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        if deep: return super().model_copy(update=update, deep=True)
+        known, changes = self.__pydantic_fields_set__, update or {}
+        return _put(type(self), {**self.__dict__, **changes}, known if known.issuperset(changes) else known.union(changes))
 
 _PARTS = ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
+_set_fields, _set_known, _set_extra, _set_private = (BaseModel.__dict__[part].__set__ for part in _PARTS)
+
+# %% ../nbs/01_messages.ipynb #402cdf8c
+@cache
+def _of_class(cls): return {k: f.default for k, f in cls.model_fields.items() if not f.is_required()}, set(cls.model_fields)
+
+def _put(cls, fields, known):
+    made = object.__new__(cls)
+    _set_fields(made, fields)
+    _set_known(made, known)
+    _set_extra(made, None)
+    _set_private(made, None)
+    return made
 
 # %% ../nbs/01_messages.ipynb #b72bc527
 def readable(
@@ -134,7 +153,7 @@ class ToolSpec(Value):
     human: bool = False  # a call is a question to a human, whose answer is its result
     code: str = ""  # digest of its source, so that a change is noticed; models do not see it
 
-# %% ../nbs/01_messages.ipynb #b8a383b9
+# %% ../nbs/01_messages.ipynb #6d3b0323
 class Usage(Value):
     "Tokens, and the requests that used them"
     input: int = 0  # prompt tokens, cached ones included
@@ -148,9 +167,10 @@ class Usage(Value):
     @property
     def total(self) -> int: return self.input + self.output
     def __add__(self, other: "Usage") -> "Usage":
-        sums = {k: getattr(self, k) + getattr(other, k) for k in ("input", "output", "cached", "written", "reasoning", "requests")}
-        apart = {k: self.other.get(k, 0) + other.other.get(k, 0) for k in {**self.other, **other.other}}
-        return Usage(**sums, other=apart, estimated=self.estimated or other.estimated)
+        apart = {k: self.other.get(k, 0) + other.other.get(k, 0) for k in {**self.other, **other.other}} if other.other else self.other
+        return self.model_copy(update=dict(input=self.input + other.input, output=self.output + other.output, cached=self.cached + other.cached,
+            written=self.written + other.written, reasoning=self.reasoning + other.reasoning, requests=self.requests + other.requests,
+            other=apart, estimated=self.estimated or other.estimated))
 
 # %% ../nbs/01_messages.ipynb #3b554f4c
 class Reply(Value):

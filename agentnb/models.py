@@ -54,7 +54,9 @@ class ModelError(RuntimeError):
         request = f"(request {self.request_id})" if self.request_id else ""
         return " ".join(s for s in (f"{self.model}:" if self.model else "", self.message, self.hint, request) if s)
 
-# %% ../nbs/07_models.ipynb #20a81571
+# %% ../nbs/07_models.ipynb #c8d1f10a
+_FREE, _ONE_REQUEST = Decimal(0), Usage(requests=1)
+
 class Scripted:
     "A model that says what it was told to say"
     def __init__(self,
@@ -86,7 +88,7 @@ class Scripted:
         if isinstance(entry, Exception): raise entry
         if isinstance(entry, Reply): return entry
         content, calls = (entry, ()) if isinstance(entry, str) else ("", (entry,) if isinstance(entry, Call) else tuple(entry))
-        return Reply(content=content, calls=calls, model=self.name, cost=Decimal(0), usage=Usage(requests=1))
+        return Reply(content=content, calls=calls, model=self.name, cost=_FREE, usage=_ONE_REQUEST)
 
     def __enter__(self): return self
 

@@ -40,23 +40,24 @@ def _speaker(run):
             except Exception as e: warnings.warn(f"a listener failed: {type(e).__name__}: {e}. The reply goes on.", stacklevel=2)
     return tell if listeners else None
 
-# %% ../nbs/36_perform.ipynb #10fa8913
+# %% ../nbs/36_perform.ipynb #a72b0830
 def next_request(
     state: State,  # before the reply
     ask: Ask = Ask(),  # how the agent wants to be answered
 ) -> tuple:  # messages, tools, instructions, ask: the arguments of a model
     "What the model is asked in this state"
     offered = [t for t in state.tools.values() if t.name not in state.withheld] or list(state.tools.values())
-    how = ask.model_copy(update=dict(must_call=ask.must_call or bool(state.result_tool), answer=state.answer or ask.answer))
-    return state.examples + state.messages, offered, state.instructions, how
+    if state.result_tool or state.answer: ask = ask.model_copy(update=dict(must_call=ask.must_call or bool(state.result_tool), answer=state.answer or ask.answer))
+    return state.examples + state.messages, offered, state.instructions, ask
 
-# %% ../nbs/36_perform.ipynb #e21300f2
+# %% ../nbs/36_perform.ipynb #c5a89f47
 async def _ask_model(run, action):
     state, started = run.tip, run.clock()
     left = None if state.budget.seconds is None else max(state.budget.seconds - state.seconds, 0.0)
     *said, ask = next_request(state, run.agent.ask)
-    seconds = min((s for s in (left, ask.seconds) if s is not None), default=None)
-    asked = (*said, ask.model_copy(update=dict(seconds=seconds, on_delta=_speaker(run))))
+    seconds, speaker = min((s for s in (left, ask.seconds) if s is not None), default=None), _speaker(run)
+    if seconds is not None or speaker: ask = ask.model_copy(update=dict(seconds=seconds, on_delta=speaker))
+    asked = (*said, ask)
     try: reply = await (run.agent.model(*asked) if left is None else asyncio.wait_for(run.agent.model(*asked), left + 1))
     except Exception as e:
         late = left is not None and run.since(started) >= left - 0.05
@@ -84,15 +85,15 @@ def _unfit(run, reply):
         return f"Your answer does not fit: {wrong}. Answer with one JSON object that fits the schema."
     return ""
 
-# %% ../nbs/36_perform.ipynb #f0471876
+# %% ../nbs/36_perform.ipynb #3b776d98
 def _checked(run, reply, seconds):
     calls, problems, malformed = [], {}, readable(reply.malformed)
     for i, c in enumerate(reply.calls):
-        known = dict[str, Any](tool=readable(c.tool), args=readable(c.args))
+        known = dict[str, Any](tool=readable(c.tool))
         if not c.id or run.attempts.knows(c.id) or any(c.id == other.id for other in calls): known["id"] = f"c{run.tip.index}.{i}"
-        c = c.model_copy(update=known)
         try: known["args"] = _args(run, c, reply.cut and i == len(reply.calls) - 1)
-        except ToolError as e: problems[c.id] = e.failure
+        except ToolError as e:
+            known["args"], problems[known.get("id", c.id)] = readable(c.args), e.failure
         calls.append(c.model_copy(update=known))
     if not calls and not malformed: malformed = _unfit(run, reply)
     renamed = any(c.id != given.id for c, given in zip(calls, reply.calls))

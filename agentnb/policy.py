@@ -56,7 +56,7 @@ class Rule(Value):
         if said is None or said == "escalate" or isinstance(said, Verdict): return said if isinstance(said, Verdict) else None
         return Verdict.model_validate(dict(effect=said, reason=self.reason))
 
-# %% ../nbs/26_policy.ipynb #0535a771
+# %% ../nbs/26_policy.ipynb #bd4bbfc3
 def decide(
     rules: Sequence[Rule],  # read from the top
     call: Call,  # the call, arguments validated
@@ -68,7 +68,9 @@ def decide(
         try: verdict = rule.says(call, spec) if rule.fits(call, spec, cost) else None
         except Exception as e: return Verdict(effect="ask", reason=f"A rule of the policy failed: {type(e).__name__}: {e}")
         if verdict: return verdict
-    return Verdict(effect="allow" if spec.read_only else "ask")
+    return _ALLOW if spec.read_only else _ASK
+
+_ALLOW, _ASK = Verdict(effect="allow"), Verdict(effect="ask")
 
 # %% ../nbs/26_policy.ipynb #1a3b65ea
 _LINE = re.compile(r"(?:@(?P<hint>\w+)|scope:(?P<scope>\S+)|(?P<tool>[^\s(@]+)(?:\((?P<args>[^)]*)\))?)")

@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['BREATH', 'RequestOpen', 'RunStopped', 'AgentMismatch', 'RunPaused', 'new_run_id', 'Run']
 
-# %% ../nbs/37_run.ipynb #2ded72df
+# %% ../nbs/37_run.ipynb #62956637
 import asyncio, importlib, secrets, sys
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from time import monotonic
 from typing import Any, Literal, Self
 
 from fastcore.basics import patch
@@ -99,10 +100,10 @@ def _refuse_lost(run, agent):
 async def _reread(run):
     for step in await asked(run.store, run.store.read, run.run_id, run.tip.index): run.take_in(step)
 
-# %% ../nbs/37_run.ipynb #1f716405
+# %% ../nbs/37_run.ipynb #bce8868d
 async def _record(run, body, iteration=None):
     step, state = run._next(body, iteration)
-    await run._writer.append(step)
+    if waiting := run._writer.append(step): await waiting
     if run.tip.index == step.index: run._took(step, state)
     return step
 
@@ -144,14 +145,15 @@ async def _landed(run):
     for task in list(run.under_way.values()): await _written(run, await task, run.tip.iteration)
     run.under_way.clear()
 
-# %% ../nbs/37_run.ipynb #3c333385
+# %% ../nbs/37_run.ipynb #a16bc655
 def _next_action(run):
     happened = {e.call.signature: f"{e.run_id}, step {e.index}" for e in run.behind if not e.idempotent} if run.tip.parent else {}
     return next_action(run.tip, run.agent.policy, run.session, happened)
 
 async def _begun(run):
     run._first = run._first or run._next(run._begin)[0]
-    try: await run._writer.append(run._first)
+    try:
+        if waiting := run._writer.append(run._first): await waiting
     except RunConflict:
         mine = await asked(run.store, run.store.read, run.run_id, 0, 1) == [run._first]
         if not mine: raise RunConflict(f"{run.store.url} has a run {run.run_id} already. Go on with it by agent.load({run.run_id!r}).") from None
@@ -204,7 +206,7 @@ class _Engine(Log):
     def _refuse_if_active(self, what):
         if self.active: raise RunConflict(f"run {self.run_id} is going on, so it cannot be {what}. Call run.pause() first.")
 
-# %% ../nbs/37_run.ipynb #c35f8a3e
+# %% ../nbs/37_run.ipynb #156ac01b
 class _Driven(_Engine):
     "A log that goes on"
     async def _go(self, stop, wait=False, single=False):
@@ -223,8 +225,7 @@ class _Driven(_Engine):
         return task
 
     async def _breathe(self, last):
-        now = asyncio.get_running_loop().time()
-        if now - last < BREATH or self._writer.runs > 1: return last
+        if self._writer.runs > 1 or (now := monotonic()) - last < BREATH: return last
         await asyncio.sleep(0)
         return now
 
@@ -239,7 +240,7 @@ class _Driven(_Engine):
 
     async def _loop(self, stop, wait):
         await self._catch_up()
-        breathed = asyncio.get_running_loop().time()
+        breathed = monotonic()
         while not self._pausing:
             step = await self._advance()
             if step and isinstance(step.body, Request) and step.body.about == "approve" and step.body.call: await _recalled(self, step.body)

@@ -83,21 +83,21 @@ def _started(state, body, step):
         result_tool=body.result_tool, answer=body.answer, grant=body.grant,
         max_iterations=body.max_iterations, budget=body.budget)
 
-# %% ../nbs/06_state.ipynb #a0b1a235
+# %% ../nbs/06_state.ipynb #14822d26
 def _spent(state, usage, cost, seconds):
     return dict(usage=state.usage + usage, cost=None if state.cost is None or cost is None else state.cost + cost, seconds=state.seconds + seconds)
 
 def _replied(state, body, step):
     reply = body.reply
-    said = (Message(role="assistant", content=reply.content, calls=reply.calls, native=reply.native),)
+    said = (Message.model_construct(role="assistant", content=reply.content, calls=reply.calls, native=reply.native),)
     if reply.malformed: said += (Message(role="user", content=reply.malformed),)
-    calls = tuple(OpenCall(call=c, ordinal=f"{step.index}.{i}", problem=body.problems.get(c.id), confidence=reply.confidence)
+    calls = tuple(OpenCall.model_construct(call=c, ordinal=f"{step.index}.{i}", problem=body.problems.get(c.id), confidence=reply.confidence)
         for i, c in enumerate(reply.calls))
     useless = bool(reply.malformed) or bool(calls) and all(c.problem for c in calls)
     return dict(_spent(state, reply.usage, reply.cost, body.seconds), status="running", messages=state.messages + said, open_calls=calls,
         unusable=state.unusable + 1 if useless else 0, withheld=(), reason="")
 
-# %% ../nbs/06_state.ipynb #e09eb1e5
+# %% ../nbs/06_state.ipynb #6b18c812
 def _with_call(state, call_id, **changes):
     return tuple(c.model_copy(update=changes) if c.call.id == call_id else c for c in state.open_calls)
 
@@ -105,7 +105,7 @@ def _intent(state, body, step):
     return dict(open_calls=_with_call(state, body.call_id, phase="intended", key=body.key, session=body.session))
 
 def _returned(state, body, step):
-    said = Message(role="tool", content=body.content, call_id=body.call_id, tool=body.tool, failure=body.failure, native=body.native)
+    said = Message.model_construct(role="tool", content=body.content, call_id=body.call_id, tool=body.tool, failure=body.failure, native=body.native)
     done = body.tool == state.result_tool and not body.failure
     moot = {r.request_id for r in state.requests if r.call and r.call.id == body.call_id}
     left = tuple(r for r in state.requests if r.request_id not in moot)

@@ -11,25 +11,25 @@ import asyncio, weakref
 from .steps import Step
 from .store import Store, StoreError
 
-# %% ../nbs/29_writer.ipynb #bd67aa04
+# %% ../nbs/29_writer.ipynb #c895987b
 class Writer:
     "Writes for the runs of one event loop, each of which enters it; holds the steps that wait to be written"
     def __init__(self,
         store: Store,  # where to
-    ): self.store, self.runs, self._waiting, self._flushing = store, 0, [], None
+    ): self.store, self.runs, self._loop, self._waiting, self._flushing = store, 0, asyncio.get_running_loop(), [], None
 
     async def __aenter__(self): self.runs += 1
     async def __aexit__(self, *_): self.runs -= 1
 
-    async def append(self,
+    def append(self,
         step: Step,  # the next of its run
-    ) -> None:
-        "Return once the step is durable; errors are those of the store"
+    ) -> asyncio.Future | None:  # done once the step is durable; `None` if it is; errors are those of the store
+        "Write a step, alone or with those of other runs"
         if self.runs < 2 and not self.store.remote: return self.store.append(step)
-        loop = asyncio.get_running_loop()
-        self._waiting.append((step, done := loop.create_future()))
-        if self._flushing is None: self._flushing = loop.create_task(self._flush()) if self.store.remote else loop.call_soon(self._flush_here)
-        await done
+        self._waiting.append((step, done := self._loop.create_future()))
+        if self._flushing is None:
+            self._flushing = self._loop.create_task(self._flush()) if self.store.remote else self._loop.call_soon(self._flush_here)
+        return done
 
     def _flush_here(self):
         batch, self._waiting, self._flushing = self._waiting, [], None
