@@ -27,27 +27,29 @@ class Unanswered(Exception):
         note: Note,  # for the log
     ): self.note = note
 
-# %% ../nbs/36_perform.ipynb #1fc4ea21
+# %% ../nbs/36_perform.ipynb #2bfff051
 def _late(left, e):
     usage, cost = (e.usage, e.cost) if isinstance(e, ModelError) else (Usage(), None)
     return Note(about="error", text="the model did not answer within the time that was left of the run's budget", seconds=left, usage=usage, cost=cost)
 
 def _speaker(run):
-    listeners = [*run.listeners, *filter(None, [run.agent.ask.on_delta])]
+    listeners = [f for f in (*run.listeners, run.agent.ask.on_delta) if f]
+    if not listeners: return None
     def tell(delta):
         for listener in listeners:
             try: listener(delta)
             except Exception as e: warnings.warn(f"a listener failed: {type(e).__name__}: {e}. The reply goes on.", stacklevel=2)
-    return tell if listeners else None
+    return tell
 
-# %% ../nbs/36_perform.ipynb #a72b0830
+# %% ../nbs/36_perform.ipynb #9ad5b2b2
 def next_request(
     state: State,  # before the reply
     ask: Ask = Ask(),  # how the agent wants to be answered
 ) -> tuple:  # messages, tools, instructions, ask: the arguments of a model
     "What the model is asked in this state"
     offered = [t for t in state.tools.values() if t.name not in state.withheld] or list(state.tools.values())
-    if state.result_tool or state.answer: ask = ask.model_copy(update=dict(must_call=ask.must_call or bool(state.result_tool), answer=state.answer or ask.answer))
+    wanted = dict(must_call=ask.must_call or bool(state.result_tool), answer=state.answer or ask.answer)
+    if state.result_tool or state.answer: ask = ask.model_copy(update=wanted)
     return state.examples + state.messages, offered, state.instructions, ask
 
 # %% ../nbs/36_perform.ipynb #c5a89f47
@@ -85,20 +87,19 @@ def _unfit(run, reply):
         return f"Your answer does not fit: {wrong}. Answer with one JSON object that fits the schema."
     return ""
 
-# %% ../nbs/36_perform.ipynb #3b776d98
+# %% ../nbs/36_perform.ipynb #d2db21e5
 def _checked(run, reply, seconds):
     calls, problems, malformed = [], {}, readable(reply.malformed)
     for i, c in enumerate(reply.calls):
         known = dict[str, Any](tool=readable(c.tool))
         if not c.id or run.attempts.knows(c.id) or any(c.id == other.id for other in calls): known["id"] = f"c{run.tip.index}.{i}"
         try: known["args"] = _args(run, c, reply.cut and i == len(reply.calls) - 1)
-        except ToolError as e:
-            known["args"], problems[known.get("id", c.id)] = readable(c.args), e.failure
+        except ToolError as e: known["args"], problems[known.get("id", c.id)] = readable(c.args), e.failure
         calls.append(c.model_copy(update=known))
     if not calls and not malformed: malformed = _unfit(run, reply)
     renamed = any(c.id != given.id for c, given in zip(calls, reply.calls))
     said = reply.model_copy(update=dict(content=readable(reply.content), calls=tuple(calls), malformed=malformed, native=None if renamed else reply.native))
-    return Replied(reply=said, problems=problems, seconds=seconds)
+    return Replied.model_construct(reply=said, problems=problems, seconds=seconds)
 
 # %% ../nbs/36_perform.ipynb #00500a52
 async def _execute(run, action):

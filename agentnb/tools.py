@@ -61,7 +61,7 @@ def _untitled(schema: Any, is_names=False) -> Any:
     if not isinstance(schema, dict): return schema
     return {k: _untitled(v, k in ("properties", "$defs")) for k, v in schema.items() if is_names or k != "title" or not isinstance(v, str)}
 
-# %% ../nbs/02_tools.ipynb #88f9ba92
+# %% ../nbs/02_tools.ipynb #0fc0aae7
 class _Checked:
     "A function whose arguments are checked"
     source: Literal["live", "tape"] = "live"  # `tape`: its results are on a tape
@@ -107,8 +107,8 @@ class _Checked:
         "Validate `args`; raises `ToolError` with kind `invalid_input`"
         given = self._given(args)
         kept = readable(given.model_dump(mode="json", by_alias=True, round_trip=True))
-        if kept != args and not self._same(kept, given): raise ToolError("internal", f"{self.name}: its arguments change when they are written down and read back.",
-            "Its parameters need types that JSON can hold, and validators that leave a checked value as it is.")
+        if kept != args and not self._same(kept, given):
+            raise ToolError("internal", f"{self.name}: its arguments change when they are written down and read back.", "Its parameters need types that JSON can hold, and validators that leave a checked value as it is.")
         return kept
 
     def _given(self, args):
