@@ -148,7 +148,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'agentnb.cli_store._export': ('cli_store.html#_export', 'agentnb/cli_store.py'),
                                    'agentnb.cli_store._import': ('cli_store.html#_import', 'agentnb/cli_store.py'),
                                    'agentnb.cli_store._origin': ('cli_store.html#_origin', 'agentnb/cli_store.py'),
-                                   'agentnb.cli_store._piped': ('cli_store.html#_piped', 'agentnb/cli_store.py'),
                                    'agentnb.cli_store._readable': ('cli_store.html#_readable', 'agentnb/cli_store.py'),
                                    'agentnb.cli_store._status': ('cli_store.html#_status', 'agentnb/cli_store.py'),
                                    'agentnb.cli_store._vacuum': ('cli_store.html#_vacuum', 'agentnb/cli_store.py'),

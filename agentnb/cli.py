@@ -210,7 +210,7 @@ def _parser():
     lab.add_argument("run_id", nargs="?", default="")
     return parser
 
-# %% ../nbs/54_cli.ipynb #b700de94
+# %% ../nbs/54_cli.ipynb #596ca3d3
 def main(
     argv: Sequence[str] | None = None,  # without the program's name
 ) -> int:  # 0 if it went well, 1 on an error, 2 if a human must decide
@@ -218,7 +218,11 @@ def main(
     parser = _parser()
     args, args.more = parser.parse_known_args(argv)
     if args.more and args.fn is not open_lab: parser.error(f"unrecognized arguments: {' '.join(args.more)}")
-    try: return args.fn(args)
+    try:
+        code = args.fn(args)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError: os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (AgentMismatch, ModelError, RunConflict, RunPaused, RunStopped, SettingsError, StoreError) as e: print(f"agentnb: {e}", file=sys.stderr)
     except (EOFError, KeyboardInterrupt): print("\nagentnb: stopped. The run is safe: agentnb runs, agentnb resume RUN_ID", file=sys.stderr)
     return 1

@@ -55,12 +55,16 @@ def list_runs(
 
 def _origin(step): return step.body.parent if isinstance(step.body, Started) else None
 
-# %% ../nbs/52_cli_store.ipynb #c3ba690a
+# %% ../nbs/52_cli_store.ipynb #71f2f27e
 def opened(
     args: Any,  # of the command line
+    new: bool = False,  # may it begin here
 ) -> Any:  # the one it names, or the one of the settings
-    "The store of a command"
-    return open_store(store_url(load_settings(), args.store))
+    "The store of a command; raises `StoreError` for a file that is not there, which a mistyped name is"
+    url = store_url(load_settings(), args.store)
+    path = url.removeprefix("sqlite:///").partition("?")[0]
+    if not new and path != url and not Path(path).exists(): raise StoreError(f"{url}: there is no such file. Name a store with --store.")
+    return open_store(url)
 
 def _readable(store, run_id):
     try: return len(store.read(run_id))
@@ -79,7 +83,7 @@ def _vacuum(args):
     print(f"{store.url}: {store.vacuum():,} bytes given back.")
     return 0
 
-# %% ../nbs/52_cli_store.ipynb #050ea6b7
+# %% ../nbs/52_cli_store.ipynb #3ac3384f
 def _written(lines, out):
     sizes = [out.write(line.encode() + b"\n") for line in lines]
     out.flush()
@@ -88,7 +92,9 @@ def _written(lines, out):
 def _export(args):
     store = opened(args)
     lines = export_runs(store, args.run_ids or None)
-    if args.to is None: return _piped(lines)
+    if args.to is None:
+        _written(lines, sys.stdout.buffer)
+        return 0
     part = Path(f"{args.to}.part")
     try:
         with part.open("wb") as out: count = _written(lines, out)
@@ -98,16 +104,9 @@ def _export(args):
     print(f"{args.to}: {count:,} steps written.")
     return 0
 
-def _piped(lines):
-    try: _written(lines, sys.stdout.buffer)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    return 0
-
-# %% ../nbs/52_cli_store.ipynb #6e6f1a3f
+# %% ../nbs/52_cli_store.ipynb #3ff0c814
 def _import(args):
-    store = opened(args)
+    store = opened(args, new=True)
     try:
         with (sys.stdin.buffer if args.file == "-" else open(args.file, "rb")) as lines: written = import_runs(store, lines)
     except OSError as e: raise StoreError(f"{args.file} cannot be read: {e.strerror}. Name the file of an export.") from None

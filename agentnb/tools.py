@@ -61,7 +61,7 @@ def _untitled(schema: Any, is_names=False) -> Any:
     if not isinstance(schema, dict): return schema
     return {k: _untitled(v, k in ("properties", "$defs")) for k, v in schema.items() if is_names or k != "title" or not isinstance(v, str)}
 
-# %% ../nbs/02_tools.ipynb #0fc0aae7
+# %% ../nbs/02_tools.ipynb #c98d3e7d
 class _Checked:
     "A function whose arguments are checked"
     source: Literal["live", "tape"] = "live"  # `tape`: its results are on a tape
@@ -108,7 +108,8 @@ class _Checked:
         given = self._given(args)
         kept = readable(given.model_dump(mode="json", by_alias=True, round_trip=True))
         if kept != args and not self._same(kept, given):
-            raise ToolError("internal", f"{self.name}: its arguments change when they are written down and read back.", "Its parameters need types that JSON can hold, and validators that leave a checked value as it is.")
+            raise ToolError("internal", f"{self.name}: its arguments change when they are written down and read back.",
+                "Its parameters need types that JSON can hold, and validators that leave a checked value as it is.")
         return kept
 
     def _given(self, args):
