@@ -169,7 +169,7 @@ async def _advance(run):
             seconds, went = await _superstep(run, due[0]), True
         elif step := await run._write(*due): return step
 
-# %% ../nbs/50_held.ipynb #6e599360
+# %% ../nbs/50_held.ipynb #34a0a67b
 class HeldRun(_Graph):
     "A run of a graph; holds its log"
     async def _advance(self): return await _advance(self)
@@ -220,12 +220,17 @@ class HeldRun(_Graph):
         made.append_all(Started(parent=Origin(run_id=self.run_id, index=last)), *change)
         return made
 
+    def fork_many(self, *_: Any, **__: Any) -> Any: raise _apart("fork_many()", "Make each fork with run.fork(at=..., values=...)")
+    def to_test(self, *_: Any, **__: Any) -> Any: raise _apart("to_test()", "Keep the case with `agentnb store export`")
+
     async def values(self) -> Any:  # as the graph has them
         "The channels at the step that is looked at"
         mark = self._mark(max(self.place, 1))[0]
         return (await self.thread.state(mark.run_id, mark.body.place)).values
 
-# %% ../nbs/50_held.ipynb #41eac0d1
+# %% ../nbs/50_held.ipynb #d758dec8
+def _apart(what, instead): return TypeError(f"a held graph has its models and tools inside its nodes, so {what} cannot change or replay them. {instead}.")
+
 def hold(
     graph: Any,  # a compiled LangGraph graph
     input: Any = None,  # as for `graph.invoke`; not needed to go on with a thread

@@ -127,7 +127,7 @@ class Rows(_Rows):
 
     def __repr__(self): return f"{type(self).__name__}({self.url!r})"
 
-# %% ../nbs/22_rows.ipynb #c500544b
+# %% ../nbs/22_rows.ipynb #81597c8c
 LAST = chr(0x10FFFF)  # sorts after every text that begins the same
 
 class Taken(Exception):
@@ -135,8 +135,9 @@ class Taken(Exception):
     def __init__(self, again: bool = False): self.again = again  # an earlier try may have written it
 
 def _row(step: Step) -> tuple[Any, ...]:
-    payload = step.body.model_dump_json(exclude_defaults=True)
-    return (step.run_id, step.index, step.iteration, step.kind, step.at.isoformat(), payload)
+    body = step.body
+    payload = body.__pydantic_serializer__.to_json(body, exclude_defaults=True).decode()
+    return (step.run_id, step.index, step.iteration, body.kind, step.at.isoformat(), payload)
 
 def _too_late(steps):
     which = " or ".join(s.key for s in steps)
