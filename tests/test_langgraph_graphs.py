@@ -129,16 +129,20 @@ def test_a_request_that_was_decided_elsewhere_is_not_decided_again(saver):
     assert end["status"] == "done" and done == []
 
 
-def test_async_stream_and_the_next_message(saver):
-    if isinstance(saver, SqliteSaver): pytest.skip("this saver is sync only")
-    done, agent = restarting(both)
+async def stream_and_speak_on(agent, saver):
     graph = to_langgraph(agent, saver)
-    async def main():
-        seen = [s["body"]["kind"] async for s in graph.astream(dict(messages=[HumanMessage("go")]), thread(), stream_mode="custom")]
-        assert seen == ["started", "model", "request", "request"]
-        first = await graph.ainvoke(Command(resume=dict(q2="approve", q3="approve")), thread())
-        return first, await graph.ainvoke(dict(messages=[dict(role="user", content="Thank you")]), thread())
-    first, second = asyncio.run(main())
+    seen = [s["body"]["kind"] async for s in graph.astream(dict(messages=[HumanMessage("go")]), thread(), stream_mode="custom")]
+    assert seen == ["started", "model", "request", "request"]
+    first = await graph.ainvoke(Command(resume=dict(q2="approve", q3="approve")), thread())
+    return first, await graph.ainvoke(dict(messages=[dict(role="user", content="Thank you")]), thread())
+
+
+@pytest.mark.parametrize("where", ["memory", "sqlite"])
+def test_async_stream_and_the_next_message(where, tmp_path):
+    done, agent = restarting(both)
+    async def in_a_file():
+        async with AsyncSqliteSaver.from_conn_string(str(tmp_path/"lg.db")) as saver: return await stream_and_speak_on(agent, saver)
+    first, second = asyncio.run(in_a_file() if where == "sqlite" else stream_and_speak_on(agent, InMemorySaver()))
     assert second["result"] == "You are welcome." and second["run_id"] != first["run_id"] and len(second["messages"]) == 7 and done == ["a", "b"]
     assert len({m.id for m in second["messages"]}) == 7 and agent.load(second["run_id"]).task == "Thank you"
 
