@@ -15,14 +15,15 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-# %% ../nbs/01_messages.ipynb #39d06f96
+# %% ../nbs/01_messages.ipynb #0566f2d7
 class Value(BaseModel):
     "A frozen value; an unknown field is an error, so a misspelt one is never silently lost"
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @classmethod
     def model_construct(cls, _fields_set: set[str] | None = None, **values: Any) -> Self:
-        defaults, known = _of_class(cls)
+        defaults, required, known = _of_class(cls)
+        if not required <= values.keys() <= known: raise TypeError(f"{cls.__name__} has {', '.join(known)}; got {', '.join(values)}.")
         return _put(cls, {**defaults, **values}, known if _fields_set is None else _fields_set)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
@@ -33,9 +34,11 @@ class Value(BaseModel):
 _PARTS = ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
 _set_fields, _set_known, _set_extra, _set_private = (BaseModel.__dict__[part].__set__ for part in _PARTS)
 
-# %% ../nbs/01_messages.ipynb #402cdf8c
+# %% ../nbs/01_messages.ipynb #2814a314
 @cache
-def _of_class(cls): return {k: f.default for k, f in cls.model_fields.items() if not f.is_required()}, set(cls.model_fields)
+def _of_class(cls):
+    fields = cls.model_fields
+    return {k: f.default for k, f in fields.items()}, {k for k, f in fields.items() if f.is_required()}, set(fields)
 
 def _put(cls, fields, known):
     made = object.__new__(cls)
