@@ -87,12 +87,12 @@ def _unfit(run, reply):
         return f"Your answer does not fit: {wrong}. Answer with one JSON object that fits the schema."
     return ""
 
-# %% ../nbs/36_perform.ipynb #d2db21e5
+# %% ../nbs/36_perform.ipynb #5b637afc
 def _checked(run, reply, seconds):
     calls, problems, malformed = [], {}, readable(reply.malformed)
     for i, c in enumerate(reply.calls):
         known = dict[str, Any](tool=readable(c.tool))
-        if not c.id or run.attempts.knows(c.id) or any(c.id == other.id for other in calls): known["id"] = f"c{run.tip.index}.{i}"
+        if not c.id or run.keys.knows(c.id) or any(c.id == other.id for other in calls): known["id"] = f"c{run.tip.index}.{i}"
         try: known["args"] = _args(run, c, reply.cut and i == len(reply.calls) - 1)
         except ToolError as e: known["args"], problems[known.get("id", c.id)] = readable(c.args), e.failure
         calls.append(c.model_copy(update=known))
