@@ -4,21 +4,22 @@
 
 # %% auto #0
 __all__ = ['Action', 'UNUSABLE_LIMIT', 'AskHuman', 'Refuse', 'Announce', 'Execute', 'AskModel', 'Nudge', 'Finish', 'Wait',
-           'ready_calls', 'next_action']
+           'affordable', 'out_of_budget', 'ready_calls', 'next_action']
 
-# %% ../nbs/28_actions.ipynb #2cb639aa
+# %% ../nbs/28_actions.ipynb #20da81a0
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from .budget import Crossed
 from .loops import find_loop
 from .messages import Call, Failure, Value
 from .policy import Rule, decide, missing_scopes
 from .state import OpenCall, State
 
-# %% ../nbs/28_actions.ipynb #e3243626
+# %% ../nbs/28_actions.ipynb #549829c0
 class AskHuman(Value):
     "Open a request"
-    about: Literal["approve", "outcome", "repeat", "answer"]  # as in `Request`
+    about: Literal["approve", "outcome", "repeat", "answer", "budget"]  # as in `Request`
     question: str  # in words
     call: Call | None = None  # the call in question
     confidence: float | None = None  # how sure the model was
@@ -45,7 +46,7 @@ class Nudge(Value):
     "Tell the model that it repeats itself, and withhold the tool once"
     call: Call  # the repeated call
 
-# %% ../nbs/28_actions.ipynb #106a7079
+# %% ../nbs/28_actions.ipynb #1dcd0477
 class Finish(Value):
     "End the run"
     status: Literal["done", "stopped"]  # how
@@ -55,7 +56,7 @@ class Finish(Value):
 class Wait(Value):
     "Nothing can be done until a request is decided"
 
-Action = AskModel | AskHuman | Refuse | Announce | Execute | Nudge | Finish | Wait
+Action = AskModel | AskHuman | Refuse | Announce | Execute | Nudge | Crossed | Finish | Wait
 
 # %% ../nbs/28_actions.ipynb #f51de26e
 def _question(call, reason=""):
@@ -71,13 +72,32 @@ def _happened(state, c, elsewhere):
     if where := elsewhere.get(c.call.signature): return f"It was made already: {where}"
     if where := state.dropped.get(c.call.signature): return f"It may have been made already: it was under way when it was taken out by {where}"
 
-# %% ../nbs/28_actions.ipynb #8deb8855
+# %% ../nbs/28_actions.ipynb #b4a53f3c
+def affordable(
+    state: State,  # with open calls
+) -> tuple[OpenCall, ...]:  # in the order the model asked
+    "The open calls that the budget of tool calls has room for"
+    most = state.budget.tool_calls
+    return state.open_calls if most is None else state.open_calls[:max(most - state.tool_calls, 0)]
+
+def out_of_budget(
+    state: State,  # as it is
+    reason: str,  # what is used up
+) -> "AskHuman | Finish":
+    "What follows where a budget is used up"
+    if state.budget.ask and not state.refused: return AskHuman(about="budget", question=f"{reason[0].upper()}{reason[1:]}. May it be raised?")
+    said = next((m.content for m in reversed(state.messages[-8:]) if m.role == "assistant" and m.content), "")
+    why = f"{reason}; not raised: {state.refused}" if state.refused else reason
+    return Finish(status="stopped", reason=why, result="" if state.answer or state.result_tool else said)
+
+# %% ../nbs/28_actions.ipynb #3c3409ff
 def _next_call(state, rules, session, happened):
     for c in state.open_calls:
         if failure := c.problem or _ungranted(state, c): return Refuse(call=c.call, failure=failure)
-    judged = (c for c in state.open_calls if c.phase in ("new", "approved"))
+    due = affordable(state)
+    judged = (c for c in due if c.phase in ("new", "approved"))
     verdicts = {c.call.id: decide(rules, c.call, state.tools[c.call.tool], state.cost) for c in judged}
-    for c in state.open_calls:
+    for c in due:
         verdict, spec = verdicts.get(c.call.id), state.tools[c.call.tool]
         if verdict and verdict.effect != "deny" and c.phase == "new" and not spec.idempotent and (where := _happened(state, c, happened)):
             return AskHuman(about="repeat", question=f"{_question(c.call)} {where}.", call=c.call, confidence=c.confidence)
@@ -85,7 +105,7 @@ def _next_call(state, rules, session, happened):
         if verdict and verdict.effect == "ask" and c.phase == "new":
             return AskHuman(about="approve", question=_question(c.call, verdict.reason), call=c.call, confidence=c.confidence)
     blocked = False
-    for c in state.open_calls:
+    for c in due:
         verdict, spec = verdicts.get(c.call.id), state.tools[c.call.tool]
         if c.phase == "asked": blocked = True
         elif c.phase == "intended" and (c.session == session or spec.idempotent): return Execute.model_construct(call=c)
@@ -95,9 +115,9 @@ def _next_call(state, rules, session, happened):
             return Refuse(call=c.call, failure=Failure(kind="permission_denied", message="The policy does not allow this call.", hint=verdict.reason))
         elif spec.read_only: return Execute.model_construct(call=c)
         elif not blocked: return Announce(call=c)
-    return Wait()
+    return Wait() if due or state.requests else out_of_budget(state, f"the budget of {state.budget.tool_calls} tool calls is used up")
 
-# %% ../nbs/28_actions.ipynb #e09ba0ea
+# %% ../nbs/28_actions.ipynb #6c0b47a0
 def ready_calls(
     state: State,  # with open calls
     rules: Sequence[Rule] = (),  # the policy
@@ -108,22 +128,22 @@ def ready_calls(
         if c.problem or spec.human or not spec.read_only or c.phase not in ("new", "approved") or _ungranted(state, c): return False
         effect = decide(rules, c.call, spec, state.cost).effect
         return effect == "allow" or effect == "ask" and c.phase == "approved"
-    return [c for c in state.open_calls if ready(c)]
+    return [c for c in affordable(state) if ready(c)]
 
-# %% ../nbs/28_actions.ipynb #ab10af7f
+# %% ../nbs/28_actions.ipynb #a48a741c
 UNUSABLE_LIMIT = 5  # replies in a row that may be unusable
 
 def _stop_reason(state):
     if state.aborted: return state.aborted
     if state.unusable >= UNUSABLE_LIMIT: return f"{state.unusable} replies in a row could not be used; the last: {_last_complaint(state)}"
     if state.iteration >= state.max_iterations: return f"max_iterations={state.max_iterations} reached"
-    return state.budget.exceeded(state.cost, state.usage.total, state.seconds)
+    return ""
 
 def _last_complaint(state):
     last = state.messages[-1]
     return str(last.failure) if last.failure else last.content
 
-# %% ../nbs/28_actions.ipynb #13737fef
+# %% ../nbs/28_actions.ipynb #67558751
 def next_action(
     state: State,  # what the log adds up to
     rules: Sequence[Rule] = (),  # the policy
@@ -134,11 +154,13 @@ def next_action(
     if state.status in ("done", "stopped"): return None
     if state.open_calls and not state.aborted: return _next_call(state, rules, session, happened)
     if state.requests: return Wait()
+    if crossed := state.budget.crossed(state.spent, state.warned): return crossed
     if state.result is not None: return Finish(status="done", result=state.result)
     last = state.messages[-1] if state.messages else None
     if last and last.role == "assistant" and not last.calls: return Finish(status="done", result=last.content)
     reason = _stop_reason(state)
     if reason: return Finish(status="stopped", reason=reason)
+    if reason := state.budget.exceeded(state.spent): return out_of_budget(state, reason)
     loop = find_loop(state.messages)
     if loop and state.nudges: return AskHuman(about="answer", question=f"The model repeats {_question(loop)[:-1]} and gets the same result. What should it do?")
     return Nudge(call=loop) if loop else _ASK_MODEL

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Ticks', 'Agent']
 
-# %% ../nbs/38_agent.ipynb #44f00eac
+# %% ../nbs/38_agent.ipynb #aeaa0bc3
 import copy, sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -22,7 +22,7 @@ from .models import ModelError
 from .policy import Rule, read_rules
 from .providers import find_model
 from .run import AgentMismatch, Run, new_run_id
-from .settings import SettingsError, load_settings, store_url
+from .settings import PLACES, SettingsError, load_settings, store_url
 from .state import State, closed
 from .steps import Decision, Request, Started
 from .store import Store, open_store, read_run
@@ -48,7 +48,7 @@ def _by_name(tools):
     if len({t.name for t in made}) < len(made): raise ValueError(f"two tools have the same name: {', '.join(t.name for t in made)}")
     return {t.name: t for t in made}
 
-# %% ../nbs/38_agent.ipynb #e415d6a3
+# %% ../nbs/38_agent.ipynb #24991da3
 class _Definition:
     "Which model, which tools, which rules"
     def __init__(self,
@@ -83,7 +83,7 @@ class _Definition:
         self.policy, self.grant = (*rules, *read_rules(settings.policy)), None if grant is None else tuple(grant)
         self.result_tool, self.max_iterations = result.name if result else "", settings.max_iterations if max_iterations is None else max_iterations
         self.ask, self.answer = ask, self.result_type.model_json_schema() if self.result_type else None
-        self.budget = budget or Budget(usd=settings.budget_usd, tokens=settings.budget_tokens)
+        self.budget = budget or Budget(**{k: getattr(settings, v) for k, v in PLACES["budget"].items()})
         self.beginning(Started())
         self.birth = birth()
 

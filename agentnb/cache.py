@@ -17,11 +17,11 @@ from .settings import load_settings, store_url
 from .store import open_store
 from .tape import canonical
 
-# %% ../nbs/25_cache.ipynb #6e8d3126
+# %% ../nbs/25_cache.ipynb #dd95b9c8
 def _settings(model):
     if hasattr(model, "settings"): return model.settings
     inner = getattr(model, "models", None) or ([model.model] if hasattr(model, "model") else [])
-    return [_settings(m) for m in inner]
+    return [*map(_settings, inner), *map(repr, getattr(model, "gates", ()))]
 
 class Cached:
     "A model that answers a repeated request from a store"
@@ -49,4 +49,4 @@ class Cached:
         if ask.on_delta and reply.content: ask.on_delta(Delta("text", reply.content))
         worth = "an unknown amount" if reply.cost is None else f"${reply.cost}"
         saved = f"from the cache: saved {reply.usage.total:,} tokens and {worth}"
-        return reply.model_copy(update=dict(usage=Usage(), cost=Decimal(0), source="cache", notes=(saved,)))
+        return reply.model_copy(update=dict(usage=Usage(), cost=Decimal(0), source="cache", notes=(saved,), attempts=()))

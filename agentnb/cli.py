@@ -33,7 +33,7 @@ def follow(
     run.observers.append(lambda step: show(str(summarize(step))))
     return run
 
-# %% ../nbs/54_cli.ipynb #04987d51
+# %% ../nbs/54_cli.ipynb #60a5f2b3
 def answer(
     pending: Pending,  # an open request
     ask: Callable[[str], str] = input,  # asks a person
@@ -47,6 +47,7 @@ def answer(
         text = ask("  Your answer (empty: stop the run): ").strip()
         pending.answer(text) if text else pending.abort("stopped at the terminal")
         return
+    if request.about == "budget": return _raise(pending, ask, show)
     if request.about == "outcome":
         said = ask("  [h]appened, [n]ot: make the call now, [s]kip it: ").strip()
         if said.startswith("h"): pending.answer(ask("  Its result (the model reads it): ").strip() or "It happened.")
@@ -73,6 +74,14 @@ def answer(
                 continue
         else: continue
         return
+
+def _raise(pending, ask, show):
+    while said := ask("  How much more, as usd=0.50 or tokens=5000 (empty: stop with what is there): ").strip():
+        name, _, value = (part.strip() for part in said.partition("="))
+        try: pending.approve(args={name: value if name == "usd" else json.loads(value)})
+        except (TypeError, ValueError) as e: show(f"  {e}")
+        else: return
+    pending.reject("not raised at the terminal")
 
 def _typed(text, old): return text if isinstance(old, str) else json.loads(text)
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['HeldRun', 'hold']
 
-# %% ../nbs/50_held.ipynb #7b92dfdb
+# %% ../nbs/50_held.ipynb #28d1347f
 import asyncio, json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -17,6 +17,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.constants import END, START
 from langgraph.types import Command, Overwrite
 
+from .budget import Budget
 from .definitions import Home
 from .forks import refuse_taken
 from .langchain import from_langchain, in_words, requests_of, resume_value, said_in, superstep, to_langchain
@@ -29,13 +30,14 @@ from .steps import Decision, Edit, Finished, Note, Origin, Request, Started, Ste
 from .store import RunConflict, RunNotFound, Store, StoreError, open_store, read_run
 from .threads import Thread, copy_checkpoint, place_of
 
-# %% ../nbs/50_held.ipynb #4575524a
+# %% ../nbs/50_held.ipynb #1ed68a10
 class _Definition(NamedTuple):
     graph: Any
     config: dict[str, Any]
     store: Store
     clock: Callable[[], datetime]
     tools: dict[str, Any]
+    budget: Budget = Budget()
     unattended: str = "wait"
     result_type: None = None
     @property
@@ -82,7 +84,7 @@ class _Graph(Run):
         self._fresh += steps
         return steps[-1]
 
-# %% ../nbs/50_held.ipynb #3571acfb
+# %% ../nbs/50_held.ipynb #2fcebcb7
 async def _enter(run):
     head, given = await run.thread.state(run.run_id), run._given
     if given is not None:
@@ -94,7 +96,7 @@ async def _enter(run):
     said = said_in(head)
     task = next((str(m.text) for m in reversed(said) if m.type == "human"), in_words(head.values if given is None else given))
     begun = Started(task=task, agent=run.agent.graph.name, messages=tuple(map(from_langchain, said)), tools=_offered(run.agent.graph),
-        max_iterations=run.agent.limit)
+        max_iterations=run.agent.limit, budget=run.agent.budget)
     return await run._write(begun, superstep(begun.messages, None, head)[-1])
 
 async def _follow(run, place, head, seconds):
@@ -109,7 +111,7 @@ async def _follow(run, place, head, seconds):
         if step is None: break
     return step
 
-# %% ../nbs/50_held.ipynb #07010cb3
+# %% ../nbs/50_held.ipynb #e71fde4b
 async def _apply(run, edits):
     values = {k: v for e in edits for k, v in (e.values or {}).items()}
     messages, before = next((e.messages for e in reversed(edits) if e.messages is not None), None), said_in(await run.thread.state(run.run_id))
@@ -128,6 +130,8 @@ def _due(run, head, after):
     if not head.tasks: return [Finished(status="done", result=_result(head))]
     if not asked and run.tip.iteration >= run.tip.max_iterations:
         return [Finished(status="stopped", reason=f"recursion_limit={run.tip.max_iterations} reached")]
+    if crossed := run.tip.budget.crossed(run.tip.spent, run.tip.warned): return [Note(about="budget", text=crossed.text, limit=crossed.limit)]
+    if not asked and (reason := run.tip.budget.exceeded(run.tip.spent)): return [Finished(status="stopped", reason=reason)]
     where = _breakpoint(run.agent.graph, run._nodes(), head.next)
     if where and not asked: return [Request(request_id=f"q{run.tip.index}", about="answer", question=f"Go on {where}? The graph has a breakpoint there.",
         interrupt="breakpoint")]
@@ -169,7 +173,7 @@ async def _advance(run):
             seconds, went = await _superstep(run, due[0]), True
         elif step := await run._write(*due): return step
 
-# %% ../nbs/50_held.ipynb #34a0a67b
+# %% ../nbs/50_held.ipynb #26dcf7e1
 class HeldRun(_Graph):
     "A run of a graph; holds its log"
     async def _advance(self): return await _advance(self)
@@ -179,15 +183,17 @@ class HeldRun(_Graph):
         values: dict[str, Any] | None = None,  # channels by name, JSON; they replace what is there, reducers do not count
         as_node: str | None = None,  # what follows, follows this node; the one that was last
         max_iterations: int | None = None,  # supersteps it may take in all
+        budget: Budget | None = None,  # what it may spend in all
         by: str = "you",  # who
     ) -> Step:  # the recorded edit
         "Change the graph's state before its next superstep"
         self._refuse_edit()
         if not self.steps: raise ValueError(f"run {self.run_id} has not begun: change the input, or take a step first.")
-        return self.append(self._change(messages, values, as_node, max_iterations, by))
+        limits = dict(max_iterations=max_iterations, budget=None if budget is None else _after(budget))
+        return self.append(self._change(messages, values, as_node, by, **limits))
 
-    def _change(self, messages, values, as_node, max_iterations, by):
-        change = dict[str, Any](max_iterations=max_iterations, by=by)
+    def _change(self, messages, values, as_node, by, **limits):
+        change = dict[str, Any](limits, by=by)
         if messages is None and values is None: return Edit(**change)
         graph, last = self.agent.graph, self._nodes() or [START]
         if unknown := {*(values or {}), *(["messages"] if messages is not None else [])} - set(graph.channels):
@@ -216,7 +222,7 @@ class HeldRun(_Graph):
         made.attended = self.attended
         made._share(self, last + 1)
         if state is not None and messages is None and state.messages != made.tip.messages: messages = tuple(state.messages)
-        change = [made._change(messages, values, as_node, None, "fork")] if messages is not None or values is not None else []
+        change = [made._change(messages, values, as_node, "fork")] if messages is not None or values is not None else []
         made.append_all(Started(parent=Origin(run_id=self.run_id, index=last)), *change)
         return made
 
@@ -228,8 +234,13 @@ class HeldRun(_Graph):
         mark = self._mark(max(self.place, 1))[0]
         return (await self.thread.state(mark.run_id, mark.body.place)).values
 
-# %% ../nbs/50_held.ipynb #d758dec8
+# %% ../nbs/50_held.ipynb #8b91aa0c
 def _apart(what, instead): return TypeError(f"a held graph has its models and tools inside its nodes, so {what} cannot change or replay them. {instead}.")
+
+def _after(budget):
+    if budget.metered and budget.shared or budget.within or budget.wrap_up or budget.ask or budget.tool_calls is not None:
+        raise ValueError("a graph asks its models itself, so its budget can only be looked at between supersteps: usd, tokens, iterations and seconds.")
+    return budget
 
 def hold(
     graph: Any,  # a compiled LangGraph graph
@@ -238,6 +249,7 @@ def hold(
     thread_id: str | None = None,  # of LangGraph, and of the run; made from the time if not given
     store: str | Store | None = None,  # where the log is kept; settings say if not given
     config: dict[str, Any] | None = None,  # of LangGraph
+    budget: Budget = Budget(),  # looked at before each superstep: `usd`, `tokens`, `iterations` and `seconds`
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),  # for tests
 ) -> HeldRun:  # nothing is called before its first step
     "A graph as a run; one without a checkpointer gets one in memory"
@@ -247,7 +259,7 @@ def hold(
     if input is None and run_id is None: raise ValueError("hold(graph, input) begins a run; hold(graph, thread_id=...) goes on with one.")
     if not graph.checkpointer and run_id: raise ValueError(f"the graph has no checkpointer, so it has no thread {run_id}: compile it with one.")
     if not graph.checkpointer: graph = graph.copy(update=dict(checkpointer=InMemorySaver()))
-    definition = _Definition(graph, given, open_store(store or store_url(load_settings())), clock, {})
+    definition = _Definition(graph, given, open_store(store or store_url(load_settings())), clock, {}, _after(budget))
     try: steps = read_run(definition.store, run_id) if run_id else ()
     except RunNotFound: steps = ()
     run = HeldRun(definition, run_id or new_run_id(clock()), steps, input)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Past', 'Log', 'paired', 'decide', 'Pending']
 
-# %% ../nbs/30_log.ipynb #4eb5d49a
+# %% ../nbs/30_log.ipynb #abda3a49
 import importlib, operator, warnings
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -17,7 +17,8 @@ from .approvals import remember as keep_yes, revoke
 from .budget import Budget
 from .keys import Keys
 from .messages import Call, Message
-from .state import NEW, OpenCall, State, fold
+from .shape import misfit_text
+from .state import NEW, OpenCall, State, fold, topped
 from .steps import Body, Decision, Edit, Request, Step
 from .store import RunConflict, Store
 from .tools import Tool, ToolError
@@ -165,7 +166,7 @@ class _Adding(Past):
         "The time that has passed"
         return max((self.clock() - start).total_seconds(), 0.0)
 
-# %% ../nbs/30_log.ipynb #cab12920
+# %% ../nbs/30_log.ipynb #c3a745b6
 class Log(_Adding):
     "A past that grows, and is never rewritten"
     @property
@@ -187,6 +188,20 @@ class Log(_Adding):
         except ValidationError as e:
             raise ValueError("; ".join(f"{'.'.join(map(str, x['loc']))}: {x['msg']}, got {x['input']!r}" for x in e.errors()[:3])) from None
         return self.append(body)
+
+    def top_up(self,
+        shared: str = "",  # which of the budgets it is within, as seen from this run; the first that has the limit if not given
+        by: str = "you",  # who
+        **more: Any,  # by how much: `usd`, `tokens`, `iterations` (`max_iterations` rises too), `tool_calls`, `seconds`
+    ) -> Step:  # the recorded edit, or the decision if a human was asked for more
+        "Raise limits; a run that they stopped can go on"
+        if not self.steps or self.tip.status == "done":
+            raise ValueError(f"run {self.run_id} {'is done' if self.steps else 'has not begun'}: no limit stops it.")
+        given = dict(more, shared=shared) if shared else more
+        asking = next((p for p in self.pending if p.request.about == "budget"), None)
+        if asking is None: return self.edit(**topped(self.tip, given), by=by)
+        asking.approve(args=given, by=by)
+        return self.steps[-1]
 
     def diff(self,
         i: int | None = None,  # of a step; the one before `j` if not given
@@ -225,15 +240,25 @@ def _answered(messages):
         yield m
     if waiting: raise ValueError(f"the last message calls {', '.join(waiting.values())} and has no result. Add one, or take the call out.")
 
-# %% ../nbs/30_log.ipynb #c59c25c2
+# %% ../nbs/30_log.ipynb #262c6144
+def _more(state, decision):
+    if decision.verdict == "answer": raise ValueError("a budget is raised by approve(args={'usd': 0.5}), or not by reject('why').")
+    if decision.verdict != "approve": return None
+    given = {k: str(v) if k == "usd" else v for k, v in (decision.args or {}).items()}
+    topped(state, given)
+    return given
+
 def decide(
     log: Log,  # that holds the request
     request: Request,  # a request of this run
     decision: Decision,  # an answer
 ) -> Decision:  # the one that counts: the first
-    "Answer a request; raises `ToolError` if changed arguments do not fit"
+    "Answer a request; raises `ToolError` if changed arguments or a typed answer do not fit"
     if decision.request_id != request.request_id: raise ValueError(f"decision about {decision.request_id} given for request {request.request_id}")
     args = log.checked(request.call, decision.args) if decision.args is not None and request.call else decision.args
+    wrong = request.role == "assistant" and decision.verdict == "answer" and log.tip.answer and misfit_text(decision.message, log.tip.answer)
+    if wrong: raise ToolError("invalid_input", f"the answer is the run's result, and does not fit its type: {wrong}.", "Answer in JSON.")
+    if request.about == "budget": args = _more(log.tip, decision)
     decision = decision.model_copy(update={"args": args})
     while True:
         log.refresh()
@@ -243,6 +268,7 @@ def decide(
         except RunConflict: continue
         return _decision(log, request)
 
+# %% ../nbs/30_log.ipynb #d19a0dd8
 def _decision(log, request):
     made = [s.body for s in log.steps if isinstance(s.body, Decision) and (s.body.request_id == request.request_id or s.body.verdict == "abort")]
     return made[0] if made else Decision(request_id=request.request_id, verdict="abort", message="the conversation was replaced", by="edit")

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['Text', 'Value', 'readable', 'redact', 'Call', 'call', 'Failure', 'Native', 'Message', 'user', 'assistant', 'result',
-           'ToolSpec', 'Usage', 'Reply', 'Delta', 'Ask']
+           'ToolSpec', 'Usage', 'Verdict', 'Attempt', 'Reply', 'Delta', 'Ask']
 
-# %% ../nbs/01_messages.ipynb #d84d21e2
+# %% ../nbs/01_messages.ipynb #4b46a5b1
 import json, math, os, re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from functools import cache
 from typing import Annotated, Any, Literal, NamedTuple, Self
@@ -109,7 +109,7 @@ class Native(Value):
     parts: Annotated[tuple[dict[str, Any], ...], AfterValidator(readable), AfterValidator(tuple)] = ()  # JSON objects, unchanged
     turn: Annotated[dict[str, Any], AfterValidator(readable)] = {}  # in a conversation from elsewhere: the turn around `parts`, which stand for its `content`
 
-# %% ../nbs/01_messages.ipynb #f478cb41
+# %% ../nbs/01_messages.ipynb #4e13a28c
 class Message(Value):
     "One turn of a conversation"
     role: Literal["user", "assistant", "tool"]  # who speaks
@@ -119,6 +119,7 @@ class Message(Value):
     tool: str = ""  # the tool that answers
     failure: Failure | None = None  # set if the call failed
     example: bool = False  # a worked example before the conversation, not a part of it
+    escalated: int = 0  # the tier of a cascade that this turn had to be lifted to; 0 if the first that was asked said it
     native: Native | None = None  # set if a provider needs the turn back unchanged
 
 # %% ../nbs/01_messages.ipynb #213b6a1b
@@ -175,7 +176,36 @@ class Usage(Value):
             written=self.written + other.written, reasoning=self.reasoning + other.reasoning, requests=self.requests + other.requests,
             other=apart, estimated=self.estimated or other.estimated))
 
-# %% ../nbs/01_messages.ipynb #3b554f4c
+# %% ../nbs/01_messages.ipynb #486ea091
+class Verdict(Value):
+    "What a gate says of a reply"
+    accept: bool  # it may stand
+    score: float | None = Field(default=None, ge=0, le=1)  # how good it looks, where the gate can tell
+    reason: Text = ""  # why, in words
+    cost: Decimal | None = Decimal(0)  # of the models that the gate asked, US dollars; `None` is unknown
+    usage: Usage = Usage()  # what those used
+    gate: str = ""  # which gate says it
+    model: str = ""  # a second model that gave an answer of its own
+    answer: Text = ""  # what that one said, as in `Attempt`
+
+class Attempt(Value):
+    "One model that was asked on the way to a reply"
+    model: str  # `provider:model`
+    tier: int = 0  # its place in the cascade, from 0
+    outcome: Literal["accepted", "rejected", "failed", "shadow"] = "accepted"  # `shadow`: asked beside the one that was accepted, to compare
+    reason: Text = ""  # why it was rejected, failed or asked
+    answer: Text = ""  # its text, or its calls as JSON; a long one is cut, with a digest of all of it
+    confidence: float | None = None  # as in `Reply`
+    usage: Usage = Usage()  # what it used, without its gates
+    cost: Decimal | None = Decimal(0)  # of that, US dollars; `None` is unknown
+    seconds: float = 0.0  # how long it took, its gates included
+    verdicts: tuple[Verdict, ...] = ()  # what the gates said, in their order
+    @property
+    def spent(self) -> tuple[Usage, Decimal | None]:  # its gates' models included
+        costs = [self.cost, *(v.cost for v in self.verdicts)]
+        return sum((v.usage for v in self.verdicts), self.usage), None if None in costs else sum(filter(None, costs), Decimal(0))
+
+# %% ../nbs/01_messages.ipynb #e95c3d20
 class Reply(Value):
     "What a model answered"
     content: Text = ""  # text
@@ -193,6 +223,11 @@ class Reply(Value):
     native: Native | None = None  # what has to go back unchanged
     notes: tuple[Text, ...] = ()  # what the reader should know: a setting left out, an attempt that failed
     source: Literal["live", "tape", "cache"] = "live"  # `tape`: it is on a tape; `cache`: an earlier reply to the same request
+    attempts: tuple[Attempt, ...] = ()  # of a cascade, this reply's own among them; `usage` and `cost` are of all of them
+    @property
+    def escalated(self) -> int:  # as in `Message`
+        tiers = [a.tier for a in self.attempts if a.outcome != "shadow"]
+        return tiers[-1] if tiers and tiers[-1] > tiers[0] else 0
 
 # %% ../nbs/01_messages.ipynb #05cf224f
 class Delta(NamedTuple):
@@ -200,7 +235,7 @@ class Delta(NamedTuple):
     kind: str  # `text`, `thinking`, `call` with the name of its tool, or `restart`
     text: str = ""  # what is added
 
-# %% ../nbs/01_messages.ipynb #bc462b95
+# %% ../nbs/01_messages.ipynb #c9c1a8d8
 class Ask(Value):
     "How the next reply should be made"
     must_call: bool = False  # text alone is not an answer: call a tool
@@ -209,4 +244,7 @@ class Ask(Value):
     logprobs: bool = False  # tell each token's probability
     answer: dict[str, Any] | None = None  # JSON schema: a reply without calls is JSON that fits it
     seconds: float | None = Field(default=None, exclude=True)  # the most time it may take, retries included
+    frugal: bool = Field(default=False, exclude=True)  # a budget is nearly used up: the cheap way will do
+    again: Callable[[Usage, Decimal | None], Awaitable[bool]] | None = Field(default=None, exclude=True)  # may it be asked again after a try that used this
+    before: "Ask | None" = Field(default=None, exclude=True)  # as it was before a budget set `max_tokens`
     on_delta: Callable[[Delta], None] | None = Field(default=None, exclude=True)  # hears the reply as it is made

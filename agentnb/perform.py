@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PERFORM', 'Unanswered', 'next_request']
 
-# %% ../nbs/36_perform.ipynb #6dc8e6fb
+# %% ../nbs/36_perform.ipynb #8b22521a
 import asyncio, concurrent.futures, secrets, threading, traceback, warnings
 from decimal import Decimal
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from .messages import Ask, Reply, Usage, readable, redact
-from .models import ModelError
+from .models import AskedHuman, ModelError
 from .state import State
 from .steps import Finished, Intent, Note, Replied, Request, Returned
 from .store import asked
@@ -27,10 +27,15 @@ class Unanswered(Exception):
         note: Note,  # for the log
     ): self.note = note
 
-# %% ../nbs/36_perform.ipynb #2bfff051
-def _late(left, e):
-    usage, cost = (e.usage, e.cost) if isinstance(e, ModelError) else (Usage(), None)
-    return Note(about="error", text="the model did not answer within the time that was left of the run's budget", seconds=left, usage=usage, cost=cost)
+# %% ../nbs/36_perform.ipynb #3f7663e6
+def _used(run, e, unsaid=None):
+    known = isinstance(e, ModelError | AskedHuman)
+    usage, cost = (e.usage, e.cost) if known else (Usage(), None if run.reserved else unsaid)
+    if run.reserved: usage, cost = run.reserved.settled(usage, cost)
+    return dict[str, Any](usage=usage, cost=cost, attempts=e.attempts if known else ())
+
+def _late(run, left, e):
+    return Note(about="error", text="the model did not answer within the time that was left of the run's budget", seconds=left, **_used(run, e))
 
 def _speaker(run):
     listeners = [f for f in (*run.listeners, run.agent.ask.on_delta) if f]
@@ -41,35 +46,41 @@ def _speaker(run):
             except Exception as e: warnings.warn(f"a listener failed: {type(e).__name__}: {e}. The reply goes on.", stacklevel=2)
     return tell
 
-# %% ../nbs/36_perform.ipynb #9ad5b2b2
+# %% ../nbs/36_perform.ipynb #94b15378
 def next_request(
     state: State,  # before the reply
     ask: Ask = Ask(),  # how the agent wants to be answered
 ) -> tuple:  # messages, tools, instructions, ask: the arguments of a model
     "What the model is asked in this state"
     offered = [t for t in state.tools.values() if t.name not in state.withheld] or list(state.tools.values())
-    wanted = dict(must_call=ask.must_call or bool(state.result_tool), answer=state.answer or ask.answer)
-    if state.result_tool or state.answer: ask = ask.model_copy(update=wanted)
+    wanted = dict(must_call=ask.must_call or bool(state.result_tool), answer=state.answer or ask.answer, frugal=bool(state.warned))
+    if state.result_tool or state.answer or state.warned: ask = ask.model_copy(update=wanted)
     return state.examples + state.messages, offered, state.instructions, ask
 
-# %% ../nbs/36_perform.ipynb #c5a89f47
+# %% ../nbs/36_perform.ipynb #755f7b2b
 async def _ask_model(run, action):
     state, started = run.tip, run.clock()
     left = None if state.budget.seconds is None else max(state.budget.seconds - state.seconds, 0.0)
     *said, ask = next_request(state, run.agent.ask)
+    if run.reserved: ask = run.reserved.limited(ask)
     seconds, speaker = min((s for s in (left, ask.seconds) if s is not None), default=None), _speaker(run)
     if seconds is not None or speaker: ask = ask.model_copy(update=dict(seconds=seconds, on_delta=speaker))
     asked = (*said, ask)
     try: reply = await (run.agent.model(*asked) if left is None else asyncio.wait_for(run.agent.model(*asked), left + 1))
+    except AskedHuman as e: return _human_reply(run, e, run.since(started))
     except Exception as e:
         late = left is not None and run.since(started) >= left - 0.05
-        if late and (isinstance(e, TimeoutError) or isinstance(e, ModelError) and e.kind == "timeout"): return _late(left, e)
-        if isinstance(e, ModelError) and e.feedback: reply = Reply(malformed=e.feedback, model=e.model, usage=e.usage, cost=e.cost)
+        if late and (isinstance(e, TimeoutError) or isinstance(e, ModelError) and e.kind == "timeout"): return _late(run, left, e)
+        if isinstance(e, ModelError) and e.feedback: reply = Reply(malformed=e.feedback, model=e.model, usage=e.usage, cost=e.cost, attempts=e.attempts)
         else:
-            usage, cost = (e.usage, e.cost) if isinstance(e, ModelError) else (Usage(), Decimal(0))
-            note = Note(about="error", text=redact(f"{type(e).__name__}: {e}"), seconds=run.since(started), usage=usage, cost=cost)
-            raise Unanswered(note) from e
+            raise Unanswered(Note(about="error", text=redact(f"{type(e).__name__}: {e}"), seconds=run.since(started), **_used(run, e, Decimal(0)))) from e
+    if run.reserved: reply = run.reserved.counted(reply)
     return _checked(run, reply, run.since(started))
+
+def _human_reply(run, e, seconds):
+    tried = "\n".join(f"{a.model} ({a.outcome}: {a.reason})\n  {a.answer[:300] or 'said nothing'}" for a in e.attempts)
+    return Request(request_id=f"q{run.tip.index}", about="answer", role="assistant", question=e.question, preview=tried,
+        seconds=seconds, **_used(run, e))
 
 # %% ../nbs/36_perform.ipynb #67dc3dec
 def _args(run, c, cut):
@@ -126,7 +137,7 @@ def _trace(e):
 _HERE = Path(__file__).parent if "__file__" in globals() else Path("agentnb")
 _NOT_OURS = tuple(str(p) for p in (_HERE, Path(asyncio.__file__).parent, Path(concurrent.futures.__file__).parent, Path(threading.__file__)))
 
-# %% ../nbs/36_perform.ipynb #51e4a17a
+# %% ../nbs/36_perform.ipynb #2a8eaaf0
 async def _announce(run, action): return Intent(call_id=action.call.call.id, key=run.wish(action.call), session=run.session)
 
 async def _ask_human(run, action):
@@ -134,8 +145,10 @@ async def _ask_human(run, action):
     preview = run.tools[c.tool].preview(c.args) if c and action.about in ("approve", "repeat") and c.tool in run.tools else ""
     return Request(request_id=f"q{run.tip.index}", preview=preview, **{k: getattr(action, k) for k in type(action).model_fields})
 
-# %% ../nbs/36_perform.ipynb #50a7882e
-async def _refuse(run, action): return Returned(call_id=action.call.id, tool=action.call.tool, failure=action.failure)
+async def _crossed(run, action): return Note(about="budget", text=action.text, limit=action.limit)
+
+# %% ../nbs/36_perform.ipynb #027fbea0
+async def _refuse(run, action): return Returned(call_id=action.call.id, tool=action.call.tool, failure=action.failure, made=False)
 
 async def _nudge(run, action):
     text = f"You called {action.call.tool} with these arguments before, and the result was the same. Do something else now."
@@ -143,4 +156,5 @@ async def _nudge(run, action):
 
 async def _finish(run, action): return Finished(**action.model_dump())
 
-PERFORM = dict(AskModel=_ask_model, AskHuman=_ask_human, Refuse=_refuse, Announce=_announce, Execute=_execute, Nudge=_nudge, Finish=_finish)  # by action
+PERFORM = dict(AskModel=_ask_model, AskHuman=_ask_human, Refuse=_refuse, Announce=_announce, Execute=_execute, Nudge=_nudge, Crossed=_crossed,
+    Finish=_finish)  # by action

@@ -13,7 +13,7 @@ from decimal import Decimal
 from .messages import Ask, Delta, Reply, Usage
 from .models import Model, ModelError
 
-# %% ../nbs/17_retry.ipynb #c7662d3d
+# %% ../nbs/17_retry.ipynb #a9a179ac
 class Retry:
     "A model that is asked again after a failure that may pass"
     def __init__(self,
@@ -35,7 +35,8 @@ class Retry:
             except ModelError as e:
                 lost, spent = lost + e.usage, None if spent is None or e.cost is None else spent + e.cost
                 wait = self._wait(e, attempt)
-                if wait is None or wait >= until - time.monotonic(): raise self._final(e, attempt, lost, spent) from None
+                if wait is None or wait >= until - time.monotonic() or ask.again and not await ask.again(e.usage, e.cost):
+                    raise self._final(e, attempt, lost, spent) from None
                 notes += (f"attempt {attempt} failed: {e.kind}, {e.message} Waited {wait:.1f} s.",)
                 if ask.on_delta: ask.on_delta(Delta("restart"))
                 await self._sleep(wait)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BREATH', 'RequestOpen', 'RunStopped', 'AgentMismatch', 'RunPaused', 'new_run_id', 'Run']
 
-# %% ../nbs/37_run.ipynb #62956637
+# %% ../nbs/37_run.ipynb #92a949f8
 import asyncio, importlib, secrets, sys
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from datetime import datetime
@@ -17,7 +17,7 @@ from typing import Any, Literal, Self
 from fastcore.basics import patch
 from pydantic import ValidationError
 
-from .actions import AskModel, Execute, Wait, next_action, ready_calls
+from .actions import AskModel, Execute, Wait, next_action, out_of_budget, ready_calls
 from .approvals import remembered
 from .definitions import Home, code_change, home_of, lost_tools, newest_tool
 from .forks import Effect, behind, cut, refuse_taken
@@ -25,6 +25,7 @@ from .kernel import HEARTBEAT, interactive, wait_live
 from .lease import Holding, holding
 from .log import Log, decide
 from .perform import PERFORM, Unanswered
+from .reserve import Reservation, recover, reserve, settle
 from .state import State, closed
 from .steps import Decision, Edit, Note, Origin, Replied, Request, Returned, Started, Step
 from .store import RunConflict, asked
@@ -53,26 +54,29 @@ def new_run_id(
     letters, number = "0123456789ABCDEFGHJKMNPQRSTVWXYZ", int(at.timestamp() * 1000) << 80 | secrets.randbits(80)
     return "".join(letters[number >> 5 * i & 31] for i in reversed(range(26)))
 
-# %% ../nbs/37_run.ipynb #a236d68f
+# %% ../nbs/37_run.ipynb #7141494e
 def _request_open(run):
     r = run.tip.requests[0]
     how = dict(approve="run.pending[0].approve() or .reject('why')", answer="run.pending[0].answer('...') or .abort()",
+        budget="run.pending[0].approve(args={'usd': 0.5}) to raise it, .reject() to stop with what is there",
         repeat="run.pending[0].approve() to make it again, .answer('its result') or .reject('why')",
         outcome="run.pending[0].answer('its result') if it happened, .approve() to make it now, .reject() to skip it")[r.about]
     return RequestOpen(f"{r.question} Nobody can answer here (request {r.request_id} of run {run.run_id}). Decide with {how}, "
         f"or load the run elsewhere: it is safe in {run.store.url}. Agent(unattended=...) states a policy.")
 
-# %% ../nbs/37_run.ipynb #2013bbc1
+# %% ../nbs/37_run.ipynb #ef3da6d5
 async def _news(run):
     news = asyncio.get_running_loop().create_future()
     run.observers.append(wake := lambda _: news.done() or news.set_result(None))
     try: await asyncio.wait({news}, timeout=HEARTBEAT)
     finally: run.observers.remove(wake)
 
+_STATED = (("approve", "approve"), ("reject", "approve"), ("reject", "budget"))  # a budget is never raised unless a human, or a function, says so
+
 def _answer_unattended(run):
     request, rule = run.tip.requests[0], run.agent.unattended
     said = dict[str, Any](request_id=request.request_id, verdict=rule, message="Nobody is there to approve this.", by=f"unattended={rule}")
-    decision = rule(request, run.tip) if callable(rule) else Decision(**said) if rule != "wait" and request.about == "approve" else None
+    decision = rule(request, run.tip) if callable(rule) else Decision(**said) if (rule, request.about) in _STATED else None
     if not isinstance(decision, Decision): raise _request_open(run)
     decide(run, request, decision)
 
@@ -82,13 +86,14 @@ async def _recalled(run, request):
     said = dict[str, Any](request_id=request.request_id, verdict="approve")
     if yes and request in run.tip.requests: decide(run, request, Decision(**said, by=f"{yes.by}, remembered", remembered=yes.id))
 
-# %% ../nbs/37_run.ipynb #49ba1144
+# %% ../nbs/37_run.ipynb #fd2c0d2a
 async def _catch_up(run):
     if run.steps: await _reread(run)
     if run._behind is None: run._behind = await asked(run.store, behind, run.store, run.tip.parent, run.tip.tools)
     if run.steps: run.agent = run.home.newest(run.agent)
     run.tools = run.agent.tools = {name: newest_tool(t) for name, t in run.agent.tools.items()}
     if not run.steps: run._begin = run.agent.beginning(run._begin) if run._begin else None
+    if run.steps and (lost := await recover(run)): await _written(run, lost, run.tip.iteration)
     if not run.steps or run.tip.status in ("done", "stopped"): return
     _refuse_lost(run, run.agent)
     if changed := code_change(run.tip, run.agent): await _written(run, Note(about="code", text=changed[0], change=changed[1]), run.tip.iteration)
@@ -145,11 +150,21 @@ async def _landed(run):
     for task in list(run.under_way.values()): await _written(run, await task, run.tip.iteration)
     run.under_way.clear()
 
-# %% ../nbs/37_run.ipynb #a16bc655
+# %% ../nbs/37_run.ipynb #2a4784e2
 def _next_action(run):
     happened = {e.call.signature: f"{e.run_id}, step {e.index}" for e in run.behind if not e.idempotent} if run.tip.parent else {}
     return next_action(run.tip, run.agent.policy, run.session, happened)
 
+# %% ../nbs/37_run.ipynb #20b02ba8
+async def _within_budget(run, action):
+    run.reserved = None
+    if not isinstance(action, AskModel) or not run.tip.budget.metered: return action
+    found = await reserve(run)
+    if isinstance(found, str): return out_of_budget(run.tip, found)
+    if isinstance(found, Reservation): run.reserved = found
+    return action if run.reserved else found
+
+# %% ../nbs/37_run.ipynb #30f55144
 async def _begun(run):
     run._first = run._first or run._next(run._begin)[0]
     try:
@@ -169,17 +184,20 @@ async def _advance(run):
             action = _next_action(run)
         if action is None or isinstance(action, Wait): return None
         if run._lease: run._lease.check()
+        if (action := await _within_budget(run, action)) is None: return None
         failed = None
         try: body = await _performed(run, action)
         except Unanswered as e: body, failed = e.note, e.__cause__
         if failed:
             await _written(run, body, run.tip.iteration)
+            if run.reserved: await settle(run)
             failed.__context__ = None
             raise failed
         step = await _written(run, body, run.tip.iteration + isinstance(action, AskModel))
+        if step and run.reserved: await settle(run)
         if step: return step
 
-# %% ../nbs/37_run.ipynb #358f79b1
+# %% ../nbs/37_run.ipynb #540108ae
 BREATH = 0.005  # seconds
 
 class _Engine(Log):
@@ -188,7 +206,7 @@ class _Engine(Log):
         super().__init__(run_id, agent.store, agent.tools, agent.clock, steps)
         self.agent, self.session, self._holder, self._begin, self.home = agent, secrets.token_hex(4), secrets.token_hex(4), begin, home
         self.going, self._pausing, self.attended, self.listeners, self._behind, self._lease = None, False, interactive, [], None, None
-        self.single, self.under_way, self._first = False, {}, None
+        self.single, self.under_way, self._first, self.reserved, self.meter = False, {}, None, None, None
 
     @property
     def active(self) -> bool: return self.going is not None and not self.going.done()
@@ -264,7 +282,7 @@ def _typed(run_id, text, kind):
     try: return kind.model_validate_json(text)
     except ValidationError as e: raise AgentMismatch(f"the result of run {run_id} is no {kind.__name__}: {text[:200]!r}. run.tip.result has it.") from e
 
-# %% ../nbs/37_run.ipynb #ed2cf621
+# %% ../nbs/37_run.ipynb #1f45fe11
 class _Held(_Driven):
     "A log that a person goes on with"
     @property
@@ -305,7 +323,7 @@ class _Held(_Driven):
             if self._pausing: break
         if self.tip.status == "done": return self.result
         if self.tip.status == "stopped":
-            raise RunStopped(f"run {self.run_id} stopped: {self.tip.reason}. run.edit(...) changes a limit and reopens it.")
+            raise RunStopped(f"run {self.run_id} stopped: {self.tip.reason}. run.top_up(...) or run.edit(...) changes a limit and reopens it.")
         raise RunPaused(f"run {self.run_id} is paused after step {self.tip.index - 1}. Go on with `await run` or `await run.step()`.")
 
     async def __aiter__(self) -> AsyncIterator[Step]:
@@ -356,8 +374,17 @@ class _Told(_Held):
         native = begun.native if isinstance(begun, Started) and begun.instructions == state.instructions else None
         return importlib.import_module("agentnb.conversations").write_messages(state.messages, format, state.instructions, native)
 
-# %% ../nbs/37_run.ipynb #f8c5410d
-class Run(_Told):
+# %% ../nbs/37_run.ipynb #44e1410b
+class _Billed(_Told):
+    "A run that says what it cost"
+    def receipt(self,
+        strong: str | None = None,  # a model to compare with: `provider:model`; the best of the cascade if not given
+    ) -> Any:  # a `cascade.receipt.Receipt`, up to the step that is looked at
+        "Which models were asked, why, and what asking the strong one every time would have cost"
+        return importlib.import_module("agentnb.cascade.receipt").receipt_of(self, strong)
+
+# %% ../nbs/37_run.ipynb #ee273b37
+class Run(_Billed):
     "One execution of an agent; holds its log, and nothing more that lasts"
     @property
     def behind(self) -> list[Effect]:  # empty in a run that is no fork

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 class SettingsError(ValueError):
     "A setting that cannot be used; the text names file, section and key"
 
-# %% ../nbs/00_settings.ipynb #bb3048ac
+# %% ../nbs/00_settings.ipynb #110dd4f5
 SERVERS = dict(openai="https://api.openai.com/v1", groq="https://api.groq.com/openai/v1", openrouter="https://openrouter.ai/api/v1",
     deepseek="https://api.deepseek.com", together="https://api.together.xyz/v1", vllm="http://127.0.0.1:8000/v1",
     llamacpp="http://127.0.0.1:8080/v1", lmstudio="http://127.0.0.1:1234/v1")
@@ -33,6 +33,10 @@ class Settings(BaseModel):
     store: str = "sqlite:///runs.db"  # where runs are kept
     budget_usd: Decimal | None = Field(default=None, ge=0)  # hard limit of one run, in US dollars
     budget_tokens: int | None = Field(default=None, ge=0)  # hard limit of one run, in tokens, input and output together
+    budget_tool_calls: int | None = Field(default=None, ge=0)  # hard limit of one run, in calls that are made
+    budget_seconds: float | None = Field(default=None, ge=0)  # hard limit of one run, in seconds of models and tools
+    budget_soft: float = Field(default=0.8, gt=0, le=1)  # the part of a limit after which the run is told
+    budget_ask: bool = False  # ask a human for more instead of stopping
     local_endpoints: tuple[str, ...] = tuple(f"http://127.0.0.1:{port}/v1" for port in (11434, 8080, 1234, 8000))  # tried in this order
     local_model: Path | None = None  # a .gguf file for the embedded model; empty: SmolLM2, fetched once
     servers: dict[str, str] = SERVERS  # addresses of OpenAI-compatible servers, by the name that models of theirs begin with
@@ -40,9 +44,9 @@ class Settings(BaseModel):
     policy: dict[str, str] = {}  # rules: a tool, a hint or a scope, and what follows: `allow`, `ask` or `deny: why`
     source: Path | None = None  # the file these were read from
 
-# %% ../nbs/00_settings.ipynb #9fe2ddd2
+# %% ../nbs/00_settings.ipynb #8fa41854
 PLACES = dict(agent=dict(model="model", max_iterations="max_iterations", unattended="unattended"), store=dict(url="store"),
-    budget=dict(usd="budget_usd", tokens="budget_tokens"), local=dict(endpoints="local_endpoints", model="local_model"))
+    budget={k: f"budget_{k}" for k in ("usd", "tokens", "tool_calls", "seconds", "soft", "ask")}, local=dict(endpoints="local_endpoints", model="local_model"))
 FREE = ("servers", "prices", "policy")  # sections whose keys are names that you choose
 
 # %% ../nbs/00_settings.ipynb #c9ee7a24

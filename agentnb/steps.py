@@ -6,7 +6,7 @@
 __all__ = ['Body', 'Origin', 'Started', 'Replied', 'Intent', 'Returned', 'Request', 'Decision', 'Edit', 'Note', 'Finished',
            'Step']
 
-# %% ../nbs/05_steps.ipynb #7276abe2
+# %% ../nbs/05_steps.ipynb #70acdcea
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from .budget import Budget
-from .messages import Call, Failure, Message, Native, Reply, ToolSpec, Usage, Value
+from .messages import Attempt, Call, Failure, Message, Native, Reply, ToolSpec, Usage, Value
 
 # %% ../nbs/05_steps.ipynb #9bfd0693
 class Origin(Value):
@@ -48,7 +48,7 @@ class Replied(Value):
     problems: dict[str, Failure] = {}  # by call id: calls whose arguments cannot be used
     seconds: float = 0.0  # how long it took
 
-# %% ../nbs/05_steps.ipynb #ab7ae8ef
+# %% ../nbs/05_steps.ipynb #f58ed6c3
 class Intent(Value):
     "A call that is not read-only is about to be made"
     kind: Literal["intent"] = "intent"
@@ -65,20 +65,26 @@ class Returned(Value):
     failure: Failure | None = None  # set if it failed
     native: Native | None = None  # as in `Message`
     seconds: float = 0.0  # how long it took
+    made: bool = True  # False if it was refused
     source: Literal["live", "tape", "ledger"] = "live"  # `tape`: recorded, or played from a recording; `ledger`: what the same key gave before
     trace: str = ""  # where an error came from, in the tool's own code; models do not see it
 
-# %% ../nbs/05_steps.ipynb #757e48fe
+# %% ../nbs/05_steps.ipynb #e6add071
 class Request(Value):
     "A human is asked"
     kind: Literal["request"] = "request"
     request_id: str  # unique in the run
-    about: Literal["approve", "outcome", "repeat", "answer"]  # may this call be made; did it happen; should it be made again; what should be done
+    about: Literal["approve", "outcome", "repeat", "answer", "budget"]  # may a call be made; did it happen; is it made again; what is done; may more be spent
     question: str  # in words
     call: Call | None = None  # the call in question
     preview: str = ""  # what it would do, as its tool says
     confidence: float | None = None  # how sure the model was, 0 to 1
     interrupt: str = ""  # of a held graph, which makes of the answer what it likes
+    role: Literal["user", "assistant"] = "user"  # in whose name the answer stands in the conversation
+    attempts: tuple[Attempt, ...] = ()  # models that were asked before the human
+    usage: Usage = Usage()  # what those used
+    cost: Decimal | None = Decimal(0)  # of that, US dollars; `None` is unknown
+    seconds: float = 0.0  # how long they took
 
 class Decision(Value):
     "A human, or a policy in their place, answered"
@@ -109,17 +115,19 @@ class Edit(Value):
     as_node: str | None = None  # of a held graph: what follows, follows this node
     by: str = ""  # who
 
-# %% ../nbs/05_steps.ipynb #75b009c5
+# %% ../nbs/05_steps.ipynb #b6aeca2b
 class Note(Value):
     "Something worth knowing happened"
     kind: Literal["note"] = "note"
-    about: Literal["loop", "error", "late", "code", "node"]  # as said above
+    about: Literal["loop", "error", "late", "code", "node", "budget"]  # as said above
     text: str  # in words
     tool: str = ""  # the tool it is about, or the nodes
     place: str = ""  # the checkpoint of a held graph that was reached
+    limit: str = ""  # the limit of the budget that is nearly reached
     usage: Usage = Usage()  # what the failed calls used up
     cost: Decimal | None = Decimal(0)  # what that cost, US dollars; `None` is unknown
     seconds: float = 0.0  # how long they took
+    attempts: tuple[Attempt, ...] = ()  # of a cascade that failed as a whole
     change: Edit | None = None  # what is different in the code
 
 class Finished(Value):

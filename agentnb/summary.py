@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['Row', 'show_seconds', 'show_cost', 'summarize', 'show_totals']
 
-# %% ../nbs/34_summary.ipynb #2d082e89
+# %% ../nbs/34_summary.ipynb #d7807e01
 from collections.abc import Sequence
 from decimal import Decimal
 
 from .messages import Value
 from .state import State
-from .steps import Note, Replied, Returned, Step
+from .steps import Note, Replied, Request, Returned, Step
 
 # %% ../nbs/34_summary.ipynb #12d6d697
 class Row(Value):
@@ -72,19 +72,21 @@ def _decision(body):
 # %% ../nbs/34_summary.ipynb #81707c43
 def _request(body): return dict(icon="?", tone="human", head=f"asks: {body.call.tool}" if body.call else "asks", note=body.question)
 
-# %% ../nbs/34_summary.ipynb #bb2b6940
+# %% ../nbs/34_summary.ipynb #714e93cc
 def _started(body): return dict(icon="●", tone="plain", head="started", note=body.task)
 
 def _intent(body): return dict(icon="▸", tone="plain", head="about to act", note=f"key {body.key[:8]}")
 
 def _note(body):
+    if body.about == "budget" and body.limit: return dict(icon="$", tone="plain", head="budget", note=body.text)
+    if body.about == "budget": return dict(icon="$", tone="error", head="budget", note=body.text, side=show_cost(body.cost))
     if body.about == "node": return dict(icon="○", tone="plain", head=body.tool or "graph", note=body.text, side=show_seconds(body.seconds))
     return dict(icon="!", tone="error", head=body.about, note=body.text)
 
-# %% ../nbs/34_summary.ipynb #23082f53
+# %% ../nbs/34_summary.ipynb #1490ea79
 def _edit(body):
     if body.added: return dict(icon="✎", tone="human", head=f"said by {body.by}", note=body.added[-1].content)
-    changed = ", ".join(k for k, v in body if v is not None and k not in ("kind", "by", "added"))
+    changed = ", ".join(f"budget: {v}" if k == "budget" else k for k, v in body if v is not None and k not in ("kind", "by", "added"))
     return dict(icon="✎", tone="human", head=f"edited by {body.by}", note=changed)
 
 def _finished(body): return dict(icon="■", tone="ok" if body.status == "done" else "error", head=body.status, note=body.result or body.reason)
@@ -101,11 +103,12 @@ def summarize(
     line = _LINES[step.kind](step.body)
     return Row(index=step.index, **dict(line, note=_short(line.get("note", ""), size)))
 
-# %% ../nbs/34_summary.ipynb #a636f149
+# %% ../nbs/34_summary.ipynb #6bb5bd77
 def show_totals(
     state: State,  # of the run
     steps: Sequence[Step] = (),  # of the run: for the seconds spent in models and tools
 ) -> str:  # tokens, seconds, cost
     "What a run has used so far"
-    seconds = sum(s.body.seconds for s in steps if isinstance(s.body, Replied | Returned | Note))
-    return f"{state.usage.total:,} tokens · {show_seconds(seconds)} · {show_cost(state.cost)}"
+    seconds = sum(s.body.seconds for s in steps if isinstance(s.body, Replied | Returned | Request | Note))
+    limit = f" of {state.budget}" if state.budget.limits else ""
+    return f"{state.usage.total:,} tokens · {show_seconds(seconds)} · {show_cost(state.cost)}{limit}"

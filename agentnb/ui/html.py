@@ -58,7 +58,7 @@ def messages_html(
         return f'<div style="margin:4px 0"><b>{as_text(who)}</b> <span style="white-space:pre-wrap">{as_text(said)}</span>{calls}</div>'
     return "".join(map(one, messages))
 
-# %% ../../nbs/ui/00_html.ipynb #54fc95a3
+# %% ../../nbs/ui/00_html.ipynb #696d43e9
 def state_html(
     state: State,  # at any step
 ) -> str:  # its fields by name
@@ -67,12 +67,15 @@ def state_html(
     usage = f"{state.usage.input:,} in · {state.usage.output:,} out · {state.usage.cached:,} cached"
     fields = dict(status=STATUS[state.status], reason=state.reason, result=state.result, iteration=f"{state.iteration} of {state.max_iterations}",
         messages=len(state.messages), open_calls=calls, requests=[r.question for r in state.requests], usage=usage, cost=show_cost(state.cost),
+        budget=str(state.budget) if state.budget.limits else "", nearly_used_up=", ".join(state.warned),
         tools=", ".join(state.tools))
     line = '<tr><th style="text-align:left">{}</th><td style="text-align:left">{}</td></tr>'
     rows = "".join(line.format(k, as_text(v)) for k, v in fields.items() if v not in (None, "", []))
     return f"<table>{rows}</table>"
 
-# %% ../../nbs/ui/00_html.ipynb #6af8389a
+# %% ../../nbs/ui/00_html.ipynb #3b0d437e
+_MORE = dict(budget="args={'usd': 0.5}")
+
 def run_html(
     state: State,  # of the run
     steps: Sequence[Step],  # of the run
@@ -83,5 +86,6 @@ def run_html(
     head = f"<b>{as_text(state.task or title)}</b> · {status} · iteration {state.iteration} of {state.max_iterations} · {show_totals(state, steps)}"
     lines = "".join(f"<details><summary>{row_html(summarize(s, 120))}</summary>{step_html(s)}</details>" for s in steps)
     end = f"<p>Result: <b>{as_text(state.result)}</b></p>" if state.result is not None else f"<p>{as_text(state.reason)}</p>" if state.reason else ""
-    asks = "".join(f"<p>? <b>{as_text(r.question)}</b> <code>run.pending[{i}].approve()</code></p>" for i, r in enumerate(state.requests))
+    ask = lambda i, r: f"<p>? <b>{as_text(r.question)}</b> <code>run.pending[{i}].approve({_MORE.get(r.about, '')})</code></p>"
+    asks = "".join(ask(i, r) for i, r in enumerate(state.requests))
     return f'<div role="region" aria-label="Agent run"><p>{head}</p>{lines}{asks}{end}<details><summary>State</summary>{state_html(state)}</details></div>'

@@ -1,0 +1,11 @@
+"Cheap models first, stronger ones where it matters, and what that is worth"
+import importlib
+
+_HOMES = dict(Asked="gates", Gate="gates", answer_of="gates", check="gates", fresh="gates", valid="gates", agree="probes", confident="probes",
+    judged="probes", same_answer="probes", fitted="learned", Cascade="live", Receipt="receipt")  # name -> module
+
+def __getattr__(name):
+    if name not in _HOMES: raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+def __dir__(): return [*globals(), *_HOMES]
