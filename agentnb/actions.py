@@ -6,14 +6,15 @@
 __all__ = ['Action', 'UNUSABLE_LIMIT', 'AskHuman', 'Refuse', 'Announce', 'Execute', 'AskModel', 'Nudge', 'Finish', 'Wait',
            'affordable', 'out_of_budget', 'ready_calls', 'next_action']
 
-# %% ../nbs/28_actions.ipynb #20da81a0
+# %% ../nbs/28_actions.ipynb #09b2e023
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from .budget import Crossed
 from .loops import find_loop
 from .messages import Call, Failure, Value
-from .policy import Rule, decide, missing_scopes
+from .policy import Rule, evaluate
+from .scopes import missing_scopes
 from .state import OpenCall, State
 
 # %% ../nbs/28_actions.ipynb #549829c0
@@ -58,13 +59,13 @@ class Wait(Value):
 
 Action = AskModel | AskHuman | Refuse | Announce | Execute | Nudge | Crossed | Finish | Wait
 
-# %% ../nbs/28_actions.ipynb #f51de26e
+# %% ../nbs/28_actions.ipynb #0276f9e8
 def _question(call, reason=""):
     args = ", ".join(f"{k}={v!r}" for k, v in call.args.items())
     return f"{call.tool}({args})?" + (f" {reason}" if reason else "")
 
 def _ungranted(state, c):
-    missing = missing_scopes(state.tools[c.call.tool], state.grant) if c.phase != "intended" else []
+    missing = missing_scopes(state.tools[c.call.tool], c.call.args, state.grant) if c.phase != "intended" else []
     if not missing: return None
     return Failure(kind="permission_denied", message=f"{c.call.tool} needs {', '.join(missing)}, which this agent is not granted.", hint="Do without it.")
 
@@ -90,34 +91,33 @@ def out_of_budget(
     why = f"{reason}; not raised: {state.refused}" if state.refused else reason
     return Finish(status="stopped", reason=why, result="" if state.answer or state.result_tool else said)
 
-# %% ../nbs/28_actions.ipynb #3c3409ff
+# %% ../nbs/28_actions.ipynb #cb1d00cd
 def _next_call(state, rules, session, happened):
     for c in state.open_calls:
         if failure := c.problem or _ungranted(state, c): return Refuse(call=c.call, failure=failure)
     due = affordable(state)
-    judged = (c for c in due if c.phase in ("new", "approved"))
-    verdicts = {c.call.id: decide(rules, c.call, state.tools[c.call.tool], state.cost) for c in judged}
-    for c in due:
-        verdict, spec = verdicts.get(c.call.id), state.tools[c.call.tool]
-        if verdict and verdict.effect != "deny" and c.phase == "new" and not spec.idempotent and (where := _happened(state, c, happened)):
-            return AskHuman(about="repeat", question=f"{_question(c.call)} {where}.", call=c.call, confidence=c.confidence)
-        if c.phase == "new" and spec.human: return AskHuman(about="answer", question=str(next(iter(c.call.args.values()), spec.description)), call=c.call)
-        if verdict and verdict.effect == "ask" and c.phase == "new":
-            return AskHuman(about="approve", question=_question(c.call, verdict.reason), call=c.call, confidence=c.confidence)
-    blocked = False
-    for c in due:
-        verdict, spec = verdicts.get(c.call.id), state.tools[c.call.tool]
-        if c.phase == "asked": blocked = True
-        elif c.phase == "intended" and (c.session == session or spec.idempotent): return Execute.model_construct(call=c)
-        elif c.phase == "intended":
+    judged = [(c, state.tools[c.call.tool], evaluate(rules, c.call, state.tools[c.call.tool], state.cost)) for c in due if c.phase != "asked"]
+    for c, spec, verdict in judged:
+        if c.phase == "new" and verdict.effect != "deny" and (asked := _asked_first(state, c, spec, verdict, happened)): return asked
+    for c, spec, verdict in judged:
+        if c.phase == "intended" and c.session != session and (verdict.effect == "deny" or not spec.idempotent):
             return AskHuman(about="outcome", question=f"Did {_question(c.call)[:-1]} happen? The run was cut off while it was made.", call=c.call)
-        elif verdict and verdict.effect == "deny":
+        if verdict.effect == "deny":
             return Refuse(call=c.call, failure=Failure(kind="permission_denied", message="The policy does not allow this call.", hint=verdict.reason))
-        elif spec.read_only: return Execute.model_construct(call=c)
-        elif not blocked: return Announce(call=c)
+        if c.phase == "intended" or spec.read_only: return Execute.model_construct(call=c)
+        if not _is_blocked(state, c): return Announce(call=c)
     return Wait() if due or state.requests else out_of_budget(state, f"the budget of {state.budget.tool_calls} tool calls is used up")
 
-# %% ../nbs/28_actions.ipynb #6c0b47a0
+def _asked_first(state, c, spec, verdict, happened):
+    if not spec.idempotent and (where := _happened(state, c, happened)):
+        return AskHuman(about="repeat", question=f"{_question(c.call)} {where}.", call=c.call, confidence=c.confidence)
+    if spec.human: return AskHuman(about="answer", question=str(next(iter(c.call.args.values()), spec.description)), call=c.call)
+    if verdict.effect == "ask": return AskHuman(about="approve", question=_question(c.call, verdict.reason), call=c.call, confidence=c.confidence)
+    return None
+
+def _is_blocked(state, c): return any(other.phase == "asked" for other in state.open_calls[:state.open_calls.index(c)])
+
+# %% ../nbs/28_actions.ipynb #90c8fccb
 def ready_calls(
     state: State,  # with open calls
     rules: Sequence[Rule] = (),  # the policy
@@ -126,7 +126,7 @@ def ready_calls(
     def ready(c):
         spec = state.tools[c.call.tool]
         if c.problem or spec.human or not spec.read_only or c.phase not in ("new", "approved") or _ungranted(state, c): return False
-        effect = decide(rules, c.call, spec, state.cost).effect
+        effect = evaluate(rules, c.call, spec, state.cost).effect
         return effect == "allow" or effect == "ask" and c.phase == "approved"
     return [c for c in affordable(state) if ready(c)]
 

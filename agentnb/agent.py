@@ -48,7 +48,7 @@ def _by_name(tools):
     if len({t.name for t in made}) < len(made): raise ValueError(f"two tools have the same name: {', '.join(t.name for t in made)}")
     return {t.name: t for t in made}
 
-# %% ../nbs/38_agent.ipynb #24991da3
+# %% ../nbs/38_agent.ipynb #b149f6d6
 class _Definition:
     "Which model, which tools, which rules"
     def __init__(self,
@@ -80,6 +80,7 @@ class _Definition:
         rules = (policy,) if isinstance(policy, Rule) else tuple(policy)
         wrong = [r for r in rules if not isinstance(r, Rule)]
         if wrong: raise TypeError(f"policy: {wrong[0]!r} is no Rule. Write Rule(tool='restart', effect='ask').")
+        if isinstance(grant, str): raise TypeError(f"grant={grant!r}: give a list of scopes.")
         self.policy, self.grant = (*rules, *read_rules(settings.policy)), None if grant is None else tuple(grant)
         self.result_tool, self.max_iterations = result.name if result else "", settings.max_iterations if max_iterations is None else max_iterations
         self.ask, self.answer = ask, self.result_type.model_json_schema() if self.result_type else None

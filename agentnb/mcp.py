@@ -101,7 +101,7 @@ class MCPServer:
         "Serve over streamable HTTP, until it is stopped"
         await uvicorn.Server(uvicorn.Config(self.app(host, token), host=host, port=port, log_level="warning")).serve()
 
-# %% ../nbs/61_mcp.ipynb #e1bdd26e
+# %% ../nbs/61_mcp.ipynb #bc166876
 def serve_mcp(
     tools: Iterable[Tool | Callable],  # what to lend; an agent's are `agent.tools.values()`
     allow: Collection[str] = (),  # those that may be called although they are not read-only, by name
@@ -111,7 +111,9 @@ def serve_mcp(
     made = [t if isinstance(t, Tool) else Tool(t) for t in tools]
     unknown = sorted({allow} if isinstance(allow, str) else set(allow) - {t.name for t in made})
     if unknown: raise ValueError(f"allow={unknown} names no tool. There are: {', '.join(t.name for t in made)}. It takes a list of names.")
-    lent = [t for t in made if t.spec.read_only or t.name in allow]
+    asking = [t.name for t in made if t.spec.human or t.spec.always_ask]
+    if wrong := sorted({*allow} & {*asking}): raise ValueError(f"allow={wrong}: a human is asked about each call, and nobody can be asked here.")
+    lent = [t for t in made if (t.spec.read_only or t.name in allow) and t.name not in asking]
     return MCPServer(lent, [t for t in made if t not in lent], name)
 
 # %% ../nbs/61_mcp.ipynb #c0f05951

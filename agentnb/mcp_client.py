@@ -5,14 +5,15 @@
 # %% auto #0
 __all__ = ['MCPClient', 'tools_from_mcp']
 
-# %% ../nbs/60_mcp_client.ipynb #0f13d5e4
+# %% ../nbs/60_mcp_client.ipynb #21bd803e
 import asyncio, shlex, threading, weakref
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Self, cast
 
 from .contract import ToolError
+from .functions import wire_names
 from .mcp_connection import MCPConnection, label
-from .mcp_tools import KEY, MCPTool, digest, provider_names, read_result
+from .mcp_tools import KEY, MCPTool, digest, read_result
 from .tools import ToolDefinitionError
 
 # %% ../nbs/60_mcp_client.ipynb #39c804e1
@@ -60,7 +61,7 @@ class _Connected:
 
     def _offer(self, definitions) -> Self: raise NotImplementedError
 
-# %% ../nbs/60_mcp_client.ipynb #71c19611
+# %% ../nbs/60_mcp_client.ipynb #02371c9a
 class MCPClient(_Connected):
     "Tools of an MCP server; holds a connection, to be closed"
     def __init__(self,
@@ -88,7 +89,7 @@ class MCPClient(_Connected):
         return self._offer(connection.definitions).tools
 
     def _offer(self, definitions) -> Self:
-        names, made, out = provider_names([d["name"] for d in definitions], self._prefix), list[MCPTool](), dict[str, str]()
+        names, made, out = wire_names([d["name"] for d in definitions], self._prefix), list[MCPTool](), dict[str, str]()
         for d in definitions:
             trusted = self._trust if isinstance(self._trust, bool) else d["name"] in self._trust
             try:
@@ -109,7 +110,7 @@ class MCPClient(_Connected):
         result = await connection.ask(lambda client: client.call_tool(tool.original, args, meta=meta))
         return read_result(result.model_dump(mode="json", by_alias=True))
 
-# %% ../nbs/60_mcp_client.ipynb #fb2c835b
+# %% ../nbs/60_mcp_client.ipynb #06b4e9c7
 def tools_from_mcp(
     server: str | Sequence[str] | Any,  # a URL, a command as a list or in one string, or what the SDK's `Client` takes
     trust: bool | Collection[str] = False,  # may the server's hints count: of all tools, or of those named
@@ -123,7 +124,8 @@ def tools_from_mcp(
 ) -> MCPClient:  # to be awaited, or entered with `async with` or `with`
     "The tools of an MCP server; raises `ToolError` if there is no connection"
     if isinstance(trust, str): trust = [trust]
+    if isinstance(scopes, str): raise ValueError(f"scopes={scopes!r}: give a list of them.")
     web = isinstance(server, str) and server.startswith(("http://", "https://"))
     target = shlex.split(server) if isinstance(server, str) and not web else server
     options = dict(within=connect_timeout, env=env, cwd=cwd, headers=headers)
-    return MCPClient(target, options, trust, prefix, timeout=timeout, scopes=tuple(scopes))
+    return MCPClient(target, options, trust, prefix, timeout=timeout, scopes=scopes)

@@ -72,12 +72,13 @@ def _told(e):
     wrong = "; ".join(f"{'.'.join(map(str, x['loc']))}: {x['msg']}" for x in e.errors()[:3]) if isinstance(e, ValidationError) else str(e)
     return redact(f"{type(e).__name__}: {wrong}"[:600])
 
-# %% ../nbs/59_mcp_connection.ipynb #0bb51d53
+# %% ../nbs/59_mcp_connection.ipynb #e1c69f40
 class _Thread:
     "Begins when it is made, ends once"
     _loop: Any = None
     _main: Any = None
     _leave: Any = None
+    _ear: Any = None  # the thread that hears its errors
     def __init__(self, target, within):
         self.target, self.within, self.ready, self.ended = target, within, Future(), Future()
         self.over, self.stale, self.why, self.garbage, self.errors = False, False, "", "", deque(maxlen=8)
@@ -101,6 +102,7 @@ class _Thread:
             late = isinstance(e, TimeoutError) and not self.ready.done()
             if not isinstance(e, asyncio.CancelledError): self.why = f"No answer in {self.within:g} s." if late else f"{_told(e)}."
         self.over = True
+        if self._ear: self._ear.join(1)
         failed = ToolError("unavailable", f"no connection to {label(self.target)}. {self.words()}".strip(), "Check the command, or the URL and its headers.")
         if not self.ready.done(): self.ready.set_exception(failed)
         self.ended.set_result(None)
@@ -127,7 +129,7 @@ async def _listed(client):
     hints = lambda t: t.annotations.model_dump(by_alias=True, exclude_none=True) if t.annotations else {}
     return [dict(name=t.name, description=t.description or t.title or "", inputSchema=t.input_schema, annotations=hints(t)) for t in found]
 
-# %% ../nbs/59_mcp_connection.ipynb #ec63ad76
+# %% ../nbs/59_mcp_connection.ipynb #ebc928a8
 class _Opened(_Thread):
     def __init__(self, target, within, env, cwd, headers):
         super().__init__(target, within)
@@ -142,7 +144,8 @@ class _Opened(_Thread):
             return _watched(streamable_http_client(self.target, http_client=http), self._lost)
         command, *args = _guarded(self.target)
         out, into = os.pipe()
-        threading.Thread(target=self._read_errors, args=(out,), name="mcp stderr", daemon=True).start()
+        self._ear = threading.Thread(target=self._read_errors, args=(out,), name="mcp stderr", daemon=True)
+        self._ear.start()
         log = stack.enter_context(os.fdopen(into, "w"))
         server = StdioServerParameters(command=command, args=args, env=self.env, cwd=self.cwd, encoding_error_handler="replace")
         return _watched(stdio_client(server, log), self._lost)

@@ -143,7 +143,7 @@ def result(
     "A tool's answer to `call`"
     return Message(role="tool", content=content, call_id=call.id, tool=call.tool)
 
-# %% ../nbs/01_messages.ipynb #94ad6ad4
+# %% ../nbs/01_messages.ipynb #88018132
 class ToolSpec(Value):
     "What a model, a policy and a reader need to know of a tool"
     name: str  # letters, digits, `_` and `-`, at most 64
@@ -153,8 +153,9 @@ class ToolSpec(Value):
     destructive: bool = True  # what it changes may be lost
     idempotent: bool = False  # a second call with the same key changes nothing more
     open_world: bool = True  # it reaches outside this machine
-    scopes: tuple[str, ...] = ()  # what it needs to be granted
+    scopes: tuple[str, ...] = ()  # what it needs to be granted; arguments stand in them as `{path}`
     human: bool = False  # a call is a question to a human, whose answer is its result
+    always_ask: str = ""  # why a human is asked about each call, whatever was allowed before; empty if not
     code: str = ""  # digest of its source, so that a change is noticed; models do not see it
 
 # %% ../nbs/01_messages.ipynb #6d3b0323

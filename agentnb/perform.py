@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PERFORM', 'Unanswered', 'next_request']
 
-# %% ../nbs/36_perform.ipynb #8b22521a
+# %% ../nbs/36_perform.ipynb #ce34b32a
 import asyncio, concurrent.futures, secrets, threading, traceback, warnings
 from decimal import Decimal
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from .contract import without_left
 from .messages import Ask, Reply, Usage, readable, redact
 from .models import AskedHuman, ModelError
 from .state import State
@@ -112,7 +113,7 @@ def _checked(run, reply, seconds):
     said = reply.model_copy(update=dict(content=readable(reply.content), calls=tuple(calls), malformed=malformed, native=None if renamed else reply.native))
     return Replied.model_construct(reply=said, problems=problems, seconds=seconds)
 
-# %% ../nbs/36_perform.ipynb #00500a52
+# %% ../nbs/36_perform.ipynb #0d18c95c
 async def _execute(run, action):
     c, key, started = action.call.call, action.call.key, run.clock()
     done = dict[str, Any](call_id=c.id, tool=c.tool)
@@ -121,8 +122,11 @@ async def _execute(run, action):
         if known := await asked(run.store, run.store.recall, "results", key) if key and tool.spec.idempotent else None:
             return Returned(**done, content=known[1], source="ledger")
         done["source"] = tool.source
-        done["content"] = await tool.run(c.args, Context(run_id=run.run_id, call_id=c.id, idempotency_key=key, place=action.call.ordinal))
-        if key and tool.spec.idempotent: await asked(run.store, run.store.keep, "results", key, done["content"], run.clock())
+        context = Context(run_id=run.run_id, call_id=c.id, idempotency_key=key, place=action.call.ordinal, grant=run.tip.grant)
+        text = await tool.run(c.args, context)
+        result = without_left(text)
+        done["content"] = result if c.tool == run.tip.result_tool else text
+        if key and tool.spec.idempotent: await asked(run.store, run.store.keep, "results", key, result, run.clock())
     except ToolError as e: done |= dict(failure=e.failure, trace=_trace(e.__cause__))
     except BaseException:
         run.session = secrets.token_hex(4)

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['MIGRATIONS', 'LAST', 'newer', 'Rows', 'Taken']
 
-# %% ../nbs/22_rows.ipynb #7a5848cc
-import json
+# %% ../nbs/22_rows.ipynb #5878bc45
+import importlib, json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -106,7 +106,7 @@ class _Rows(_Kept):
         try: return Step.model_validate(dict(fields, body=dict(json.loads(payload), kind=kind)))
         except ValueError as e: raise StoreError(f"{self.url}: agent/{run_id}/step_{index} cannot be read: {e}", "damaged") from None
 
-# %% ../nbs/22_rows.ipynb #782ad175
+# %% ../nbs/22_rows.ipynb #179e01f7
 class Rows(_Rows):
     "A store over `_run`, which a database brings"
     def check(self) -> list[str]:  # what is wrong, in words; empty if nothing is
@@ -124,6 +124,10 @@ class Rows(_Rows):
     ) -> State:  # as it was after that step
         "Fold a run's log; raises `RunNotFound`"
         return fold(read_run(self, run_id, step))
+
+    def pending(self) -> list[Any]:  # `agentnb.log.Pending`, to be answered; the longest open first
+        "The open requests of all runs"
+        return importlib.import_module("agentnb.inbox").pending(self)
 
     def __repr__(self): return f"{type(self).__name__}({self.url!r})"
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BREATH', 'RequestOpen', 'RunStopped', 'AgentMismatch', 'RunPaused', 'new_run_id', 'Run']
 
-# %% ../nbs/37_run.ipynb #92a949f8
+# %% ../nbs/37_run.ipynb #c53ccd08
 import asyncio, importlib, secrets, sys
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from datetime import datetime
@@ -18,12 +18,11 @@ from fastcore.basics import patch
 from pydantic import ValidationError
 
 from .actions import AskModel, Execute, Wait, next_action, out_of_budget, ready_calls
-from .approvals import remembered
 from .definitions import Home, code_change, home_of, lost_tools, newest_tool
-from .forks import Effect, behind, cut, refuse_taken
+from .forks import SideEffect, behind, cut, refuse_taken
 from .kernel import HEARTBEAT, interactive, wait_live
 from .lease import Holding, holding
-from .log import Log, decide
+from .log import Log, decide, remembered_decision
 from .perform import PERFORM, Unanswered
 from .reserve import Reservation, recover, reserve, settle
 from .state import State, closed
@@ -64,27 +63,29 @@ def _request_open(run):
     return RequestOpen(f"{r.question} Nobody can answer here (request {r.request_id} of run {run.run_id}). Decide with {how}, "
         f"or load the run elsewhere: it is safe in {run.store.url}. Agent(unattended=...) states a policy.")
 
-# %% ../nbs/37_run.ipynb #ef3da6d5
+# %% ../nbs/37_run.ipynb #263c3105
 async def _news(run):
     news = asyncio.get_running_loop().create_future()
     run.observers.append(wake := lambda _: news.done() or news.set_result(None))
     try: await asyncio.wait({news}, timeout=HEARTBEAT)
     finally: run.observers.remove(wake)
 
-_STATED = (("approve", "approve"), ("reject", "approve"), ("reject", "budget"))  # a budget is never raised unless a human, or a function, says so
+def _may_say(run, rule, request):
+    if request.about == "budget": return rule == "reject"
+    if rule == "wait" or request.about != "approve": return False
+    return rule == "reject" or not (request.call and request.call.tool in run.tip.tools and run.tip.tools[request.call.tool].always_ask)
 
 def _answer_unattended(run):
     request, rule = run.tip.requests[0], run.agent.unattended
     said = dict[str, Any](request_id=request.request_id, verdict=rule, message="Nobody is there to approve this.", by=f"unattended={rule}")
-    decision = rule(request, run.tip) if callable(rule) else Decision(**said) if (rule, request.about) in _STATED else None
+    decision = rule(request, run.tip) if callable(rule) else Decision(**said) if _may_say(run, rule, request) else None
     if not isinstance(decision, Decision): raise _request_open(run)
     decide(run, request, decision)
 
-# %% ../nbs/37_run.ipynb #b2b2811e
+# %% ../nbs/37_run.ipynb #48064f0d
 async def _recalled(run, request):
-    yes = await asked(run.store, remembered, run.store, request.call, run.tip.agent, run.run_id, run.clock())
-    said = dict[str, Any](request_id=request.request_id, verdict="approve")
-    if yes and request in run.tip.requests: decide(run, request, Decision(**said, by=f"{yes.by}, remembered", remembered=yes.id))
+    said = await asked(run.store, remembered_decision, run, request)
+    if said and request in run.tip.requests: decide(run, request, said)
 
 # %% ../nbs/37_run.ipynb #fd2c0d2a
 async def _catch_up(run):
@@ -123,7 +124,7 @@ async def _written(run, body, iteration):
             if isinstance(body, Returned): run.session = secrets.token_hex(4)
             raise
 
-# %% ../nbs/37_run.ipynb #1100ee25
+# %% ../nbs/37_run.ipynb #d2b40248
 def _late(body):
     said = f"the result of {body.tool} came when its call was gone: {body.failure or body.content}"
     return Note(about="late", text=said, tool=body.tool, seconds=body.seconds)
@@ -132,7 +133,7 @@ def _mine(run, c): return c.session in ("", run.session) or run.tip.tools[c.call
 
 def _counts(run, body):
     if isinstance(body, Note): return True
-    if isinstance(body, Returned): return any(c.call.id == body.call_id and _mine(run, c) for c in run.tip.open_calls)
+    if isinstance(body, Returned): return any(c.call.id == body.call_id and (c.phase == "approved" or _mine(run, c)) for c in run.tip.open_calls)
     return isinstance(body, Replied) and isinstance(_next_action(run), AskModel)
 
 # %% ../nbs/37_run.ipynb #44ace584
@@ -197,7 +198,7 @@ async def _advance(run):
         if step and run.reserved: await settle(run)
         if step: return step
 
-# %% ../nbs/37_run.ipynb #540108ae
+# %% ../nbs/37_run.ipynb #79590631
 BREATH = 0.005  # seconds
 
 class _Engine(Log):
@@ -211,7 +212,7 @@ class _Engine(Log):
     @property
     def active(self) -> bool: return self.going is not None and not self.going.done()
 
-    _behind: list[Effect] | None
+    _behind: list[SideEffect] | None
 
     def tool(self, name: str) -> Tool:
         "The tool of this name; raises `ToolError` in words for the model"
@@ -224,7 +225,7 @@ class _Engine(Log):
     def _refuse_if_active(self, what):
         if self.active: raise RunConflict(f"run {self.run_id} is going on, so it cannot be {what}. Call run.pause() first.")
 
-# %% ../nbs/37_run.ipynb #156ac01b
+# %% ../nbs/37_run.ipynb #baf404f1
 class _Driven(_Engine):
     "A log that goes on"
     async def _go(self, stop, wait=False, single=False):
@@ -261,7 +262,7 @@ class _Driven(_Engine):
         breathed = monotonic()
         while not self._pausing:
             step = await self._advance()
-            if step and isinstance(step.body, Request) and step.body.about == "approve" and step.body.call: await _recalled(self, step.body)
+            if step and isinstance(step.body, Request): await _recalled(self, step.body)
             if step and stop(step): break
             if step: breathed = await self._breathe(breathed)
             elif self.tip.status != "waiting" or not wait: break
@@ -383,11 +384,11 @@ class _Billed(_Told):
         "Which models were asked, why, and what asking the strong one every time would have cost"
         return importlib.import_module("agentnb.cascade.receipt").receipt_of(self, strong)
 
-# %% ../nbs/37_run.ipynb #ee273b37
+# %% ../nbs/37_run.ipynb #8a63a889
 class Run(_Billed):
     "One execution of an agent; holds its log, and nothing more that lasts"
     @property
-    def behind(self) -> list[Effect]:  # empty in a run that is no fork
+    def behind(self) -> list[SideEffect]:  # empty in a run that is no fork
         "What was done in the world after the cut, which this fork does not know"
         return behind(self.store, self.tip.parent, self.tip.tools) if self._behind is None else self._behind
 

@@ -9,18 +9,17 @@ __all__ = ['misfit', 'misfit_text']
 import json
 from typing import Any
 
-# %% ../nbs/02_shape.ipynb #1480bfd2
+# %% ../nbs/02_shape.ipynb #e6a7811f
 def misfit(
     value: Any,  # JSON value
     schema: dict[str, Any],  # JSON schema
 ) -> str:  # empty if it fits
     "What is wrong with `value`"
-    from jsonschema import SchemaError
-    from jsonschema.exceptions import best_match
-    from jsonschema.validators import Draft202012Validator, validator_for
+    from jsonschema import Draft202012Validator, SchemaError, exceptions, validators
+    from referencing import Registry
     try:
-        (kind := validator_for(schema, Draft202012Validator)).check_schema(schema)
-        wrong = best_match(kind(schema).iter_errors(value))
+        (kind := validators.validator_for(schema, Draft202012Validator)).check_schema(schema)
+        wrong = exceptions.best_match(kind(schema, registry=Registry()).iter_errors(value))
     except SchemaError: return ""
     if wrong is None: return ""
     place = ".".join(map(str, wrong.absolute_path))

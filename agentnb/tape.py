@@ -19,11 +19,11 @@ from .tools import Context, Tool, ToolError
 class TapeMiss(RuntimeError):
     "A request that is not on the tape"
 
-# %% ../nbs/20_tape.ipynb #c99c5628
+# %% ../nbs/20_tape.ipynb #7f255fae
 def canonical(name, messages, tools, instructions, ask) -> dict[str, Any]:
     "A request to a model in one form: the same request is the same JSON"
     dump = lambda v: v.model_dump(mode="json", exclude_defaults=True)
-    offered = [dump(t.model_copy(update=dict(code="", scopes=(), human=False))) for t in tools]
+    offered = [dump(t.model_copy(update=dict(code="", scopes=(), human=False, always_ask=""))) for t in tools]
     return dict(model=name, instructions=instructions, messages=[dump(m) for m in messages], tools=offered, ask=dump(ask.before or ask))
 
 def _scrubbed(value: Any) -> Any:

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['replay', 'write_test']
 
-# %% ../nbs/41_testcase.ipynb #532d7078
+# %% ../nbs/41_testcase.ipynb #4e83d126
 import copy, hashlib, json, re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,12 +13,12 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from .forks import Effect, behind
+from .forks import SideEffect, behind
 from .kernel import run_blocking
 from .log import decide
 from .messages import redact
 from .perform import next_request
-from .policy import decide as judge
+from .policy import evaluate
 from .run import RequestOpen, Run
 from .steps import Body, Decision, Edit, Finished, Intent, Note, Replied, Request, Returned, Started, Step
 from .store import open_store
@@ -51,7 +51,7 @@ def _no_code(body):
     if isinstance(body, Note) and body.change: body = body.model_copy(update={"change": _no_code(body.change)})
     return body
 
-# %% ../nbs/41_testcase.ipynb #a4591915
+# %% ../nbs/41_testcase.ipynb #3ae93528
 def _record_step(tape, run, state, body):
     if isinstance(body, Replied):
         request, reply = canonical(state.model, *next_request(state, run.agent.ask)), _dump(body.reply)
@@ -66,7 +66,7 @@ def _record_step(tape, run, state, body):
 
 def _was_made(run, state, c):
     if c.problem or c.phase == "intended": return not c.problem
-    return judge(run.agent.policy, c.call, state.tools[c.call.tool]).effect != "deny"
+    return evaluate(run.agent.policy, c.call, state.tools[c.call.tool]).effect != "deny"
 
 # %% ../nbs/41_testcase.ipynb #db792382
 def _first(steps, state_at):
@@ -97,7 +97,7 @@ def _record(run, at, tape):
     target = _dump(steps[at].body) | {"kind": steps[at].kind}
     tape.record(dict(run=run.run_id, step=at), root=state.root, before=before, behind=list(map(_dump, past)), steps=outlines, target=target)
 
-# %% ../nbs/41_testcase.ipynb #eb834c03
+# %% ../nbs/41_testcase.ipynb #c607b375
 def _differs(run, i, was, now): return AssertionError(f"step {i} of run {run.run_id} was recorded as\n  {was}\nand now {now}")
 
 async def _engine_step(run, i, was):
@@ -115,11 +115,11 @@ async def _given_step(run, i, was, tape):
         if not request: raise _differs(run, i, f"the decision {body.verdict!r}", "nothing is asked")
         decide(run, request, body)
     else:
-        if isinstance(body, Started): run._behind = list(map(Effect.model_validate, was["behind"]))
+        if isinstance(body, Started): run._behind = list(map(SideEffect.model_validate, was["behind"]))
         if isinstance(body, Edit) and body.model: run.agent.model = TapedModel(tape, body.model)
         run.append(body)
 
-# %% ../nbs/41_testcase.ipynb #fcc61b2c
+# %% ../nbs/41_testcase.ipynb #34aee22f
 def _prepared(agent, tape, kept):
     agent, history = copy.copy(agent), list(map(Step.model_validate, kept["before"]))
     agent.store, agent.model, agent.tools = open_store("memory:"), tape(agent.model), {name: tape(t) for name, t in agent.tools.items()}
@@ -127,7 +127,7 @@ def _prepared(agent, tape, kept):
     begin = None if history else agent.beginning(_BODY.validate_python(kept["steps"][0]["given"]))
     run = Run(agent, kept["root"], history, begin)
     if "model" in run.tip.edited: agent.model = TapedModel(tape, run.tip.model)
-    run.attended, run._behind = lambda: False, list(map(Effect.model_validate, kept["behind"]))
+    run.attended, run._behind = lambda: False, list(map(SideEffect.model_validate, kept["behind"]))
     run.session = next((c.session for c in run.tip.open_calls if c.session), run.session)
     return run
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ToolDefinitionError', 'Tool', 'tool']
 
-# %% ../nbs/02_tools.ipynb #0008e6e4
+# %% ../nbs/02_tools.ipynb #d4301912
 import asyncio, hashlib, inspect, re
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_type_hints
@@ -17,6 +17,7 @@ from pydantic_core import to_json
 from .contract import Context, Limits, ToolError
 from .kernel import birth
 from .messages import ToolSpec, readable, redact
+from .scopes import check_scopes
 
 # %% ../nbs/02_tools.ipynb #0f6309d2
 class ToolDefinitionError(TypeError):
@@ -38,7 +39,11 @@ def _check_default(name, parameter, hint, default):
         raise ToolDefinitionError(f"tool `{name}`: the default of `{parameter}` is {default!r}, which its type does not allow. "
             "Write for example `int | None = None`.") from None
 
-# %% ../nbs/02_tools.ipynb #cc0bf85d
+# %% ../nbs/02_tools.ipynb #02a96e93
+def _scopes(name, scopes, fields):
+    try: return check_scopes(scopes, [*fields])
+    except ValueError as e: raise ToolDefinitionError(f"tool `{name}`: {e}") from None
+
 def _fields(fn, name):
     docs, hints = _docs(fn), get_type_hints(fn, include_extras=True)
     fields, context = {}, None
@@ -61,7 +66,7 @@ def _untitled(schema: Any, is_names=False) -> Any:
     if not isinstance(schema, dict): return schema
     return {k: _untitled(v, k in ("properties", "$defs")) for k, v in schema.items() if is_names or k != "title" or not isinstance(v, str)}
 
-# %% ../nbs/02_tools.ipynb #c98d3e7d
+# %% ../nbs/02_tools.ipynb #e5469328
 class _Checked:
     "A function whose arguments are checked"
     source: Literal["live", "tape"] = "live"  # `tape`: its results are on a tape
@@ -73,11 +78,12 @@ class _Checked:
         destructive: bool = True,  # what it changes may be lost
         idempotent: bool = False,  # a second call with the same key changes nothing more
         open_world: bool = True,  # it reaches outside this machine
-        scopes: Sequence[str] = (),  # what it needs to be granted: `fs:write:reports/`, `net:api.example.com`
+        scopes: Sequence[str] = (),  # what it needs to be granted: `net:api.example.com`, `fs:write:{path:path}`
         timeout: float | None = None,  # seconds that one try may take
         retries: int = 0,  # more tries after a failure that may pass, if it is read-only or idempotent
         rate: str | None = None,  # how often it may be called: `30/min`
         human: bool = False,  # a call is a question to a human: the function is not called
+        always_ask: str = "",  # why a human is asked about each call, whatever was allowed before
         preview: Callable[..., str] | None = None,  # from the same arguments to what would happen, shown to the human who is asked
     ):
         name = name or fn.__name__
@@ -92,7 +98,7 @@ class _Checked:
         text = description or inspect.getdoc(fn) or ""
         self.spec = ToolSpec(name=name, description=text, parameters=_untitled(self._model.model_json_schema()),
             read_only=read_only, destructive=destructive and not read_only, idempotent=safe, open_world=open_world,
-            scopes=tuple(scopes), human=human, code=_digest(fn))
+            scopes=_scopes(name, scopes, fields), human=human, always_ask=always_ask, code=_digest(fn))
 
     @property
     def name(self) -> str: return self.spec.name

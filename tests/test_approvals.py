@@ -1,5 +1,5 @@
 """Effects and approvals under random tools, policies, crashes and orders of decisions; answers from several processes; a yes that is remembered."""
-import asyncio, multiprocessing, random
+import asyncio, hashlib, multiprocessing, random
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -8,10 +8,14 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from agentnb import Agent, RequestOpen, Rule, Scripted, ToolError, call, open_store, tool
-from agentnb.approvals import approvals, remembered, revoke
+from agentnb.approval import approval_of, approvals, remember, remembered, revoke
 from agentnb.cli import main
 from agentnb.inbox import decided, pending
-from agentnb.policy import missing_scopes, read_rules
+from agentnb.messages import ToolSpec
+from agentnb.oversight import intervention_rates
+from agentnb.policy import evaluate, read_rules
+from agentnb.scopes import missing_scopes
+from agentnb.steps import Decision
 from agentnb.store import read_run
 
 KINDS = ("read", "keyed", "act")
@@ -208,21 +212,23 @@ def test_a_yes_everywhere_runs_out_is_listed_and_taken_back():
     asyncio.run(run.until())
     assert len(asked(run)) == 2, "the first was asked, two were remembered, the fourth is asked again"
     assert [(a.tool, a.uses, a.by, a.run_id) for a in approvals(store)] == [("restart", 2, "ann", "")]
-    again = call("restart", service="x", grace=1)
-    assert remembered(store, again, "on-call", "r9", now[0]) is None
+    again, spec = call("restart", service="x", grace=1), made.tools["restart"].spec
+    assert remembered(store, again, spec, "on-call", "r9", now[0]) is None
     run.pending[0].approve(remember="tool", everywhere=True, seconds=60)
-    assert remembered(store, again, "on-call", "r9", now[0]) and not remembered(store, again, "another", "r9", now[0])
+    assert remembered(store, again, spec, "on-call", "r9", now[0]) and not remembered(store, again, spec, "another", "r9", now[0])
     now[0] += timedelta(seconds=61)
-    assert remembered(store, again, "on-call", "r9", now[0]) is None
+    assert remembered(store, again, spec, "on-call", "r9", now[0]) is None
     for a in approvals(store): assert revoke(store, a.id)
     assert approvals(store) == []
 
 
 def test_true_is_not_one():
-    store = open_store("memory:")
-    from agentnb.approvals import remember
-    remember(store, call("set", flag=1), "args", datetime.now(UTC), agent="a")
-    assert remembered(store, call("set", flag=1), "a", "r", datetime.now(UTC)) and not remembered(store, call("set", flag=True), "a", "r", datetime.now(UTC))
+    "Neither at the top of the arguments nor below, and a number is not its decimal"
+    store, now, spec = open_store("memory:"), datetime.now(UTC), ToolSpec(name="set")
+    for value, others in ((1, (True, 1.0, "1")), (dict(on=1), (dict(on=True), dict(on=1.0))), ([0], ([False], []))):
+        remember(store, approval_of(call("set", flag=value), spec, "args", now, agent="a"), now)
+        assert remembered(store, call("set", flag=value), spec, "a", "r", now)
+        for other in others: assert not remembered(store, call("set", flag=other), spec, "a", "r", now), other
 
 
 def test_a_call_outside_its_grant_is_refused_and_not_made():
@@ -237,7 +243,7 @@ def test_a_call_outside_its_grant_is_refused_and_not_made():
     assert asyncio.run(run._to_end()) == "sorry" and done == []
     failure = next(m.failure for m in run.tip.messages if m.role == "tool")
     assert str(failure) == "permission_denied: publish needs net:api.example.com, which this agent is not granted. Do without it."
-    assert [s.kind for s in run.steps].count("intent") == 0 and not missing_scopes(publish.spec, ["fs:*", "net:*"])
+    assert [s.kind for s in run.steps].count("intent") == 0 and not missing_scopes(publish.spec, {}, ["fs:*", "net:*"])
 
 
 def test_rules_of_settings_ini_come_after_those_of_the_code(tmp_path, monkeypatch):
@@ -254,11 +260,202 @@ def test_rules_of_settings_ini_come_after_those_of_the_code(tmp_path, monkeypatc
 
 def test_cost_an_approver_and_a_rule_that_fails():
     spec, c = service("memory:").tools["restart"].spec, call("restart", service="x", grace=1)
-    from agentnb.policy import decide
     dear = [Rule(effect="ask", above=Decimal("0.5")), Rule(effect="allow")]
-    assert [decide(dear, c, spec, cost).effect for cost in (Decimal("0.4"), Decimal("0.5"), None)] == ["allow", "ask", "ask"]
-    assert decide([Rule(approver=lambda c, s: 1/0), Rule(effect="allow")], c, spec).effect == "ask"
-    assert decide([Rule(approver=lambda c, s: None), Rule(effect="deny")], c, spec).effect == "deny"
+    assert [evaluate(dear, c, spec, cost).effect for cost in (Decimal("0.4"), Decimal("0.5"), None)] == ["allow", "ask", "ask"]
+    assert evaluate([Rule(approver=lambda c, s: 1/0), Rule(effect="allow")], c, spec).effect == "ask"
+    assert evaluate([Rule(approver=lambda c, s: None), Rule(effect="deny")], c, spec).effect == "deny"
+
+
+def asks_each_time(store, **options):
+    @tool(always_ask="It is not in a sandbox.")
+    def run_code(code: str) -> str: return f"ran {code}"
+    return Agent(Scripted([call("run_code", code="1"), call("run_code", code="1"), "done"]), [run_code], name="coder", store=store, **options)
+
+
+def test_a_tool_that_asks_each_time_is_not_silenced():
+    "Neither by a rule, nor by an approver, nor by a remembered yes, nor by unattended='approve'; a rule that denies still denies"
+    run = asks_each_time("memory:", policy=[Rule(effect="allow", approver=lambda c, s: "allow")]).run("go")
+    for _ in range(2):
+        asyncio.run(run.until())
+        assert run.pending[0].request.question == "run_code(code='1')? It is not in a sandbox."
+        with pytest.raises(ValueError, match="run_code asks each time: It is not in a sandbox"): run.pending[0].approve(remember="args")
+        run.pending[0].approve()
+    assert asyncio.run(run._to_end()) == "done"
+    blanket = asks_each_time("memory:", unattended="approve").run("go")
+    with pytest.raises(RequestOpen, match="It is not in a sandbox"): asyncio.run(blanket._to_end())
+    looked_at = asks_each_time("memory:", unattended=lambda request, state: Decision(request_id=request.request_id, verdict="approve", by="code")).run("go")
+    assert asyncio.run(looked_at._to_end()) == "done"
+    denied = asks_each_time("memory:", policy=[Rule(tool="run_*", effect="deny")], unattended="reject").run("go")
+    assert asyncio.run(denied._to_end()) == "done" and not [s for s in denied.steps if s.kind in ("request", "intent")]
+
+
+def test_a_yes_from_before_a_tool_asked_each_time_is_not_one_now():
+    store, now, c = open_store("memory:"), datetime.now(UTC), call("run_code", code="1")
+    remember(store, approval_of(c, ToolSpec(name="run_code"), "tool", now, agent="a"), now)
+    assert remembered(store, c, ToolSpec(name="run_code"), "a", "r", now)
+    assert not remembered(store, c, ToolSpec(name="run_code", always_ask="No sandbox."), "a", "r", now)
+
+
+def changing(store, source):
+    names = dict(tool=tool)
+    exec(source, names)
+    made = names["restart"]
+    made.spec = made.spec.model_copy(update={"code": hashlib.sha256(source.encode()).hexdigest()[:12]})   # as inspect says it of a function in a file
+    return Agent(Scripted([call("restart", service="db"), "done"]), [made], name="on-call", store=store)
+
+
+def test_a_yes_does_not_cover_what_the_tool_has_become():
+    store, source = open_store("memory:"), "@tool\ndef restart(service: str) -> str: return 'restarted'"
+    run = changing(store, source).run("go")
+    asyncio.run(run.until())
+    run.pending[0].approve(remember="tool", everywhere=True)
+    assert asyncio.run(changing(store, source).run("again")._to_end()) == "done", "the same code is covered"
+    other = changing(store, source.replace("restarted", "wiped")).run("go")
+    asyncio.run(other.until())
+    assert other.pending
+
+
+def test_a_remembered_yes_is_kept_only_if_it_was_the_answer(store):
+    run = service(store).run("go", run_id="r1")
+    asyncio.run(run.until())
+    elsewhere = service(store).load("r1").pending[0]
+    run.pending[0].reject("no")
+    with pytest.warns(UserWarning, match="already decided: reject"): assert elsewhere.approve(remember="tool", everywhere=True).verdict == "reject"
+    assert approvals(store) == []
+    assert not revoke(store, "")
+    asyncio.run(run.until())
+    for wrong in (dict(remember="all"), dict(remember={"host": "*"}), dict(remember="args", uses=0), dict(remember="args", seconds=-1)):
+        with pytest.raises(ValueError, match="remember"): run.pending[0].approve(**wrong)
+    assert run.pending and not approvals(store), "what cannot be meant decides nothing"
+    run.pending[0].approve(remember="args")
+    assert not revoke(store, "") and len(approvals(store)) == 1 and revoke(store, approvals(store)[0].id)
+
+
+def test_a_denied_question_is_not_asked_and_a_question_is_not_answered_by_yes():
+    called = []
+    @tool(human=True)
+    def ask_human(question: str) -> str: called.append(question)
+    denied = Agent(Scripted([call("ask_human", question="Which host?"), "done"]), [ask_human], store="memory:", policy=[Rule(tool="ask_*", effect="deny")])
+    run = denied.run("go")
+    assert asyncio.run(run._to_end()) == "done" and "request" not in [s.kind for s in run.steps]
+    run = Agent(Scripted([call("ask_human", question="Which host?"), "done"]), [ask_human], store="memory:").run("go")
+    asyncio.run(run.until())
+    with pytest.raises(ValueError, match="is a question, which no yes answers"): run.pending[0].approve()
+    run.pending[0].answer("db-1")
+    assert asyncio.run(run._to_end()) == "done" and called == []
+
+
+@pytest.mark.parametrize("idempotent", [True, False])
+def test_a_rule_that_came_after_a_crash_denies(idempotent):
+    "The call was announced, the process died, and the person writes a rule before going on"
+    done, store, crash = [], open_store("memory:"), [True]
+    def made(policy):
+        @tool(idempotent=idempotent)
+        async def wipe(disk: str) -> str:
+            done.append(disk)
+            if crash.pop() if crash else False: raise Crash
+            return "wiped"
+        return Agent(Scripted([call("wipe", disk="a"), "done"]), [wipe], store=store, policy=[Rule(effect=policy)])
+    with pytest.raises(Crash): asyncio.run(made("allow").run("go", run_id="r1")._to_end())
+    run = made("deny").load("r1")
+    with pytest.raises(RequestOpen, match="Did wipe"): asyncio.run(run._to_end())
+    run.pending[0].approve()
+    assert asyncio.run(run._to_end()) == "done" and done == ["a"]
+    assert [m.failure.kind for m in run.tip.messages if m.role == "tool"] == ["permission_denied"]
+
+
+def test_a_rule_between_the_announcement_and_the_call_denies():
+    done, store = [], open_store("memory:")
+    @tool(idempotent=True)
+    async def wipe(disk: str) -> str: done.append(disk)
+    agent = Agent(Scripted([call("wipe", disk="a"), "done"]), [wipe], store=store, policy=[Rule(effect="allow")])
+    run = agent.run("go")
+    asyncio.run(run.until(kind="intent"))
+    agent.policy = (Rule(effect="deny"),)
+    assert asyncio.run(run._to_end()) == "done" and done == []
+
+
+def test_what_is_left_of_a_rate_is_told_and_is_no_part_of_a_result():
+    @tool(rate="5/min", idempotent=True)
+    def finish(text: str) -> str: return text
+    run = Agent(Scripted([call("finish", text="the report")]), [finish], result=finish, store="memory:", policy=[Rule(effect="allow")]).run("go")
+    assert asyncio.run(run._to_end()) == "the report"
+    run = Agent(Scripted([call("finish", text="x"), "done"]), [finish], store="memory:", policy=[Rule(effect="allow")]).run("go")
+    asyncio.run(run._to_end())
+    assert [m.content for m in run.tip.messages if m.role == "tool"] == ["x\n(3 of 5 calls left in 60 s)"]
+    assert [text for _, text in run.store.kept("results")] == ["x"]
+
+
+def test_a_long_wait_is_told_and_not_waited_for():
+    tries = []
+    @tool(read_only=True, retries=3)
+    async def look() -> str:
+        tries.append(1)
+        raise ToolError("rate_limited", "Too many.", "Later.", retry_after=3600)
+    with pytest.raises(ToolError) as e: asyncio.run(asyncio.wait_for(look.run({}), 5))
+    assert (e.value.failure.kind, e.value.failure.retry_after, len(tries)) == ("rate_limited", 3600, 1)
+
+
+def test_a_remembered_yes_answers_the_other_open_requests_that_it_covers(store):
+    @tool
+    def act(n: int) -> str: return f"did {n}"
+    run = Agent(Scripted([[call("act", n=n) for n in (1, 1, 2, 1, 1)], "done"]), [act], store=store).run("go")
+    asyncio.run(run.until())
+    assert len(run.pending) == 5
+    run.pending[0].approve(by="ann", remember="args", uses=2)
+    assert [p.request.call.args["n"] for p in run.pending] == [2, 1] and run.steps[-1].body.by == "ann, remembered"
+    for p in run.pending: p.reject()
+    assert asyncio.run(run._to_end()) == "done"
+    assert [m.content for m in run.tip.messages if m.role == "tool" and not m.failure] == ["did 1"] * 3
+
+
+def test_what_a_rule_does_to_its_arguments_is_not_done_to_the_call():
+    made = []
+    @tool
+    def write(path: str) -> str: made.append(path)
+    def bend(c, spec): c.args["path"] = "/etc/passwd"
+    def look(args): return args.update(path="/etc/passwd") or False
+    policy = [Rule(approver=bend), Rule(when=look, effect="deny"), Rule(effect="allow")]
+    Agent(Scripted([call("write", path="notes"), "done"]), [write], store="memory:", policy=policy).run_sync("go")
+    assert made == ["notes"]
+
+
+def test_a_grant_that_is_one_text_grants_nothing_by_accident():
+    with pytest.raises(TypeError, match=r"grant='net:\*': give a list"): Agent(Scripted([]), [], store="memory:", grant="net:*")
+
+
+def test_the_store_lists_what_is_open_and_the_log_says_how_often_people_intervene(store):
+    @tool
+    def restart(service: str) -> str: return f"{service} restarted"
+    @tool(read_only=True)
+    def look() -> str: return "slow"
+    @tool(human=True)
+    def ask_human(question: str) -> str: "Ask the person in charge"
+    names = ("a", "b", "c", "d", "e")
+    script = Scripted([call("look"), *(call("restart", service=n) for n in names), call("ask_human", question="Enough?"), "done"])
+    run = Agent(script, [restart, look, ask_human], store=store).run("go", run_id="r1")
+    answers = [lambda p: p.approve(), lambda p: p.approve(args={"service": "b2"}), lambda p: p.reject("no"), lambda p: p.answer("I did it"),
+        lambda p: p.approve(args={"service": "e"}), lambda p: p.answer("yes")]
+    for said in answers:
+        asyncio.run(run.until())
+        assert [p.request.request_id for p in store.pending()] == [p.request.request_id for p in run.pending]
+        said(run.pending[0])
+    asyncio.run(run._to_end())
+    assert store.pending() == []
+    found = {o.tool: o for o in intervention_rates(store)}
+    restarts = found["restart"]
+    assert (restarts.calls, restarts.asked, restarts.approved, restarts.changed, restarts.rejected, restarts.answered) == (5, 5, 2, 1, 1, 1)
+    assert restarts.rate == 3/5 and restarts.seconds is not None and found["look"].rate == 0 == found["ask_human"].rate and found["ask_human"].asked == 1
+    unattended = Agent(Scripted([call("restart", service="x"), "done"]), [restart], store="memory:", unattended="reject")
+    unattended.run_sync("go")
+    [o] = intervention_rates(unattended.store)
+    assert (o.unasked, o.interventions, o.seconds) == (1, 0, None)
+
+
+def test_cost_in_settings_ini():
+    spec, c = ToolSpec(name="pay"), call("pay", cents=1)
+    rules = read_rules({"cost:0.50": "deny: It costs too much.", "pay": "allow"})
+    assert [evaluate(rules, c, spec, cost).effect for cost in (Decimal("0.49"), Decimal("0.5"), None)] == ["allow", "deny", "deny"]
 
 
 def test_a_question_of_the_model_is_a_request_and_its_answer_the_result():

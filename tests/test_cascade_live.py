@@ -103,7 +103,7 @@ def turns(*outcomes):
 
 
 @pytest.mark.parametrize("outcomes, says, stale", [
-    ([("/a", 0), ("/a", 0)], "/c", True), ([("/a", 0), ("/b", 0)], "/c", False), ([("/a", 1)], "/a", True), ([("/a", 1)], "/b", False),
+    ([("/a", 0)] * 3, "/c", True), ([("/a", 0), ("/b", 0)], "/c", False), ([("/a", 1)], "/a", True), ([("/a", 1)], "/b", False),
     ([("/a", 1), ("/b", 1), ("/c", 1)], "/d", True), ([("/a", 1), ("/b", 1)], "/d", False), ([], "/a", False)])
 def test_fresh_notices_circles(outcomes, says, stale):
     verdict = asyncio.run(fresh()(reply("", call("look", disk=says)), Asked([user("go"), *turns(*outcomes)])))

@@ -176,7 +176,7 @@ def test_references_are_looked_up_inside_only(monkeypatch):
     monkeypatch.setattr(socket.socket, "connect", lambda *a: opened.append(a))
     t = tool_from_schema("a", "", {"properties": {"p": {"$ref": "http://127.0.0.1:9/schema.json"}}})
     with pytest.raises(ToolError) as e: t.check({"p": 1})
-    assert e.value.failure.kind == "internal" and not opened
+    assert e.value.failure.kind == "unavailable" and not opened
 
 
 @pytest.mark.parametrize("said, read", [
@@ -199,6 +199,28 @@ def test_quirks_are_read():
         c=dict(type="array", items=dict(enum=["x", "y"])), d=dict(type="string"), e=dict(type="string"), f=dict(type="integer", exclusiveMinimum=3),
         g=dict(type=["string", "null"], enum=["p", None], default=None))
     assert read["required"] == ["e"]
+
+
+def test_a_field_may_be_a_schema_of_one_word():
+    "In JSON schema `true` takes anything, and so does a field that nothing is said of"
+    t = tool_from_schema("a", "", dict(type="object", properties=dict(x=True, y={})))
+    assert fits(t, dict(x=None, y=None)) and fits(t, dict(x=[1])) and not fits(t, dict(z=1))
+    assert fits(tool_from_schema("a", "", dict(type="object")), dict(z=1)), "a schema that names no arguments takes any"
+
+
+def test_a_schema_without_an_end_is_refused():
+    deep = dict(type="string")
+    for _ in range(5000): deep = dict(type="array", items=deep)
+    with pytest.raises(ToolDefinitionError, match="nested too deeply"): tool_from_schema("a", "", dict(properties=dict(x=deep)))
+    around = {"type": "object", "properties": {"x": {"$ref": "#/properties/x"}}}
+    with pytest.raises(ToolError) as e: tool_from_schema("a", "", around).check(dict(x=1))
+    assert e.value.failure.kind == "unavailable"
+
+
+def test_two_tools_of_one_name_are_refused():
+    with pytest.raises(ToolDefinitionError, match="two tools have the same name: a, a"): tools_from_schemas([dict(name="a"), dict(name="a")])
+    order = [dict(name=n) for n in ("a.b", "a/b", "a_b")]
+    assert {t.given_name: t.name for t in tools_from_schemas(order)} == {t.given_name: t.name for t in tools_from_schemas(order[::-1])}
 
 
 def test_a_wrong_schema_says_where():

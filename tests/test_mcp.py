@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agentnb import Agent, Context, Scripted, ToolError, call
+from agentnb import Agent, Context, Rule, Scripted, ToolError, call, tool
 from conftest import missing
 
 if not importlib.util.find_spec("mcp"):
@@ -15,7 +15,8 @@ from mcp import Client, MCPError, StdioServerParameters
 
 from agentnb.mcp import main, serve_mcp
 from agentnb.mcp_client import tools_from_mcp
-from agentnb.mcp_tools import KEY, provider_names, read_hints, read_result
+from agentnb.functions import wire_names
+from agentnb.mcp_tools import KEY, read_hints, read_result
 
 HERE = Path(__file__).parent
 LENT = dict(PYTHONPATH=os.pathsep.join([str(HERE.parent), str(HERE)]))
@@ -436,10 +437,10 @@ def test_in_a_kernel_which_takes_the_server_along(tmp_path):
 
 def test_names_go_there_and_back():
     names = ["a", "a.b", "a/b", "a_b", "é", "", "x" * 64, "x" * 65, "x" * 65 + "y"]
-    made = provider_names(names)
+    made = wire_names(names)
     assert len(set(made.values())) == len(names) and made["a"] == "a" and made["a_b"] == "a_b" and made["x" * 64] == "x" * 64
     assert all(1 <= len(n) <= 64 and n.replace("_", "a").replace("-", "a").isascii() and n.replace("_", "a").isalnum() for n in made.values())
-    assert provider_names(["a"], "p_") == dict(a="p_a") and provider_names(names) == made
+    assert wire_names(["a"], "p_") == dict(a="p_a") and wire_names(names) == made
 
 
 def test_hints_that_are_no_truth_values_do_not_count():
@@ -581,3 +582,23 @@ def test_a_string_is_no_list_of_names():
     from mcp_lent import tools
     with pytest.raises(ValueError, match="takes a list of names"): serve_mcp(tools, allow="restart")
     assert serve_mcp(tools).withheld == ["restart", "drop"] and serve_mcp(tools, allow=["drop"]).withheld == ["restart"]
+
+
+def test_what_asks_a_human_each_time_is_not_lent():
+    @tool(read_only=True, always_ask="No sandbox.")
+    def run_code(code: str): "Run code"
+    @tool(read_only=True, human=True)
+    def ask_human(question: str): "Ask"
+    assert repr(serve_mcp([run_code, ask_human])) == "MCPServer(agentnb, tools: none, withheld: run_code, ask_human)"
+    with pytest.raises(ValueError, match="nobody can be asked here"): serve_mcp([run_code], allow=["run_code"])
+
+
+def test_scopes_of_a_servers_tools_are_filled_in_and_bind(tmp_path):
+    with pytest.raises(ValueError, match="give a list"): tools_from_mcp(child("plain", tmp_path), scopes="act:x")
+    with tools_from_mcp(child("plain", tmp_path), scopes=["act:{host}"]) as server: assert "names host, which is no parameter" in server.left_out["act"]
+    with tools_from_mcp(child("plain", tmp_path), scopes=["act:{what}"]) as server:
+        script = Scripted([call("act", what="a"), call("act", what="b"), "Done."])
+        run = Agent(script, server.tools, store="memory:", policy=[Rule(effect="allow")], grant=["act:a"]).run("go")
+        asyncio.run(run._to_end())
+    assert [m.failure and m.failure.kind for m in run.tip.messages if m.role == "tool"] == [None, "permission_denied"]
+    assert sum("call act" in line for line in log(tmp_path)) == 1

@@ -76,6 +76,17 @@ def test_importing_is_quiet():
     assert said.returncode == 0, said.stderr
 
 
+def test_what_is_imported_later_is_there_by_name_and_seen_by_editors():
+    "The table, what type checkers read and what is there are the same; no name is a module's too, which would hide it"
+    import importlib, agentnb
+    block = next(n for n in ast.parse((ROOT/"agentnb"/"__init__.py").read_text()).body if isinstance(n, ast.If))
+    seen = {a.asname: n.module.removeprefix("agentnb.") for n in block.body if isinstance(n, ast.ImportFrom) for a in n.names}
+    assert seen == agentnb._LATER and set(seen) <= set(dir(agentnb))
+    assert not [name for name in seen if (ROOT/"agentnb"/f"{name}.py").exists() or (ROOT/"agentnb"/name).exists()]
+    for name, module in seen.items(): assert getattr(agentnb, name) is getattr(importlib.import_module(f"agentnb.{module}"), name)
+    with pytest.raises(ImportError, match="cannot import name 'nothing'"): from agentnb import nothing  # noqa: F401
+
+
 def test_the_settings_file_is_complete_and_true():
     written, meant = load_settings(ROOT, environ={}), Settings()
     assert written.source == ROOT/"settings.ini"

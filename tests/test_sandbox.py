@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agentnb import Agent, Scripted, call
+from agentnb import Agent, Rule, Scripted, call
 from agentnb.contract import Context, ToolError
 from agentnb.toolbox.kernels import PythonKernel
 from agentnb.toolbox.python import framed, python
@@ -294,9 +294,18 @@ def test_without_bubblewrap_the_tool_says_so_and_asks(tmp_path, monkeypatch):
         assert (spec.read_only, spec.destructive, spec.idempotent, spec.open_world, spec.scopes) == (False, True, False, True, ("python:unconfined",))
         assert "not in a sandbox" in spec.description and "NOT IN A SANDBOX" in free[0].preview(dict(code="1"))
         assert "[not in a sandbox" in ask(free, "1+1")
-        agent = Agent(model=Scripted([call("run_python", code="1+1"), "2"]), tools=free, store="memory:")
-        step = asyncio.run(agent.run("How much?").until())
-        assert step.kind == "request"
+        script = Scripted([call("run_python", code="1+1")] * 2 + ["2"])
+        run = Agent(script, free, store="memory:", policy=[Rule(effect="allow")]).run("How much?")
+        for _ in range(2):
+            assert asyncio.run(run.until()).kind == "request" and "NOT IN A SANDBOX" in run.pending[0].request.question
+            with pytest.raises(ValueError, match="asks each time"): run.pending[0].approve(remember="tool")
+            run.pending[0].approve()
+        assert asyncio.run(run._to_end()) == "2"
+
+
+def test_in_a_sandbox_a_rule_may_allow_it(tools):
+    made = Agent(Scripted([call("run_python", code="1+1"), "2"]), tools, store="memory:", policy=[Rule(tool="run_python", effect="allow")])
+    assert made.run_sync("How much?") == "2" and not tools[0].spec.always_ask
 
 
 @pytest.mark.parametrize("data, shown", [

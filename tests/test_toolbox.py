@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from agentnb.scopes import needed_scopes
 from agentnb.toolbox.files import diff, files, patched
 from agentnb.toolbox.http import http
 from agentnb.toolbox.net import Reach, is_public, read_url
@@ -289,8 +290,10 @@ def test_a_scope_cannot_climb(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path/"reports").mkdir()
     (tmp_path/"other").mkdir()
-    assert [t.spec.scopes for t in files("reports/", write=True)] == [("fs:read:reports/",)] * 3 + [("fs:write:reports/",)] * 2
-    assert files("reports/../other")[0].spec.scopes == ("fs:read:other/",)
+    folder, path = "{folder:folder}", "{path:path}"
+    reads = [f"fs:read:reports/{p}" for p in (folder, path, folder)]
+    assert [t.spec.scopes[0] for t in files("reports/", write=True)] == [*reads, *[f"fs:write:reports/{path}"] * 2]
+    assert files("reports/../other")[0].spec.scopes == (f"fs:read:other/{folder}",) and files(".")[0].spec.scopes == (f"fs:read:{folder}",)
     assert all(t.spec.read_only for t in files("other")) and not any(t.spec.open_world for t in files("other", write=True))
     with pytest.raises(ValueError, match="not a folder"): files("none")
 
@@ -384,7 +387,7 @@ def test_a_program_that_was_exchanged_is_not_run(tmp_path):
     assert ask(tools, "run_command", argv=[str(script)]) == "exit code 0\ngood"
     ask(files(tmp_path, write=True), "write_file", path="tool.sh", content="#!/bin/sh\necho evil\n", overwrite=True)
     assert "was changed" in refused(tools, "run_command", "permission_denied", argv=[str(script)]).message
-    assert tools[0].spec.scopes == (f"run:{script}",) and tools[0].spec.destructive and not tools[0].spec.idempotent
+    assert needed_scopes(tools[0].spec, dict(argv=[str(script), "x"])) == [f"run:{script}"] and tools[0].spec.destructive and not tools[0].spec.idempotent
 
 
 # --- HTTP ---
@@ -561,7 +564,8 @@ def test_a_change_is_not_sent_twice(site):
     refused(tools, "send_request", "invalid_input", url=f"http://good.test:{site}/items", method="POST", body="{")
     refused(tools, "fetch", "invalid_input", url=f"http://good.test:{site}/items", method="POST")
     fetch, send = tools
-    assert fetch.spec.read_only and not send.spec.read_only and not send.spec.idempotent and send.spec.scopes == ("net:good.test:*",)
+    assert fetch.spec.read_only and not send.spec.read_only and not send.spec.idempotent
+    assert needed_scopes(send.spec, dict(url="http://good.test:81/x")) == ["net:good.test:81"]
     assert send.preview(dict(url=f"http://good.test:{site}/x", method="PUT", body="{}")).startswith(f"PUT http://good.test:{site}/x\n")
     assert "no preview" in send.preview(dict(url="http://evil.test/x", method="PUT", body="{}"))
 

@@ -5,16 +5,17 @@
 # %% auto #0
 __all__ = ['Reading', 'diff', 'patched', 'Writing', 'files']
 
-# %% ../../nbs/toolbox/01_files.ipynb #8bb2e918
+# %% ../../nbs/toolbox/01_files.ipynb #2ae72537
 import difflib, os
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from ..contract import ToolError
+from ..scopes import literal
 from .rooted import Root, load, save, scan, walk
 from ..tools import Tool
 
@@ -224,7 +225,7 @@ class Writing(Reading):
         text, after, _ = self._patched(path, old, new)
         return diff(text, after, path) or "Nothing changes."
 
-# %% ../../nbs/toolbox/01_files.ipynb #3ee856bf
+# %% ../../nbs/toolbox/01_files.ipynb #ede04ec6
 def files(
     folder: str | Path,  # the tools stay in it
     write: bool = False,  # with `write_file` and `patch_file`
@@ -232,8 +233,10 @@ def files(
 ) -> list[Tool]:  # for an agent: `Agent(tools=[*files("reports")])`
     "Tools for the files of one folder"
     at = Writing(Root(folder, hidden))
-    place = f"{at.root.name.rstrip('/')}/"
-    reads = [Tool(f, read_only=True, open_world=False, scopes=[f"fs:read:{place}"], timeout=30) for f in (at.list_files, at.read_file, at.search_files)]
+    place = "" if at.root.name == "." else literal(f"{at.root.name.rstrip('/')}/")
+    how = dict[str, Any](open_world=False, timeout=30)
+    reads = [Tool(f, read_only=True, scopes=[f"fs:read:{place}{{{what}}}"], **how)
+        for f, what in ((at.list_files, "folder:folder"), (at.read_file, "path:path"), (at.search_files, "folder:folder"))]
     if not write: return reads
     pairs = ((at.write_file, at.preview_write), (at.patch_file, at.preview_patch))
-    return reads + [Tool(f, idempotent=True, open_world=False, scopes=[f"fs:write:{place}"], timeout=30, preview=p) for f, p in pairs]
+    return reads + [Tool(f, idempotent=True, scopes=[f"fs:write:{place}{{path:path}}"], preview=p, **how) for f, p in pairs]

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Response', 'exchange', 'response_text', 'Fetching', 'http']
 
-# %% ../../nbs/toolbox/05_http.ipynb #7c174ffc
+# %% ../../nbs/toolbox/05_http.ipynb #3d10e628
 import json, ssl, threading, time, zlib
 from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
@@ -17,7 +17,7 @@ from urllib.parse import urljoin
 
 from pydantic import Field
 
-from ..contract import ToolError
+from ..contract import Context, ToolError
 from ..messages import redact
 from .net import Pinned, Reach, Resolver, addresses, read_url, system_resolver
 from .page import page_text
@@ -108,7 +108,7 @@ def _raise_for(response):
     raise ToolError(kind, f"{response.url} answered {response.status}. {said}".strip(), _HINTS.get(kind, "Change the request."),
         _retry_after(response.headers.get("Retry-After")))
 
-# %% ../../nbs/toolbox/05_http.ipynb #3001c764
+# %% ../../nbs/toolbox/05_http.ipynb #9ca3cca0
 _PAGE, _REDIRECTS = 20_000, (301, 302, 303, 307, 308)
 
 class Fetching:
@@ -120,12 +120,12 @@ class Fetching:
         resolve: Resolver = system_resolver,  # from a host to its addresses
     ): self.reach, self.seconds, self.most, self.resolve = reach, seconds, most, resolve
 
-    def _send(self, method, url, body=None, headers=None):
-        until = time.monotonic() + self.seconds
+    def _send(self, method, url, grant, body=None, headers=None):
+        until, reach = time.monotonic() + self.seconds, self.reach.model_copy(update={"grant": grant})
         for _ in range(6):
-            target = read_url(url, self.reach)
+            target = read_url(url, reach)
             left = max(until - time.monotonic(), 0.1)
-            response = exchange(Pinned(target, addresses(target, self.reach, self.resolve), left), method, body, headers or {}, left, self.most)
+            response = exchange(Pinned(target, addresses(target, reach, self.resolve), left), method, body, headers or {}, left, self.most)
             to = response.headers.get("Location")
             if response.status not in _REDIRECTS or not to or method not in ("GET", "HEAD"): return response
             url = urljoin(target.url, to.encode("latin-1", "replace").decode("utf-8", "replace"))
@@ -135,9 +135,10 @@ class Fetching:
         url: str,  # whole: `https://example.com/page`
         method: Literal["GET", "HEAD"] = "GET",  # `HEAD`: the headers alone
         start: Annotated[int, Field(ge=0)] = 0,  # the first character to be shown
+        context: Context = Context(),
     ) -> str:  # a page of the text
         "Fetch a page, and see its text"
-        response = self._send(method, url)
+        response = self._send(method, url, context.grant)
         _raise_for(response)
         moved = [f"[from {response.url}]"] if response.url != url else []
         if method == "HEAD": return "\n".join([*moved, *(f"{k}: {v[:500]}" for k, v in response.headers.items())])
@@ -153,12 +154,13 @@ class Fetching:
         method: Literal["POST", "PUT", "PATCH", "DELETE"],  # what to do there
         body: Annotated[str, Field(max_length=200_000)] = "",  # to be sent
         content_type: Literal["application/json", "application/x-www-form-urlencoded", "text/plain"] = "application/json",  # of the body
+        context: Context = Context(),
     ) -> str:  # the status, and the beginning of the answer
         "Send something to a web service"
         if body and content_type == "application/json":
             try: json.loads(body)
             except ValueError as e: raise ToolError("invalid_input", f"The body is not JSON: {e}.", "Correct it, or name another content_type.") from None
-        response = self._send(method, url, body.encode(), {"Content-Type": content_type} if body else {})
+        response = self._send(method, url, context.grant, body.encode(), {"Content-Type": content_type} if body else {})
         _raise_for(response)
         to = response.headers.get("Location")
         return "\n".join(filter(None, (f"status {response.status}", to and f"location: {to[:500]}", response_text(response)[:_PAGE])))
@@ -175,7 +177,7 @@ class Fetching:
         "What would be fetched"
         return f"{method} {redact(read_url(url, self.reach).url)}"
 
-# %% ../../nbs/toolbox/05_http.ipynb #023b3bda
+# %% ../../nbs/toolbox/05_http.ipynb #dd5a918b
 def http(
     allow: Sequence[str],  # hosts, as globs: `["api.example.com", "*.example.org"]`; with a port where it is not 443
     write: bool = False,  # with `send_request`
@@ -188,6 +190,6 @@ def http(
     "Tools that fetch from the hosts on a list"
     if isinstance(allow, str) or not allow: raise ValueError("allow=: give a list of hosts, as in ['docs.python.org'].")
     for network in private: ip_network(network, strict=False)
-    at, scopes = Fetching(Reach(allow=tuple(allow), private=tuple(private), plain=plain), seconds, most, resolve), [f"net:{host}" for host in allow]
+    at, scopes = Fetching(Reach(allow=tuple(allow), private=tuple(private), plain=plain), seconds, most, resolve), ["net:{url:host}"]
     reads = [Tool(at.fetch, read_only=True, scopes=scopes, preview=at.preview_fetch, timeout=seconds + 10)]
     return reads + [Tool(at.send_request, scopes=scopes, preview=at.preview_send, timeout=seconds + 10)] * write

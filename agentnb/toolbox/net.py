@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Resolver', 'is_public', 'Reach', 'Target', 'read_url', 'system_resolver', 'addresses', 'Pinned']
 
-# %% ../../nbs/toolbox/03_net.ipynb #199ed58a
+# %% ../../nbs/toolbox/03_net.ipynb #54a02757
 import ipaddress, re, socket, ssl, time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 
 from ..contract import ToolError
 from ..messages import Value
+from ..scopes import is_granted
 
 # %% ../../nbs/toolbox/03_net.ipynb #24759f0f
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
@@ -29,12 +30,13 @@ def is_public(
     wrapped = at.version == 6 and bool(at.ipv4_mapped or at.sixtofour or at.teredo or at.is_site_local)
     return at.is_global and not (wrapped or at.is_multicast or at.is_reserved or any(at in n for n in _CLOUDS))
 
-# %% ../../nbs/toolbox/03_net.ipynb #bf4aea7f
+# %% ../../nbs/toolbox/03_net.ipynb #fba8d6de
 class Reach(Value):
     "Where requests may go"
     allow: tuple[str, ...]  # hosts, as globs: `api.example.com`, `*.example.com`; with a port where it is not 443
     private: tuple[str, ...] = ()  # addresses or networks granted although they are not public: `127.0.0.1`, `10.0.0.0/8`
     plain: bool = False  # `http:` too: everybody on the way can read and change it
+    grant: tuple[str, ...] | None = None  # scopes of the agent that asks: `net:api.example.com`; all if not given
 
 class Target(Value):
     "A URL that was taken apart"
@@ -62,7 +64,7 @@ def _split(url):
     try: return (parts := urlsplit(url)), _host(parts.hostname or ""), parts.port
     except ValueError: return urlsplit(""), "", None
 
-# %% ../../nbs/toolbox/03_net.ipynb #5d2093e0
+# %% ../../nbs/toolbox/03_net.ipynb #977b04c9
 def read_url(
     url: str,  # as a model gives it
     reach: Reach,  # where it may lead
@@ -75,8 +77,10 @@ def read_url(
     if parts.scheme == "http" and not reach.plain: _refuse(f"{url[:200]!r} is not encrypted.", "Use https.")
     path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._") + ("?" + quote(parts.query, safe="/%:@!$&'()*+,;=~-._?[]") if parts.query else "")
     target = Target(scheme=parts.scheme, host=host, port=_PORTS[parts.scheme] if port is None else port, path=path)
-    if any(fnmatchcase(target.netloc, _host(a).replace("[", "[[]")) for a in reach.allow): return target
-    return _refuse(f"{target.netloc} is not among the hosts that may be reached.", f"You may reach: {', '.join(reach.allow)}.")
+    if not any(fnmatchcase(target.netloc, _host(a).replace("[", "[[]")) for a in reach.allow):
+        _refuse(f"{target.netloc} is not among the hosts that may be reached.", f"You may reach: {', '.join(reach.allow)}.")
+    if not is_granted(f"net:{target.netloc}", reach.grant): _refuse(f"It needs net:{target.netloc}, which this agent is not granted.", "Do without it.")
+    return target
 
 # %% ../../nbs/toolbox/03_net.ipynb #ea87ac97
 Resolver = Callable[[str, int], Sequence[str]]

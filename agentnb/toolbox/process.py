@@ -145,7 +145,7 @@ class Commands:
 
 def _ending(code): return f"exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
 
-# %% ../../nbs/toolbox/02_process.ipynb #e82e8bb7
+# %% ../../nbs/toolbox/02_process.ipynb #e346f260
 def process(
     commands: Sequence[str],  # the programs that may be run: `["git", "ls"]`
     cwd: str | Path = ".",  # the folder they run in
@@ -155,4 +155,4 @@ def process(
 ) -> list[Tool]:  # for an agent: `Agent(tools=[*process(["git"])])`
     "A tool that runs the named programs, without a shell"
     at = Commands(commands, cwd, seconds, most, env)
-    return [Tool(at.run_command, scopes=[f"run:{c}" for c in commands], preview=at.preview, timeout=seconds + 10)]
+    return [Tool(at.run_command, scopes=["run:{argv[0]}"], preview=at.preview, timeout=seconds + 10)]

@@ -68,9 +68,10 @@ _ABOUT = "Run Python code and read what it writes, with the value of its last li
 _CLOSED = "It runs in a sandbox: no network, files can be written only in /tmp, and they go with the variables. "
 _OPEN = "It is not in a sandbox ({why}): it can change files and reach the network, so a person is asked for each call. "
 
-# %% ../../nbs/toolbox/12_python.ipynb #bf888eac
+# %% ../../nbs/toolbox/12_python.ipynb #13dd2406
 def _hints(why):
-    if why: return dict[str, Any](scopes=("python:unconfined",), preview=lambda code: f"NOT IN A SANDBOX: {why}. This runs with your rights:\n\n{code}")
+    free = f"NOT IN A SANDBOX: {why}. This runs with your rights"
+    if why: return dict[str, Any](scopes=("python:unconfined",), always_ask=f"{free}.", preview=lambda code: f"{free}:\n\n{code}")
     return dict[str, Any](destructive=False, idempotent=True, open_world=False, preview=lambda code: code)
 
 def _kernel(tools, run_id, most, *how):

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Asking', 'sql']
 
-# %% ../../nbs/toolbox/09_sql.ipynb #68d40e47
+# %% ../../nbs/toolbox/09_sql.ipynb #1b5b4af6
 from fnmatch import fnmatchcase
 from typing import Annotated
 
@@ -13,6 +13,7 @@ from pydantic import Field
 
 from ..contract import ToolError
 from ..messages import redact
+from ..scopes import literal
 from .lite import Lite
 from .table import Table
 from ..tools import Tool
@@ -61,7 +62,7 @@ class Asking:
         except ToolError as e: plan = f"(no estimate: {e.failure.message})"
         return f"{redact(sql)}\n\n{plan}"
 
-# %% ../../nbs/toolbox/09_sql.ipynb #f906a5a5
+# %% ../../nbs/toolbox/09_sql.ipynb #eeee2c61
 def sql(
     url: str,  # `sqlite:///shop.db`, `postgresql://reader@host/shop`
     write: bool = False,  # with `execute`
@@ -70,7 +71,7 @@ def sql(
 ) -> list[Tool]:  # for an agent: `Agent(tools=[*sql("sqlite:///shop.db")])`
     "Tools for one database"
     at = Asking(_database(url, seconds, most))
-    place, afar = at.database.place, not isinstance(at.database, Lite)
+    place, afar = literal(at.database.place), not isinstance(at.database, Lite)
     reads = [Tool(at.query, read_only=True, open_world=afar, scopes=[f"sql:read:{place}"], timeout=seconds + 20, preview=at.preview),
         Tool(at.tables, read_only=True, open_world=afar, scopes=[f"sql:read:{place}"], timeout=seconds + 20)]
     return reads + [Tool(at.execute, open_world=afar, scopes=[f"sql:write:{place}"], timeout=seconds + 20, preview=at.preview)] * write

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['audit_html']
 
-# %% ../../nbs/ui/03_audit_html.ipynb #67500291
-from ..audit import Audit
+# %% ../../nbs/ui/03_audit_html.ipynb #b2774f9f
+from ..audits import Audit
 from ..review import Finding
 from .html import COLOURS, as_text
 
