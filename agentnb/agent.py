@@ -38,8 +38,10 @@ class Ticks:
         self.now += timedelta(seconds=1)
         return self.now
 
-# %% ../nbs/38_agent.ipynb #635e092a
+# %% ../nbs/38_agent.ipynb #1c5dea89
 _ARGUMENTS = dict(agent="name", max_iterations="max_iterations")
+
+def _around(tools): return getattr(tools, "around", lambda model: model)
 
 def _by_name(tools):
     if isinstance(tools, str | Tool): raise TypeError(f"tools are a list of tools or functions: [look, restart]; got {tools!r}.")
@@ -48,7 +50,7 @@ def _by_name(tools):
     if len({t.name for t in made}) < len(made): raise ValueError(f"two tools have the same name: {', '.join(t.name for t in made)}")
     return {t.name: t for t in made}
 
-# %% ../nbs/38_agent.ipynb #b149f6d6
+# %% ../nbs/38_agent.ipynb #04dbe773
 class _Definition:
     "Which model, which tools, which rules"
     def __init__(self,
@@ -74,7 +76,8 @@ class _Definition:
         self.unattended = unattended or settings.unattended
         if not callable(self.unattended) and self.unattended not in ("wait", "approve", "reject"):
             raise ValueError(f"unattended={self.unattended!r}: use 'wait', 'approve', 'reject' or a function.")
-        self.model, self.store = find_model(model or settings.model), open_store(store or store_url(settings))
+        self._around = _around(tools)
+        self.model, self.store = self._around(find_model(model or settings.model)), open_store(store or store_url(settings))
         shown = tuple(m.model_copy(update={"example": True}) for m in paired(examples))
         self.name, self.instructions, self.examples, self.clock = name, instructions, shown, clock
         rules = (policy,) if isinstance(policy, Rule) else tuple(policy)
@@ -113,8 +116,8 @@ class _Definition:
         "This agent with something else in its definition"
         if model is None and tools is None and instructions is None: return self
         other = copy.copy(self)
-        if model is not None: other.model = find_model(model)
-        if tools is not None: other.tools = _by_name(tools)
+        if tools is not None: other.tools, other._around = _by_name(tools), _around(tools)
+        if model is not None or tools is not None: other.model = other._around(find_model(self.model if model is None else model))
         if instructions is not None: other.instructions = instructions
         if other.result_tool not in ("", *other.tools): raise ValueError(f"the tool {other.result_tool}, whose result is the run's, must be among the tools.")
         return other

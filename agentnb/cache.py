@@ -5,19 +5,19 @@
 # %% auto #0
 __all__ = ['Cached']
 
-# %% ../nbs/25_cache.ipynb #503384f3
+# %% ../nbs/25_cache.ipynb #673236b9
 import hashlib, json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 
 from .messages import Ask, Delta, Reply, Usage
+from .models import canonical
 from .providers import find_model
 from .settings import load_settings, store_url
-from .store import open_store
-from .tape import canonical
+from .store import asked, open_store
 
-# %% ../nbs/25_cache.ipynb #dd95b9c8
+# %% ../nbs/25_cache.ipynb #ac513ebe
 def _settings(model):
     if hasattr(model, "settings"): return model.settings
     inner = getattr(model, "models", None) or ([model.model] if hasattr(model, "model") else [])
@@ -37,16 +37,29 @@ class Cached:
     def __repr__(self): return f"Cached({self.model!r}, {self.store.url!r})"
 
     async def __call__(self, messages, tools=(), instructions="", ask=Ask()) -> Reply:
-        request = canonical(self.name, messages, tools, instructions, ask) | {"settings": _settings(self.model)}
-        key = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
-        found = self.store.recall("reply", key)
-        if found and (self._clock() - found[0]).total_seconds() <= self.seconds: return self._hit(Reply.model_validate_json(found[1]), ask)
-        reply = await self.model(messages, tools, instructions, ask)
-        if not (reply.malformed or reply.cut): self.store.keep("reply", key, reply.model_dump_json(exclude_defaults=True), self._clock())
+        found = await self.find(messages, tools, instructions, ask)
+        if found and ask.on_delta and found.content: ask.on_delta(Delta("text", found.content))
+        return found or await self.anew(messages, tools, instructions, ask)
+
+    async def find(self, messages, tools=(), instructions="", ask=Ask()) -> Reply | None:
+        "The reply that is kept for this request, if one is; the model is not asked"
+        found = await asked(self.store, self.store.recall, "reply", self.key(messages, tools, instructions, ask))
+        good = found and (self._clock() - found[0]).total_seconds() <= self.seconds
+        return self._hit(Reply.model_validate_json(found[1])) if good else None
+
+    async def anew(self, messages, tools=(), instructions="", ask=Ask()) -> Reply:
+        "The model is asked, whatever is kept, and its reply is kept"
+        reply, key = await self.model(messages, tools, instructions, ask), self.key(messages, tools, instructions, ask)
+        if reply.malformed or reply.cut: return reply
+        await asked(self.store, self.store.keep, "reply", key, reply.model_dump_json(exclude_defaults=True), self._clock())
         return reply
 
-    def _hit(self, reply, ask):
-        if ask.on_delta and reply.content: ask.on_delta(Delta("text", reply.content))
+    def key(self, messages, tools=(), instructions="", ask=Ask()) -> str:
+        "The digest of a request, under which its reply is kept"
+        request = canonical(self.name, messages, tools, instructions, ask) | {"settings": _settings(self.model)}
+        return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
+
+    def _hit(self, reply):
         worth = "an unknown amount" if reply.cost is None else f"${reply.cost}"
         saved = f"from the cache: saved {reply.usage.total:,} tokens and {worth}"
-        return reply.model_copy(update=dict(usage=Usage(), cost=Decimal(0), source="cache", notes=(saved,), attempts=()))
+        return reply.model_copy(update=dict(usage=Usage(), cost=Decimal(0), source="cache", notes=(saved,), attempts=(), spared=reply.usage, saved=reply.cost))

@@ -57,10 +57,11 @@ class Endpoint(NamedTuple):
 
 _servers, _lock = {}, threading.Lock()
 
-# %% ../nbs/14_embedded.ipynb #1cd909c1
+# %% ../nbs/14_embedded.ipynb #305b02c7
 def serve(
     weights: Path,  # a .gguf file
     context: int = 4096,  # tokens of prompt and reply together
+    embeddings: bool = False,  # vectors instead of replies: the mean over all tokens
 ) -> Endpoint:  # on a loopback port, behind a random key
     "Serve `weights` in this process with llama.cpp"
     weights = Path(weights).expanduser().resolve()
@@ -68,12 +69,15 @@ def serve(
     try: xllamacpp = importlib.import_module("xllamacpp")
     except ImportError: raise ModelError("not_found", "the embedded model needs llama.cpp.", 'Run: pip install "agentnb-kit[local]"', "local") from None
     with _lock:
-        if weights not in _servers:
+        if (weights, embeddings) not in _servers:
             params, key = xllamacpp.CommonParams(), secrets.token_hex(16)
             params.model.path, params.n_ctx, params.n_parallel = str(weights), context, 1
             params.hostnames, params.port, params.api_keys, params.verbosity = ["127.0.0.1"], 0, [key], -1
-            try: _servers[weights] = (xllamacpp.Server(params), key)
+            if embeddings:
+                params.embedding, params.pooling_type = True, xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
+                params.n_batch = params.n_ubatch = context
+            try: _servers[weights, embeddings] = (xllamacpp.Server(params), key)
             except RuntimeError as e:
                 raise ModelError("malformed", f"llama.cpp cannot load {weights}: {e}", "Is it a .gguf file?", f"local:{weights}") from None
-        server, key = _servers[weights]
+        server, key = _servers[weights, embeddings]
     return Endpoint(f"{server.listening_address}/v1", key, "smollm2" if weights.name == Path(MEMBER).name else weights.stem)

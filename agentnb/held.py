@@ -234,11 +234,11 @@ class HeldRun(_Graph):
         mark = self._mark(max(self.place, 1))[0]
         return (await self.thread.state(mark.run_id, mark.body.place)).values
 
-# %% ../nbs/50_held.ipynb #8b91aa0c
+# %% ../nbs/50_held.ipynb #1854f8f6
 def _apart(what, instead): return TypeError(f"a held graph has its models and tools inside its nodes, so {what} cannot change or replay them. {instead}.")
 
 def _after(budget):
-    if budget.metered and budget.shared or budget.within or budget.wrap_up or budget.ask or budget.tool_calls is not None:
+    if budget.shared or budget.within or budget.wrap_up or budget.ask or budget.tool_calls is not None:
         raise ValueError("a graph asks its models itself, so its budget can only be looked at between supersteps: usd, tokens, iterations and seconds.")
     return budget
 

@@ -138,7 +138,7 @@ def find_endpoint(
     heard = "; ".join(f"{url} {'has ' + ', '.join(m) if m else 'does not answer'}" for url, m in seen.items())
     raise ModelError("not_found", "no local server has this model.", f"Asked: {heard}. The embedded model is `local:smollm2`.", f"local:{name}")
 
-# %% ../nbs/15_local.ipynb #809fc76b
+# %% ../nbs/15_local.ipynb #bd291ae4
 class Local(Remote):
     "A model on this machine; finds its server at the first call"
     def __init__(self,
@@ -146,6 +146,7 @@ class Local(Remote):
         timeout: float = 120.0,  # seconds for one reply
     ):
         super().__init__(f"local:{name}" if name else "local", "http://127.0.0.1", timeout=timeout)
+        self.max_tokens = MAX_TOKENS
         self.form, self._which, self._endpoint = Format("/chat/completions", self._written, from_wire, Gather), name, None
 
     def __repr__(self): return f"Local({self._which!r})"

@@ -206,7 +206,7 @@ class Attempt(Value):
         costs = [self.cost, *(v.cost for v in self.verdicts)]
         return sum((v.usage for v in self.verdicts), self.usage), None if None in costs else sum(filter(None, costs), Decimal(0))
 
-# %% ../nbs/01_messages.ipynb #e95c3d20
+# %% ../nbs/01_messages.ipynb #22a4f520
 class Reply(Value):
     "What a model answered"
     content: Text = ""  # text
@@ -225,6 +225,10 @@ class Reply(Value):
     notes: tuple[Text, ...] = ()  # what the reader should know: a setting left out, an attempt that failed
     source: Literal["live", "tape", "cache"] = "live"  # `tape`: it is on a tape; `cache`: an earlier reply to the same request
     attempts: tuple[Attempt, ...] = ()  # of a cascade, this reply's own among them; `usage` and `cost` are of all of them
+    spared: Usage = Usage()  # what the earlier reply used, which was not used again
+    saved: Decimal | None = Decimal(0)  # what the earlier reply cost, US dollars; `None` is unknown
+    like: Text = ""  # the earlier words for the last message, where another wording was answered
+    offered: tuple[str, ...] = ()  # the tools it was shown, in order, where it was not shown all
     @property
     def escalated(self) -> int:  # as in `Message`
         tiers = [a.tier for a in self.attempts if a.outcome != "shadow"]

@@ -19,13 +19,16 @@ from .spending import Amount, Entry, enter, spent_in, spent_together, total
 from .steps import Edit, Note, Replied
 from .store import asked
 
-# %% ../nbs/35_reserve.ipynb #145bd63e
+# %% ../nbs/35_reserve.ipynb #14ea21b9
+REPLY = 8192  # tokens of a reply, where neither the agent nor the model says
+
 class Tariff(NamedTuple):
     "What the tokens of one request may cost at most"
     usd_in: Decimal | None = Decimal(0)  # US dollars a token; `None` if no budget asks
     usd_out: Decimal = Decimal(0)  # US dollars a token
     times: int = 0  # models that may be asked, each with the whole request
     apart: int = 0  # tokens of thinking that come on top of `max_tokens`
+    usual: int = REPLY  # tokens of a reply, where the agent does not say
     fixed: int = 0  # tokens of a reply that the client asks for, whatever is said here
     name: str = ""  # of the model, if it is one
     prices: Mapping[str, Sequence] | None = None  # as in `price`
@@ -35,7 +38,7 @@ def _leaves(model, prices=None):
     own = getattr(model, "_prices", None) or prices
     return [leaf for m in inner for leaf in _leaves(m, own)] if inner else [] if getattr(model, "free", False) else [(model, own)]
 
-# %% ../nbs/35_reserve.ipynb #a350a044
+# %% ../nbs/35_reserve.ipynb #7c3d72ae
 def _rates(name, tokens, prices, assumed):
     for known in (prices, {name: assumed}) if assumed else (prices,):
         if found := top_rates(name, tokens, known): return found, known
@@ -51,6 +54,7 @@ def tariff_of(
     leaves, priced = _leaves(model), any(b.usd is not None for b in budget.levels)
     assumed, options = next((b.assume for b in budget.levels if b.assume), None), [getattr(leaf, "options", {}) for leaf, _ in leaves]
     given = dict[str, Any](times=len(leaves), apart=max(((o.get("thinking") or {}).get("budget_tokens", 0) for o in options), default=0),
+        usual=max((getattr(leaf, "max_tokens", REPLY) for leaf, _ in leaves), default=REPLY),
         fixed=max((o.get(k) or 0 for o in options for k in ("max_tokens", "max_completion_tokens", "max_output_tokens")), default=0))
     if len(leaves) == 1: given["name"] = leaves[0][0].name
     if not priced: return Tariff(usd_in=None, **given)
@@ -58,8 +62,7 @@ def tariff_of(
     if len(found) == 1: given["prices"] = found[0][1]
     return Tariff(sum((rates[0] for rates, _ in found), Decimal(0)), sum((rates[1] for rates, _ in found), Decimal(0)), **given)
 
-# %% ../nbs/35_reserve.ipynb #65017669
-REPLY = 8192  # tokens of a reply, where the agent does not say
+# %% ../nbs/35_reserve.ipynb #cad37c06
 LEAST = 256  # tokens; a reply that has to be shorter is not asked for
 
 class Reservation:
@@ -207,7 +210,7 @@ def _attempt(run, tariff, tokens, wanted):
     if not _shared(run) or all(room.has(made.most) for room in _rooms(run, own)): return made
     _hold(run, own, Amount())
 
-# %% ../nbs/35_reserve.ipynb #9296ca3e
+# %% ../nbs/35_reserve.ipynb #5c8d8e25
 async def reserve(
     run: Any,  # whose model is asked next
 ) -> Reservation | Crossed | str | None:  # or a soft limit of a team that is crossed, why the model cannot be asked, nothing if the run was paused
@@ -216,7 +219,7 @@ async def reserve(
     try: tokens, tariff = till.request(run)
     except ValueError as e: return str(e)
     if not tariff.times and not _shared(run): return Reservation(run, tariff)
-    wanted, wait = (tariff.fixed or run.agent.ask.max_tokens or REPLY) + tariff.apart, 0.02
+    wanted, wait = (tariff.fixed or run.agent.ask.max_tokens or tariff.usual) + tariff.apart, 0.02
     while not run._pausing:
         if found := await asked(run.store, _attempt, run, tariff, tokens, wanted): return found
         await asyncio.sleep(random.uniform(0, wait))

@@ -51,14 +51,15 @@ def _no_code(body):
     if isinstance(body, Note) and body.change: body = body.model_copy(update={"change": _no_code(body.change)})
     return body
 
-# %% ../nbs/41_testcase.ipynb #3ae93528
+# %% ../nbs/41_testcase.ipynb #69a680c7
 def _record_step(tape, run, state, body):
-    if isinstance(body, Replied):
-        request, reply = canonical(state.model, *next_request(state, run.agent.ask)), _dump(body.reply)
-        if (tape.find(request) or {"reply": reply})["reply"] != reply:
+    if isinstance(body, Replied) or isinstance(body, Request) and body.role == "assistant":
+        request = canonical(state.model, *next_request(state, run.agent.ask))
+        said = {"reply": _dump(body.reply)} if isinstance(body, Replied) else {"asked": _dump(body)}
+        if {k: v for k, v in (tape.find(request) or said).items() if k != "request"} != said:
             raise ValueError(f"run {run.run_id} asked the same twice and got two replies, the second at step {state.index}: "
                 "a tape holds one. Test a step before it.")
-        tape.record(request, reply=reply)
+        tape.record(request, **said)
     c = next((c for c in state.open_calls if c.call.id == getattr(body, "call_id", None)), None)
     if isinstance(body, Returned) and c and _was_made(run, state, c):
         request, found = dict(tool=body.tool, args=c.call.args), {"failure": _dump(body.failure)} if body.failure else {"content": body.content}

@@ -343,6 +343,8 @@ import asyncio, sys
 sys.path.insert(0, {tests!r})
 from test_budget import *
 name, kind = sys.argv[1:3]
+print("ready", flush=True)
+input()
 async def go():
     def model(): return Retry(Provider([("look", 0.2)] * 20), attempts=2)
     runs = [agent(model(), {url!r}, budget=Budget(usd="0.30", shared="t")).run("Why?", run_id=f"{{name}}{{i}}")
@@ -363,13 +365,17 @@ def test_processes_share_a_budget_and_a_killed_one_keeps_its_share(tmp_path):
     url = f"sqlite:///{tmp_path}/runs.db"
     store = open_store(url)
     code = CHILD.format(tests=os.path.dirname(__file__), url=url)
-    def child(*args): return subprocess.Popen([sys.executable, "-c", code, *args], stdout=subprocess.PIPE, text=True, env=os.environ | {"AGENTNB_OFFLINE": "1"})
-    dying = child("d", "die")
+    def children(*args):
+        made = [subprocess.Popen([sys.executable, "-c", code, *a], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for a in args]
+        assert [p.stdout.readline() for p in made] == ["ready\n"] * len(made)
+        for p in made: print(file=p.stdin, flush=True)
+        return made
+    dying = children(("d", "die"))[0]
     assert dying.stdout.readline() == "asked\n"
     dying.kill()
     dying.wait()
     for lease in store.leases(): store.release(lease.run_id, lease.holder)
-    others = [child("a", "live"), child("b", "live")]
+    others = children(("a", "live"), ("b", "live"))
     bills = [Decimal(p.communicate(timeout=60)[0]) for p in others]
     lost = entries(store, "t")["d0"].held_usd
     recorded = totals(store, store.runs())[0]

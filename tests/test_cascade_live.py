@@ -10,6 +10,7 @@ from agentnb import Agent, Ask, Cached, Cascade, Human, ModelError, Reply, Reque
 from agentnb import open_store, tool, user
 from agentnb.cascade import Asked, agree, answer_of, check, confident, fitted, fresh, judged, valid
 from agentnb.messages import Message, Usage, Verdict, assistant, result
+from agentnb.models import AskedHuman
 from agentnb.steps import Note, Replied, Request
 
 
@@ -55,6 +56,11 @@ def test_a_model_without_probabilities_is_asked_for_one_word(said, accept, score
     verdict = asyncio.run(confident(0.5)(reply("/tmp"), asked(model=Scripted(model, "quiet:one"))))
     assert (verdict.accept, verdict.score, verdict.cost) == (accept, score, Decimal("0.001")) and verdict.usage.total == 11
     assert "Which disk?" in heard[0] and "/tmp" in heard[0]
+
+
+def test_a_hesitant_yes_is_not_enough():
+    hesitant = always(reply("Yes", logprobs=(("Yes", -0.6),)), "own:judge")
+    assert not asyncio.run(judged(hesitant, at_least=0.8)(SURE, asked())).accept and asyncio.run(judged(hesitant, at_least=0.5)(SURE, asked())).accept
 
 
 def test_a_judge_is_another_model_and_its_price_counts():
@@ -137,6 +143,20 @@ def test_a_policy_with_a_second_model_pays_for_it():
     said = ask(Cascade([always(SURE, "a"), always(STRONG, "b")], gates=[fitted(agreed, second=always(UNSURE, "c"))]))
     assert [(r["model"], r["answer"]) for r in rows] == [("cheap", "/tmp"), ("other", "/var")] and said.cost == Decimal("0.003")
     assert said.attempts[0].verdicts[0].answer == "/var"
+
+
+def test_a_policy_decides_about_its_own_tier():
+    lower, upper = policy(), policy(tiers=["strong", "best"], decide=lambda rows: "escalate")
+    given = [always(UNSURE, "a"), always(reply("/etc", sure=0.2), "b"), always(STRONG, "c")]
+    assert ask(Cascade(given, gates=lower)).content == "/etc"
+    assert ask(Cascade(given, gates=[lower, fitted(upper, tier=1)])).content == "/data"
+    with pytest.raises(ValueError, match="more than the 0.96"): Cascade(given, gates=[lower, fitted(upper, tier=1)], quality=0.98)
+
+
+def test_a_policy_gets_the_columns_it_was_fitted_on():
+    grouped = policy(decide=lambda rows: "accept" if rows[0]["group"] == "ops" else "escalate")
+    gate = fitted(grouped, columns=lambda reply, asked: dict(group=asked.instructions))
+    assert asyncio.run(gate(UNSURE, asked(instructions="ops"))).accept and not asyncio.run(gate(UNSURE, asked(instructions="law"))).accept
 
 
 # -- what is refused
@@ -243,6 +263,7 @@ def test_a_gate_whose_model_fails_accepts_nothing():
 def test_a_mistake_in_a_gate_is_loud_and_loses_no_cost():
     with pytest.raises(ModelError, match="ZeroDivisionError") as e: ask(Cascade([always(UNSURE, "a"), always(STRONG, "b")], gates=[lambda r: 1/0]))
     assert e.value.cost == Decimal("0.002") and isinstance(e.value.__cause__, ZeroDivisionError)
+    assert [(a.outcome, a.reason) for a in e.value.attempts] == [("rejected", "its gates did not come to an end")]
 
 
 def test_a_gate_cannot_ask_a_person():
@@ -366,6 +387,24 @@ def test_a_tape_of_a_cascade_keeps_the_attempts(tmp_path):
     recorded = ask(Tape(tmp_path/"c.tape")(live))
     played = ask(Tape(tmp_path/"c.tape", mode="replay")(live.name))
     assert played == recorded and len(played.attempts) == 2 and played.cost == Decimal("0.052")
+
+
+def test_a_question_to_a_person_is_on_the_tape(tmp_path):
+    live = Cascade([always(UNSURE, "a"), Human()], gates=[confident()])
+    for model in (Tape(tmp_path/"c.tape")(live), Tape(tmp_path/"c.tape", mode="replay")(live.name)):
+        with pytest.raises(AskedHuman, match="Which disk?") as e: ask(model)
+        assert e.value.cost == Decimal("0.002") and [a.answer for a in e.value.attempts] == ["/var"]
+
+
+def test_a_run_with_a_person_becomes_a_test(tmp_path):
+    from agentnb.testcase import replay
+    agent = Agent(Cascade([always(UNSURE, "a"), Human()], gates=[confident()]), store="memory:")
+    run = agent.run("Which disk?", run_id="r1")
+    asyncio.run(run.until())
+    run.pending[0].answer("/tmp")
+    asyncio.run(run._to_end())
+    path = run.to_test(tmp_path/"test_it.py", "somewhere:agent")
+    assert replay(agent, next(tmp_path.glob("*.tape")), "r1", len(run.steps) - 1) and path.exists()
 
 
 def test_runs_at_the_same_time_do_not_mix():

@@ -5,25 +5,29 @@
 # %% auto #0
 __all__ = ['fitted']
 
-# %% ../../nbs/cascade/12_learned.ipynb #b1dddc9a
+# %% ../../nbs/cascade/12_learned.ipynb #e6ec6f55
+from collections.abc import Callable
 from typing import Any
 
-from .gates import Gate, answer_of
-from ..messages import Verdict
+from .gates import Asked, Gate, answer_of
+from ..messages import Reply, Verdict
 from ..providers import find_model
 
-# %% ../../nbs/cascade/12_learned.ipynb #77ecc600
+# %% ../../nbs/cascade/12_learned.ipynb #2b422001
 def _row(name, reply): return dict[str, Any](model=name, answer=answer_of(reply), confidence=reply.confidence, cost=reply.cost)
 
 def fitted(
     policy: Any,  # as from `agentnb.cascade.fit`
     second: Any = None,  # the second cheap model it was fitted with, by name or as a model; looked up by its name if not given
+    tier: int = 0,  # the place of the tier it decides about
+    columns: Callable[[Reply, Asked], dict] = lambda reply, asked: {},  # `group` and features, as in the records
 ) -> Gate:  # with the quality that it is certified for
     "Accept what a fitted policy accepts"
     if policy.refused: raise ValueError(f"the policy refuses this cascade: {policy.refused}. Use one model alone.")
     other = find_model(second or policy.second) if policy.second else None
     async def judge(reply, asked):
-        rows, spent = [_row(policy.tiers[asked.tier], reply)], {}
+        if asked.tier != tier: return Verdict(accept=True, reason="the fitted policy is about another tier")
+        rows, spent = [_row(policy.tiers[0], reply) | columns(reply, asked)], {}
         if other:
             probe = await other(asked.messages, asked.tools, asked.instructions, asked.ask)
             rows.append(_row(policy.second, probe))

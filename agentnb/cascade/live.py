@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['Cascade']
 
-# %% ../../nbs/cascade/13_live.ipynb #0deaa712
-import hashlib, json, time, warnings
+# %% ../../nbs/cascade/13_live.ipynb #c5261114
+import hashlib, json, math, time, warnings
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager, suppress
 from decimal import Decimal
@@ -20,7 +20,7 @@ from ..messages import Ask, Attempt, Delta, Message, Reply, Usage, Verdict
 from ..models import AskedHuman, Human, ModelError
 from ..providers import find_model
 
-# %% ../../nbs/cascade/13_live.ipynb #048a0f5d
+# %% ../../nbs/cascade/13_live.ipynb #f5f2ca06
 def _read_tiers(tiers):
     if not isinstance(tiers, list | tuple): raise TypeError(f"tiers are a list, not {tiers!r}.")
     if not 2 <= len(tiers) <= 3: raise ValueError(f"a cascade has two or three tiers, not {len(tiers)}: one is a model, more lose what they save.")
@@ -31,14 +31,14 @@ def _read_tiers(tiers):
     return models
 
 def _read_gates(gates):
-    gates = list(gates) if isinstance(gates, list | tuple) and not isinstance(gates, Gate) else [gates]
+    gates = list(gates) if type(gates) in (list, tuple) else [gates]
     if not gates: raise ValueError("without a gate nothing escalates but an error. Give gates=[confident(at_least=0.9)], or use Fallback(...).")
     made = [g if isinstance(g, Gate) else fitted(g) if hasattr(g, "decide") else check(g) if callable(g) else g for g in gates]
     if wrong := [g for g in made if not isinstance(g, Gate)]:
         raise TypeError(f"{wrong[0]!r} is no gate. Write confident(at_least=0.9), agree(with_='openai:gpt-5.5-mini') or a function of the reply.")
     return made
 
-# %% ../../nbs/cascade/13_live.ipynb #855058d3
+# %% ../../nbs/cascade/13_live.ipynb #586841be
 class _Asking:
     "One request on its way up; holds the attempts made so far"
     def __init__(self, cascade, asked):
@@ -58,12 +58,12 @@ class _Asking:
         measured = tier < len(self.cascade.models) - 1 and any(g.logprobs for g in self.cascade.gates)
         return ask.model_copy(update=dict(seconds=left, on_delta=self.hear if aloud and ask.on_delta else None, logprobs=ask.logprobs or measured))
 
-    async def ask(self, tier, outcome="accepted", reason=""):
+    async def ask(self, tier, outcome, reason):
         model, began, asked = self.cascade.models[tier], time.monotonic(), self.asked
         def keep(model, **said): self.attempts.append(Attempt(model=model, tier=tier, seconds=time.monotonic() - began, **said))
         try: reply = await model(asked.messages, asked.tools, asked.instructions, self.how(tier, outcome != "shadow"))
         except ModelError as e:
-            keep(e.model or model.name, outcome="shadow" if outcome == "shadow" else "failed", reason=str(e), usage=e.usage, cost=e.cost)
+            keep(e.model or model.name, outcome=outcome if outcome == "shadow" else "failed", reason=str(e), usage=e.usage, cost=e.cost)
             raise
         keep(reply.model or model.name, outcome=outcome, reason=reason, answer=answer_of(reply, 1000), confidence=reply.confidence,
             usage=reply.usage, cost=reply.cost)
@@ -86,7 +86,7 @@ class _Asking:
         cost = None if any(c is None for _, c in spent) else sum((c for _, c in spent if c), Decimal(0))
         return tuple(self.attempts), sum((u for u, _ in spent), Usage()), cost
 
-# %% ../../nbs/cascade/13_live.ipynb #4845788b
+# %% ../../nbs/cascade/13_live.ipynb #d43e1f95
 class _Climb(_Asking):
     "One request with its gates"
     async def reply(self):
@@ -106,24 +106,24 @@ class _Climb(_Asking):
         return reply
 
     async def attempt(self, tier, reason):
-        last = tier == len(self.cascade.models) - 1
-        try: reply = await self.ask(tier, reason=reason)
+        last, began = tier == len(self.cascade.models) - 1, time.monotonic()
+        try: reply = await self.ask(tier, "rejected", "its gates did not come to an end")
         except ModelError:
             if last: raise
             return None
-        wrong = "" if last else reply.malformed or "it was cut at the limit of tokens" if reply.malformed or reply.cut else await self.wrong(tier, reply)
-        if wrong: self.learn(outcome="rejected", reason=wrong)
+        wrong = "" if last else await self.wrong(tier, reply)
+        self.learn(outcome="rejected" if wrong else "accepted", reason=wrong or reason, seconds=time.monotonic() - began)
         return None if wrong else reply
 
     async def wrong(self, tier, reply):
-        began, model = time.monotonic(), self.cascade.models[tier]
+        if reply.malformed or reply.cut: return reply.malformed or "it was cut at the limit of tokens"
         for gate in self.cascade.gates:
-            try: verdict = await gate(reply, self.asked._replace(ask=self.how(tier, False), model=model, tier=tier))
+            try: verdict = await gate(reply, self.asked._replace(ask=self.how(tier, False), model=self.cascade.models[tier], tier=tier))
             except AskedHuman: raise TypeError(f"{gate} asks a person, who cannot wait in a gate. Put Human() behind the last tier.") from None
             except ModelError as e: verdict = Verdict(accept=False, gate=gate.name, reason=f"it could not be asked: {e}", usage=e.usage, cost=e.cost)
             self.learn(verdicts=(*self.attempts[-1].verdicts, verdict))
             if not verdict.accept: return f"{gate}: {verdict.reason}"
-        self.learn(seconds=self.attempts[-1].seconds + time.monotonic() - began)
+        return ""
 
     def learn(self, **more): self.attempts[-1] = self.attempts[-1].model_copy(update=more)
 
@@ -132,9 +132,10 @@ class _Climb(_Asking):
         request = json.dumps([self.asked.instructions, len(self.asked.messages), *ends])
         return int(hashlib.sha256(request.encode()).hexdigest()[:8], 16) < self.cascade.shadow * 2**32
 
-# %% ../../nbs/cascade/13_live.ipynb #aba1acf0
+# %% ../../nbs/cascade/13_live.ipynb #889586b7
 def _floor(gates, quality):
-    certified = max((g.quality for g in gates if g.quality), default=None)
+    floors = [g.quality for g in gates if g.quality]
+    certified = math.prod(floors) if floors else None
     if quality is not None and not 0 < quality <= 1: raise ValueError(f"quality={quality}: a share of the strong model's quality, above 0 and at most 1.")
     if quality and certified and quality > certified:
         raise ValueError(f"quality={quality} is more than the {certified} that the policy is certified for. Fit one with fit(records, quality={quality}).")
