@@ -57,3 +57,9 @@ def __getattr__(name):
 
 
 def __dir__(): return sorted({*globals(), *_LATER})
+
+
+def load_ipython_extension(shell):
+    "What `%load_ext agentnb` calls"
+    from agentnb.ui.magics import load
+    load(shell)

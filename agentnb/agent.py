@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['Ticks', 'Agent']
 
-# %% ../nbs/38_agent.ipynb #aeaa0bc3
+# %% ../nbs/38_agent.ipynb #2089fcd1
 import copy, sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from typing import Any, Self
 
 from pydantic import BaseModel, ValidationError
@@ -50,7 +51,7 @@ def _by_name(tools):
     if len({t.name for t in made}) < len(made): raise ValueError(f"two tools have the same name: {', '.join(t.name for t in made)}")
     return {t.name: t for t in made}
 
-# %% ../nbs/38_agent.ipynb #04dbe773
+# %% ../nbs/38_agent.ipynb #920de65a
 class _Definition:
     "Which model, which tools, which rules"
     def __init__(self,
@@ -91,6 +92,7 @@ class _Definition:
         self.beginning(Started())
         self.birth = birth()
 
+    def _repr_html_(self): return import_module("agentnb.ui.display").agent_html(self)
     def __repr__(self): return f"Agent({self.name}, {self.model.name}, tools: {', '.join(self.tools) or 'none'})"
 
     def beginning(self,

@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['Spent', 'Crossed', 'Budget']
 
-# %% ../nbs/03_budget.ipynb #74f92a75
+# %% ../nbs/03_budget.ipynb #9ef31166
 from collections.abc import Collection
 from decimal import Decimal
+from importlib import import_module
 from typing import Any, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -26,7 +27,7 @@ class Crossed(BaseModel):
     limit: str  # its name: `usd`, or `usd of team-a` where it is shared
     text: str  # in words
 
-# %% ../nbs/03_budget.ipynb #f213eee4
+# %% ../nbs/03_budget.ipynb #f8270ade
 _AMOUNTS = dict(usd="${:f}", tokens="{:,} tokens", iterations="{} iterations", tool_calls="{} tool calls", seconds="{:g} s")
 _USED = dict(usd="${:f} spent", tokens="{:,} used", iterations="{} made", tool_calls="{} made", seconds="{:.1f} s spent")
 
@@ -52,6 +53,9 @@ class _Limits(BaseModel):
     ) -> str:  # `usd`, or `usd of team-a` if it is shared
         "What a limit is called"
         return f"{limit} of {self.shared}" if self.shared else limit
+
+    def _repr_html_(self): return import_module("agentnb.ui.display").value_html(self)
+    def _repr_pretty_(self, printer, cycle): printer.text(import_module("agentnb.ui.display").one_line(self))
 
     def exceeded(self,
         spent: Spent,  # so far

@@ -5,16 +5,17 @@
 # %% auto #0
 __all__ = ['DEMO', 'follow', 'answer', 'go_on', 'find_agent', 'revive', 'main']
 
-# %% ../nbs/54_cli.ipynb #871a277c
+# %% ../nbs/54_cli.ipynb #a624a3e7
 import argparse, asyncio, importlib, json, os, sys
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 
 from . import Agent
 from .cli_lab import open_lab
-from .cli_store import add_store_commands, list_runs, opened
+from .cli_store import add_store_commands, opened
 from .inbox import decided, pending
 from .lease import stuck
+from .listing import list_runs
 from .log import Pending
 from .models import ModelError
 from .run import AgentMismatch, RequestOpen, Run, RunPaused, RunStopped

@@ -5,14 +5,15 @@
 # %% auto #0
 __all__ = ['SideEffect', 'side_effects', 'cut', 'refuse_taken', 'behind', 'Branch', 'lineage']
 
-# %% ../nbs/32_forks.ipynb #2ee4b69c
+# %% ../nbs/32_forks.ipynb #68186849
 import importlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from .messages import Call, ToolSpec, Value
 from .state import State
 from .steps import Intent, Origin, Replied, Request, Returned, Decision, Started, Step
-from .store import RunConflict, Store, read_run
+from .store import RunConflict, Store, StoreError, origin_of, read_run
 
 # %% ../nbs/32_forks.ipynb #b3436178
 class SideEffect(Value):
@@ -93,14 +94,16 @@ class Branch(Value):
         yield "  " * depth + self.run_id + (f"  after step {self.at}" if depth else "")
         for fork in self.forks: yield from fork._lines(depth + 1)
 
-# %% ../nbs/32_forks.ipynb #d6134cb2
+# %% ../nbs/32_forks.ipynb #ab360401
 def lineage(
     store: Store,  # where to look
 ) -> list[Branch]:  # the runs that are no forks, newest first, each with its tree
     "All runs of a store, as trees of forks"
-    starts = store.starts()
-    known, above = [s.run_id for s in starts], {s.run_id: s.body.parent for s in starts if isinstance(s.body, Started) and s.body.parent}
+    heads, above = store.heads(), dict[str, Origin]()
+    known = {h.run_id for h in heads}
+    for head in heads:
+        with suppress(StoreError): above |= {head.run_id: origin} if (origin := origin_of(store, head)) else {}
     def branch(run_id):
         below = sorted(r for r, origin in above.items() if origin.run_id == run_id)
         return Branch(run_id=run_id, at=above[run_id].index if run_id in above else -1, forks=tuple(map(branch, below)))
-    return [branch(r) for r in known if r not in above or above[r].run_id not in known]
+    return [branch(h.run_id) for h in heads if h.run_id not in above or above[h.run_id].run_id not in known]

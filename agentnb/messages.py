@@ -6,16 +6,17 @@
 __all__ = ['Text', 'Value', 'readable', 'redact', 'Call', 'call', 'Failure', 'Native', 'Message', 'user', 'assistant', 'result',
            'ToolSpec', 'Usage', 'Verdict', 'Attempt', 'Reply', 'Delta', 'Ask']
 
-# %% ../nbs/01_messages.ipynb #4b46a5b1
+# %% ../nbs/01_messages.ipynb #0787f5fd
 import json, math, os, re
 from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from functools import cache
+from importlib import import_module
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-# %% ../nbs/01_messages.ipynb #0566f2d7
+# %% ../nbs/01_messages.ipynb #1f880241
 class Value(BaseModel):
     "A frozen value; an unknown field is an error, so a misspelt one is never silently lost"
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -30,6 +31,9 @@ class Value(BaseModel):
         if deep: return super().model_copy(update=update, deep=True)
         known, changes = self.__pydantic_fields_set__, update or {}
         return _put(type(self), {**self.__dict__, **changes}, known if known.issuperset(changes) else known.union(changes))
+
+    def _repr_html_(self): return import_module("agentnb.ui.display").value_html(self)
+    def _repr_pretty_(self, printer, cycle): printer.text(import_module("agentnb.ui.display").one_line(self))
 
 _PARTS = ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
 _set_fields, _set_known, _set_extra, _set_private = (BaseModel.__dict__[part].__set__ for part in _PARTS)

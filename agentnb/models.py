@@ -115,7 +115,7 @@ class Scripted:
 
     def __repr__(self): return f"Scripted({len(self.script)} entries)" if isinstance(self.script, Sequence) else "Scripted(function)"
 
-# %% ../nbs/07_models.ipynb #0ebe7d1b
+# %% ../nbs/07_models.ipynb #bcf90c33
 class AskedHuman(Exception):
     "A person has to say what comes next; a run turns this into a request"
     def __init__(self,
@@ -131,6 +131,7 @@ class AskedHuman(Exception):
 
 class Human:
     "A model that is a person"
+    free = True  # it costs no money and no tokens
     def __init__(self,
         name: str = "human",  # the name it goes by
         question: str = "",  # what the person is asked; else the last thing that was said

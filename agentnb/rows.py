@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MIGRATIONS', 'LAST', 'newer', 'Rows', 'Taken']
 
-# %% ../nbs/22_rows.ipynb #5878bc45
+# %% ../nbs/22_rows.ipynb #90c11487
 import importlib, json
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,7 +13,7 @@ from typing import Any
 
 from .state import State, fold
 from .steps import Step
-from .store import Lease, RunConflict, StoreError, read_run
+from .store import Head, Lease, RunConflict, StoreError, read_run
 
 # %% ../nbs/22_rows.ipynb #2c8107e5
 _STEPS = """CREATE TABLE IF NOT EXISTS steps (run_id TEXT NOT NULL, idx INTEGER NOT NULL, iteration INTEGER NOT NULL, kind TEXT NOT NULL,
@@ -63,10 +63,15 @@ class _Kept:
     def forget(self, space: str, prefix: str) -> int:
         return len(self._run(("DELETE FROM kept WHERE space = ? AND key >= ? AND key < ? RETURNING key", (space, prefix, prefix + LAST))))
 
-# %% ../nbs/22_rows.ipynb #800cd183
+# %% ../nbs/22_rows.ipynb #10799651
 _HOLD = """INSERT INTO leases VALUES (?, ?, {now} + ?, ?) ON CONFLICT (run_id) DO UPDATE SET holder = excluded.holder, until = excluded.until,
   seconds = excluded.seconds WHERE leases.holder IN (excluded.holder, ?) OR leases.until < {now} OR leases.until - leases.seconds > {now} + 1
   RETURNING holder"""
+
+_HEADS = """SELECT ends.run_id, ends.first, ends.last, z.kind, z.iteration, a.at, z.at
+  FROM (SELECT run_id, min(idx) AS first, max(idx) AS last FROM steps GROUP BY run_id) AS ends
+  JOIN steps AS a ON a.run_id = ends.run_id AND a.idx = ends.first JOIN steps AS z ON z.run_id = ends.run_id AND z.idx = ends.last
+  ORDER BY a.at DESC, ends.run_id DESC"""
 
 class _Rows(_Kept):
     "The methods of a store"
@@ -89,6 +94,11 @@ class _Rows(_Kept):
     def starts(self) -> list[Step]:
         rows = self._run(("SELECT run_id, idx, iteration, kind, at, payload FROM steps WHERE kind = 'started' ORDER BY at DESC, run_id DESC", ()))
         return [self._step(*row) for row in rows]
+
+    def heads(self) -> list[Head]: return [Head(**dict(zip(Head.model_fields, row))) for row in self._run((_HEADS, ()))]
+
+    def remove(self, *run_ids: str) -> int:
+        return sum(len(self._run(("DELETE FROM steps WHERE run_id = ? RETURNING idx", (run_id,)))) for run_id in run_ids)
 
     def hold(self, run_id: str, holder: str, seconds: float, instead: str = "") -> str:
         wish = (_HOLD.format(now=self.now), (run_id, holder, seconds, seconds, instead))

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['BREATH', 'RequestOpen', 'RunStopped', 'AgentMismatch', 'RunPaused', 'new_run_id', 'Run']
 
-# %% ../nbs/37_run.ipynb #c53ccd08
+# %% ../nbs/37_run.ipynb #c7b4ca58
 import asyncio, importlib, secrets, sys
-from collections.abc import AsyncIterator, Callable, Generator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -18,6 +18,7 @@ from fastcore.basics import patch
 from pydantic import ValidationError
 
 from .actions import AskModel, Execute, Wait, next_action, out_of_budget, ready_calls
+from .breakpoints import Break
 from .definitions import Home, code_change, home_of, lost_tools, newest_tool
 from .forks import SideEffect, behind, cut, refuse_taken
 from .kernel import HEARTBEAT, interactive, wait_live
@@ -198,7 +199,7 @@ async def _advance(run):
         if step and run.reserved: await settle(run)
         if step: return step
 
-# %% ../nbs/37_run.ipynb #79590631
+# %% ../nbs/37_run.ipynb #fc56aab6
 BREATH = 0.005  # seconds
 
 class _Engine(Log):
@@ -207,7 +208,7 @@ class _Engine(Log):
         super().__init__(run_id, agent.store, agent.tools, agent.clock, steps)
         self.agent, self.session, self._holder, self._begin, self.home = agent, secrets.token_hex(4), secrets.token_hex(4), begin, home
         self.going, self._pausing, self.attended, self.listeners, self._behind, self._lease = None, False, interactive, [], None, None
-        self.single, self.under_way, self._first, self.reserved, self.meter = False, {}, None, None, None
+        self.single, self.under_way, self._first, self.reserved, self.meter, self.breaks = False, {}, None, None, None, list[Break]()
 
     @property
     def active(self) -> bool: return self.going is not None and not self.going.done()
@@ -222,10 +223,16 @@ class _Engine(Log):
     def _check(self): _refuse_lost(self, self.home.newest(self.agent))
     _catch_up, _advance, _reread = _catch_up, _advance, _reread
 
+    def _hits(self, b, step):
+        if b.cost is None: return b.hits(step)
+        return b.hits(step, self.state_at(step.index - 1).cost, self.state_at(step.index).cost)
+
+    def _breaks(self, step): return any(self._hits(b, step) for b in self.breaks)
+
     def _refuse_if_active(self, what):
         if self.active: raise RunConflict(f"run {self.run_id} is going on, so it cannot be {what}. Call run.pause() first.")
 
-# %% ../nbs/37_run.ipynb #baf404f1
+# %% ../nbs/37_run.ipynb #7c7fa8f3
 class _Driven(_Engine):
     "A log that goes on"
     async def _go(self, stop, wait=False, single=False):
@@ -264,6 +271,7 @@ class _Driven(_Engine):
             step = await self._advance()
             if step and isinstance(step.body, Request): await _recalled(self, step.body)
             if step and stop(step): break
+            if step and self._breaks(step): self._pausing = True
             if step: breathed = await self._breathe(breathed)
             elif self.tip.status != "waiting" or not wait: break
             elif self.attended() or not self.pending: await _news(self)
@@ -283,7 +291,7 @@ def _typed(run_id, text, kind):
     try: return kind.model_validate_json(text)
     except ValidationError as e: raise AgentMismatch(f"the result of run {run_id} is no {kind.__name__}: {text[:200]!r}. run.tip.result has it.") from e
 
-# %% ../nbs/37_run.ipynb #1f45fe11
+# %% ../nbs/37_run.ipynb #dd5e780a
 class _Held(_Driven):
     "A log that a person goes on with"
     @property
@@ -306,14 +314,16 @@ class _Held(_Driven):
         tool: str | None = None,  # stop when the model has asked for this tool, before it is called
         kind: str | None = None,  # stop after a step of this kind
         when: Callable[[Step], bool] | None = None,  # stop after a step that fits
+        args: Mapping[str, str] | None = None,  # globs over the arguments of the call, by name
+        cost: Decimal | float | str | None = None,  # stop when the run has cost this, US dollars
+        error: bool = False,  # stop after something failed
     ) -> Step:  # the last step taken
         "Go to a breakpoint, the next request or the end"
         _known(self, tool, kind)
-        def stop(step):
-            asked = isinstance(step.body, Replied) and any(c.tool == tool for c in step.body.reply.calls)
-            return asked or step.kind == kind or when is not None and when(step)
+        there = Break.model_validate(dict(tool=tool or ("*" if args else ""), args=args or {}, kind=kind or "", cost=cost, error=error))
+        def stop(step): return self._hits(there, step) or when is not None and when(step)
         if self._place is None: await self._go(stop)
-        while self._place is not None and not stop(self.steps[self.forward().place]): pass
+        while self._place is not None and not (stop(step := self.steps[self.forward().place]) or self._breaks(step)): pass
         return self.steps[self.place]
 
     def __await__(self) -> Generator[Any, None, Any]: return self._to_end().__await__()
@@ -384,7 +394,7 @@ class _Billed(_Told):
         "Which models were asked, why, and what asking the strong one every time would have cost"
         return importlib.import_module("agentnb.cascade.receipt").receipt_of(self, strong)
 
-# %% ../nbs/37_run.ipynb #8a63a889
+# %% ../nbs/37_run.ipynb #e5f4bbd1
 class Run(_Billed):
     "One execution of an agent; holds its log, and nothing more that lasts"
     @property
@@ -423,7 +433,7 @@ class Run(_Billed):
         last = cut(self.state_at, self.place if at is None else self.index_of(at))
         agent = self.agent.variant(model, tools, instructions)
         made = Run(agent, run_id or new_run_id(self.clock()), home=self.home if agent is self.agent else Home({}))
-        made.attended = self.attended
+        made.attended, made.breaks = self.attended, list(self.breaks)
         made._share(self, last + 1)
         changes = _definition(agent, model, tools) | _differences(made.tip, state, instructions)
         origin = Origin(run_id=self.run_id, index=last)

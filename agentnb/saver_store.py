@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LangGraphStore']
 
-# %% ../nbs/46_saver_store.ipynb #43d1f881
+# %% ../nbs/46_saver_store.ipynb #05303e92
 import json, threading, time, uuid, weakref
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,7 +16,7 @@ try: from langgraph.checkpoint.base import BaseCheckpointSaver
 except ImportError as e: raise ImportError('LangGraph\'s savers need it. Run: pip install "agentnb-kit[langgraph]"') from e
 
 from .steps import Started, Step
-from .store import Lease, RunConflict, StoreError
+from .store import Head, Lease, RunConflict, StoreError
 
 # %% ../nbs/46_saver_store.ipynb #a97886d3
 _locks = weakref.WeakKeyDictionary()
@@ -76,7 +76,7 @@ def _failed(url, e):
     return StoreError(f"{url}: {type(e).__name__}: {e}.{hint} "
         "Whether the last step was written is not known: load the run again, it goes on from what is there.")
 
-# %% ../nbs/46_saver_store.ipynb #fdb2bfa5
+# %% ../nbs/46_saver_store.ipynb #0aca61b3
 def _thread(run_id): return f"agentnb/run/{run_id}"
 
 def _text(step):
@@ -112,6 +112,12 @@ class _Steps(_Places):
         return [self._step(text) for _, text in sorted(rows, reverse=True)]
 
     def runs(self) -> list[str]: return [s.run_id for s in self.starts()]
+
+    def heads(self) -> list[Head]: return [Head(run_id=s.run_id, first=s.index, last=z.index, kind=z.kind, iteration=z.iteration, began=s.at, at=z.at)
+        for s in self.starts() for z in self.read(s.run_id)[-1:]]
+
+    def remove(self, *run_ids: str) -> int:
+        raise StoreError(f"{self.url}: a saver of LangGraph cannot take single runs out. They stay hidden.")
 
     def _step(self, text):
         try: return Step.model_validate_json(text)

@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['ToolDefinitionError', 'Tool', 'tool']
 
-# %% ../nbs/02_tools.ipynb #d4301912
+# %% ../nbs/02_tools.ipynb #c29ce0c3
 import asyncio, hashlib, inspect, re
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any, Literal, get_type_hints
 
 from fastcore.docments import docments
@@ -66,7 +67,7 @@ def _untitled(schema: Any, is_names=False) -> Any:
     if not isinstance(schema, dict): return schema
     return {k: _untitled(v, k in ("properties", "$defs")) for k, v in schema.items() if is_names or k != "title" or not isinstance(v, str)}
 
-# %% ../nbs/02_tools.ipynb #e5469328
+# %% ../nbs/02_tools.ipynb #c3e49e48
 class _Checked:
     "A function whose arguments are checked"
     source: Literal["live", "tape"] = "live"  # `tape`: its results are on a tape
@@ -103,6 +104,7 @@ class _Checked:
     @property
     def name(self) -> str: return self.spec.name
     def __call__(self, *args, **kwargs): return self.fn(*args, **kwargs)
+    def _repr_html_(self): return import_module("agentnb.ui.display").tool_html(self.spec)
     def __repr__(self):
         effect = "read-only" if self.spec.read_only else "idempotent" if self.spec.idempotent else "acts"
         return f"Tool({self.name}({', '.join(self.spec.parameters['properties'])}), {effect})"

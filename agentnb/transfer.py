@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['export_runs', 'import_runs']
 
-# %% ../nbs/44_transfer.ipynb #314ff3e0
+# %% ../nbs/44_transfer.ipynb #4a2a6d5e
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
@@ -14,17 +14,18 @@ from pydantic import ValidationError
 from .messages import redact
 from .state import fold
 from .steps import Started, Step
-from .store import RunConflict, RunNotFound, Store, StoreError, read_run
+from .store import RunConflict, RunNotFound, Store, StoreError, origin_of, read_run
 
-# %% ../nbs/44_transfer.ipynb #d928a422
+# %% ../nbs/44_transfer.ipynb #dc73fb28
 def _parent(step): return step.body.parent if isinstance(step.body, Started) else None
 
 def _with_parents(store, run_ids):
-    above = {s.run_id: origin.run_id for s in store.starts() if (origin := _parent(s))}
+    heads = {h.run_id: h for h in store.heads()}
+    above = lambda run_id: origin.run_id if run_id in heads and (origin := origin_of(store, heads[run_id])) else None
     known, wanted = set(), []
     for run_id in run_ids:
         line = [run_id]
-        while line[-1] in above and line[-1] not in known: line.append(above[line[-1]])
+        while line[-1] not in known and (parent := above(line[-1])): line.append(parent)
         wanted += [r for r in reversed(line) if r not in known]
         if line[-1] not in known and not store.read(line[-1], 0, 1): read_run(store, run_id)
         known.update(line)

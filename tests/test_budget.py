@@ -7,10 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from agentnb import Agent, Ask, Budget, Cached, Fallback, ModelError, Reply, RequestOpen, Retry, RunStopped, Scripted, call, open_store, tool
-from agentnb.bounds import message_tokens
+from agentnb.bounds import Meter, message_tokens
 from agentnb.cost import price
 from agentnb.messages import Usage
-from agentnb.spending import entries, spent_in, spent_together
+from agentnb.spending import Entry, enter, entries, spent_in, spent_together
+from agentnb.sqlite import SQLite
 from agentnb.steps import Edit, Note, Replied
 from agentnb.ui.html import run_html
 
@@ -259,10 +260,9 @@ def test_what_a_provider_counted_bounds_the_next_request():
     provider = Provider([("look", 0.0), ("look", 0.0), ("say", 0.0)])
     run = agent(provider, budget=Budget(tokens=20_000), ask=Ask(max_tokens=300)).run("word " * 3000)
     asyncio.run(run.until(kind="model"))
-    from agentnb.reserve import Till
-    bytes_only = Till().tokens(run.tip.messages, run.tip.tools)
+    bytes_only = Meter().tokens(run.tip.messages, run.tip.tools)
     asyncio.run(run._to_end())
-    assert Till().request(run)[0] < bytes_only / 3, "15,000 bytes were 4,000 tokens"
+    assert run.meter.request(run)[0] < bytes_only / 3, "15,000 bytes were 4,000 tokens"
 
 
 def test_a_budget_changes_no_key_of_a_tape_or_a_cache():
@@ -306,6 +306,29 @@ def test_a_team_waits_for_what_is_only_set_aside():
     other = agent(Provider([]), store, budget=Budget(usd=(one.tip.cost + two.tip.cost) * Decimal("1.2"), shared="t")).run("Why?")
     asyncio.run(to_end(other, 1))
     assert [s.body.limit for s in other.steps if isinstance(s.body, Note)] == ["usd of t"]
+
+
+def test_a_run_steps_back_if_another_process_writes_at_the_same_time():
+    class Raced(SQLite):
+        others = 0
+        def keep_all(self, *rows, **options):
+            super().keep_all(*rows, **options)
+            if self.others or not any(space == "budget t" for space, *_ in rows): return
+            self.others += 1
+            self.hold("other", "another process", 30)
+            enter(self, "other", ["t"], Entry(index=1, held=Usage(input=10, output=8000), held_usd="0.04"), AT)
+    store = Raced(":memory:")
+    provider = Provider([("say", 0.1)])
+    run = agent(provider, store, budget=Budget(usd="0.0415", shared="t"), ask=Ask(max_tokens=8000)).run("Why?")
+    async def go():
+        task = asyncio.ensure_future(run._to_end())
+        await asyncio.sleep(0.1)
+        assert not provider.tokens and not entries(store, "t")[run.run_id].reserved, "it steps back"
+        store.release("other", "another process")
+        store.forget("budget t", "other")
+        await task
+    asyncio.run(go())
+    assert provider.tokens and run.status == "done"
 
 
 def test_a_fork_in_a_team_counts_from_where_it_left():

@@ -239,6 +239,24 @@ def test_probabilities_are_asked_for_and_not_kept():
     assert not ask(cascade).logprobs and ask(cascade, ask=Ask(logprobs=True)).logprobs and heard == [True, True]
 
 
+def test_a_budget_that_is_nearly_used_up_keeps_it_cheap():
+    class Frugal(Ask):
+        frugal: bool = True
+    cascade = Cascade([always(UNSURE, "a"), always(STRONG, "b")], gates=[confident()], shadow=1)
+    said = ask(cascade, user("x"), assistant("y").model_copy(update={"escalated": 1}), user("z"))
+    assert said.content == "/data"
+    said = asyncio.run(cascade([user("x"), assistant("y").model_copy(update={"escalated": 1}), user("z")], ask=Frugal()))
+    assert said.content == "/var" and len(said.attempts) == 1 and "no gate was asked" in said.attempts[0].reason
+    broken = Cascade([always(reply(malformed="not JSON"), "a"), always(STRONG, "b")], gates=[confident()])
+    assert asyncio.run(broken([user("x")], ask=Frugal())).content == "/data"
+
+
+def test_all_models_that_may_be_asked_are_known():
+    second, judge = always(SURE, "c"), always(SURE, "d")
+    cascade = Cascade([always(SURE, "a"), always(STRONG, "b"), Human()], gates=[agree(second), judged(judge), confident()])
+    assert [m.name for m in cascade.models] == ["a", "b", "human", "c", "d", "a", "b"]
+
+
 # -- errors
 
 def test_a_tier_that_fails_is_an_attempt():
@@ -326,7 +344,7 @@ def test_the_sample_follows_from_the_request():
     cascade = Cascade([always(SURE, "a"), always(STRONG, "b")], gates=[confident()], shadow=0.2)
     one, two = ([len(ask(cascade, user(f"question {i}")).attempts) == 2 for i in range(500)] for _ in "12")
     assert one == two and 70 < sum(one) < 130
-    assert not any(a.outcome == "shadow" for i in range(50) for a in ask(Cascade(cascade.models, cascade.gates), user(f"question {i}")).attempts)
+    assert not any(a.outcome == "shadow" for i in range(50) for a in ask(Cascade(cascade.tiers, cascade.gates), user(f"question {i}")).attempts)
 
 
 # -- stickiness
@@ -375,7 +393,7 @@ def test_it_works_inside_a_cache_and_a_retry():
     kept = Cached(cascade, "memory:")
     first, again = ask(kept), ask(kept)
     assert first.cost == Decimal("0.052") and (again.cost, again.attempts, again.content, again.source) == (0, (), "/data", "cache")
-    other = Cached(Cascade(cascade.models, gates=[confident(0.2)]), kept.store)
+    other = Cached(Cascade(cascade.tiers, gates=[confident(0.2)]), kept.store)
     assert ask(other).source == "live"
     said = iter([ModelError("overloaded", "busy.", retryable=True, retry_after=0, cost=Decimal("0.007")), STRONG])
     flaky = Cascade([always(UNSURE, "a"), Scripted(lambda messages, tools: next(said), "b")], gates=[confident()])

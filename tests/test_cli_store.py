@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from agentnb import Agent, Scripted, open_store
-from agentnb.cli_store import last_step, list_runs
+from agentnb.listing import list_runs
 
 AGENTNB = [sys.executable, "-c", "import sys; from agentnb.cli import main; sys.exit(main())"]
 MINE = """
@@ -167,12 +167,23 @@ def test_runs_are_listed_with_their_forks_and_states():
     assert "  running " in next(line for line in list_runs(agent.store) if line.startswith("r1"))
 
 
-@pytest.mark.parametrize("length", [1, 2, 3, 4, 7, 8, 9, 100])
-def test_the_end_of_a_log_is_found_and_little_is_read(length):
-    agent = Agent(Scripted([]), store="memory:")
-    run = agent.run("Go.", run_id="r1")
-    for i in range(length - 1): run.edit(max_iterations=i + 1)
-    if not run.steps: run.append(run._begin)
-    reads, read = [], agent.store.read
-    agent.store.read = lambda *a: reads.append(a) or read(*a)
-    assert last_step(agent.store, run.steps[0]) == run.steps[-1] and len(reads) <= 2 * length.bit_length() + 1
+def test_a_damaged_run_is_listed_and_left_out_of_an_export_where_that_is_said(folder):
+    made(folder, "r1"), made(folder, "r2")
+    with sqlite3.connect(folder/"runs.db") as db: db.execute("UPDATE steps SET payload = '{\"task\": 7}' WHERE run_id = 'r1' AND idx = 0")
+    listed = agentnb(folder, "runs")
+    assert listed.returncode == 0 and listed.stderr == ""
+    assert {line.split()[0]: line.split()[1] for line in listed.stdout.splitlines()} == {"r1": "damaged", "r2": "done"}
+    assert "agent/r1/step_0 cannot be read" in listed.stdout
+    whole = agentnb(folder, "store", "export")
+    assert whole.returncode == 1 and "agent/r1/step_0 cannot be read" in whole.stderr and "Traceback" not in whole.stderr
+    rest = agentnb(folder, "store", "export", "--skip-damaged")
+    assert rest.returncode == 0 and {json.loads(line)["run_id"] for line in rest.stdout.splitlines()} == {"r2"} and "r1  damaged, left out" in rest.stderr
+
+
+def test_a_hidden_run_is_back_until_the_vacuum(folder):
+    made(folder, "r1"), made(folder, "r2")
+    assert "hidden: r1" in agentnb(folder, "store", "hide", "r1").stdout and "r1" not in agentnb(folder, "runs").stdout
+    assert "back: r1" in agentnb(folder, "store", "hide", "r1", "--undo").stdout and "r1" in agentnb(folder, "runs").stdout
+    agentnb(folder, "store", "hide", "r1")
+    assert "removed r1" in agentnb(folder, "store", "vacuum").stdout and "has no run 'r1'" in agentnb(folder, "store", "hide", "r1").stderr
+    assert store_of(folder).runs() == ["r2"]

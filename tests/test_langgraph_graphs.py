@@ -30,7 +30,7 @@ from agentnb.langchain import from_langchain, to_langchain
 from agentnb.messages import Call, Failure, Message, Native
 from agentnb.state import fold
 from agentnb.ui.html import run_html
-from agentnb.ui.stepper import head_of, rows_of, tabs_of
+from agentnb.ui.stepper import head_of, page_of, rows_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:create_react_agent")
 
@@ -279,8 +279,9 @@ def test_the_views_show_it(saver):
     assert "slow &lt;b&gt;" in run._repr_html_()
     asyncio.run(run.until())
     head = head_of(run)
-    assert head["requests"][0]["tool"] == "restart" and head["requests"][0]["args"] == dict(service="checkout") and head["status"] == "waiting"
-    assert len(rows_of(run)) == len(run.steps) and "restart" in tabs_of(run, 3)["Messages"] and "checkout" in run_html(run.state, run.steps)
+    card = page_of(run)["cards"][0]
+    assert card["tool"] == "restart" and [(f["name"], f["value"]) for f in card["fields"]] == [("service", "checkout")] and head["status"] == "waiting"
+    assert len(rows_of(run)) == len(run.steps) and "restart" in page_of(run, "Messages", 3)["html"] and "checkout" in run_html(run.state, run.steps)
     assert "waiting" in repr(run)
 
 

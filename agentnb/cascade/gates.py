@@ -25,13 +25,15 @@ class Asked(NamedTuple):
     model: Any = None  # who replied, ready to be asked again
     tier: int = 0  # its place in the cascade, from 0
 
-# %% ../../nbs/cascade/10_gates.ipynb #f79785aa
+# %% ../../nbs/cascade/10_gates.ipynb #b3853061
 class Gate(NamedTuple):
     "What looks at a reply"
     name: str  # as it is written, with its settings
     judge: Callable[[Reply, Asked], Any]  # gives the verdict, or awaits it
     logprobs: bool = False  # does it need each token's probability?
     quality: float | None = None  # the floor that it was fitted and certified for, if it was
+    models: tuple[Any, ...] = ()  # others that it asks, so that a budget knows
+    again: bool = False  # does it ask the model that replied once more?
     async def __call__(self,
         reply: Reply,  # what a model said
         asked: Asked,  # to what

@@ -13,7 +13,7 @@ from .gates import Asked, Gate, answer_of
 from ..messages import Reply, Verdict
 from ..providers import find_model
 
-# %% ../../nbs/cascade/12_learned.ipynb #2b422001
+# %% ../../nbs/cascade/12_learned.ipynb #352f62e8
 def _row(name, reply): return dict[str, Any](model=name, answer=answer_of(reply), confidence=reply.confidence, cost=reply.cost)
 
 def fitted(
@@ -34,4 +34,4 @@ def fitted(
             spent = dict[str, Any](cost=probe.cost, usage=probe.usage, model=probe.model or other.name, answer=answer_of(probe, 1000))
         accept = policy.decide(rows) == "accept"
         return Verdict(accept=accept, score=reply.confidence, reason=f"the fitted policy says {'accept' if accept else 'escalate'}", **spent)
-    return Gate(f"fitted(quality={policy.quality})", judge, logprobs=True, quality=policy.quality)
+    return Gate(f"fitted(quality={policy.quality})", judge, logprobs=True, quality=policy.quality, models=(other,) if other else ())

@@ -20,7 +20,7 @@ from ..messages import Ask, Attempt, Delta, Message, Reply, Usage, Verdict
 from ..models import AskedHuman, Human, ModelError
 from ..providers import find_model
 
-# %% ../../nbs/cascade/13_live.ipynb #f5f2ca06
+# %% ../../nbs/cascade/13_live.ipynb #dbd61064
 def _read_tiers(tiers):
     if not isinstance(tiers, list | tuple): raise TypeError(f"tiers are a list, not {tiers!r}.")
     if not 2 <= len(tiers) <= 3: raise ValueError(f"a cascade has two or three tiers, not {len(tiers)}: one is a model, more lose what they save.")
@@ -30,7 +30,7 @@ def _read_tiers(tiers):
     if any(isinstance(m, Cascade) for m in models): raise ValueError("a tier is a cascade itself. Write all models in one list.")
     return models
 
-def _read_gates(gates):
+def _read_gates(gates: Any) -> list[Gate]:
     gates = list(gates) if type(gates) in (list, tuple) else [gates]
     if not gates: raise ValueError("without a gate nothing escalates but an error. Give gates=[confident(at_least=0.9)], or use Fallback(...).")
     made = [g if isinstance(g, Gate) else fitted(g) if hasattr(g, "decide") else check(g) if callable(g) else g for g in gates]
@@ -38,11 +38,12 @@ def _read_gates(gates):
         raise TypeError(f"{wrong[0]!r} is no gate. Write confident(at_least=0.9), agree(with_='openai:gpt-5.5-mini') or a function of the reply.")
     return made
 
-# %% ../../nbs/cascade/13_live.ipynb #586841be
+# %% ../../nbs/cascade/13_live.ipynb #95d48f93
 class _Asking:
     "One request on its way up; holds the attempts made so far"
     def __init__(self, cascade, asked):
         self.cascade, self.asked, self.attempts, self.heard, self._began = cascade, asked, [], False, time.monotonic()
+        self.frugal = getattr(asked.ask, "frugal", False)
 
     def hear(self, delta):
         self.heard = True
@@ -55,11 +56,11 @@ class _Asking:
     def how(self, tier, aloud):
         ask, left = self.asked.ask, None
         if ask.seconds is not None: left = max(ask.seconds - (time.monotonic() - self._began), 0.0)
-        measured = tier < len(self.cascade.models) - 1 and any(g.logprobs for g in self.cascade.gates)
+        measured = tier < len(self.cascade.tiers) - 1 and any(g.logprobs for g in self.cascade.gates)
         return ask.model_copy(update=dict(seconds=left, on_delta=self.hear if aloud and ask.on_delta else None, logprobs=ask.logprobs or measured))
 
     async def ask(self, tier, outcome, reason):
-        model, began, asked = self.cascade.models[tier], time.monotonic(), self.asked
+        model, began, asked = self.cascade.tiers[tier], time.monotonic(), self.asked
         def keep(model, **said): self.attempts.append(Attempt(model=model, tier=tier, seconds=time.monotonic() - began, **said))
         try: reply = await model(asked.messages, asked.tools, asked.instructions, self.how(tier, outcome != "shadow"))
         except ModelError as e:
@@ -86,7 +87,9 @@ class _Asking:
         cost = None if any(c is None for _, c in spent) else sum((c for _, c in spent if c), Decimal(0))
         return tuple(self.attempts), sum((u for u, _ in spent), Usage()), cost
 
-# %% ../../nbs/cascade/13_live.ipynb #d43e1f95
+# %% ../../nbs/cascade/13_live.ipynb #126cbede
+_FRUGAL = "a budget is nearly used up, so no gate was asked"
+
 class _Climb(_Asking):
     "One request with its gates"
     async def reply(self):
@@ -97,16 +100,16 @@ class _Climb(_Asking):
         return reply.model_copy(update=dict(usage=usage, cost=cost, attempts=attempts, notes=notes + reply.notes, logprobs=logprobs))
 
     async def up(self):
-        first = tier = self.cascade.first_tier(self.asked.messages)
-        while not (reply := await self.attempt(tier, "kept after an escalation" if tier == first > 0 else "")):
+        first = tier = 0 if self.frugal else self.cascade.first_tier(self.asked.messages)
+        while not (reply := await self.attempt(tier, "kept after an escalation" if tier == first > 0 else _FRUGAL if self.frugal else "")):
             self.unsay()
             tier += 1
-        if tier < self.cascade.strongest and self.sampled():
+        if tier < self.cascade.strongest and not self.frugal and self.sampled():
             with suppress(ModelError): await self.ask(self.cascade.strongest, "shadow", "to compare")
         return reply
 
     async def attempt(self, tier, reason):
-        last, began = tier == len(self.cascade.models) - 1, time.monotonic()
+        last, began = tier == len(self.cascade.tiers) - 1, time.monotonic()
         try: reply = await self.ask(tier, "rejected", "its gates did not come to an end")
         except ModelError:
             if last: raise
@@ -117,8 +120,8 @@ class _Climb(_Asking):
 
     async def wrong(self, tier, reply):
         if reply.malformed or reply.cut: return reply.malformed or "it was cut at the limit of tokens"
-        for gate in self.cascade.gates:
-            try: verdict = await gate(reply, self.asked._replace(ask=self.how(tier, False), model=self.cascade.models[tier], tier=tier))
+        for gate in () if self.frugal else self.cascade.gates:
+            try: verdict = await gate(reply, self.asked._replace(ask=self.how(tier, False), model=self.cascade.tiers[tier], tier=tier))
             except AskedHuman: raise TypeError(f"{gate} asks a person, who cannot wait in a gate. Put Human() behind the last tier.") from None
             except ModelError as e: verdict = Verdict(accept=False, gate=gate.name, reason=f"it could not be asked: {e}", usage=e.usage, cost=e.cost)
             self.learn(verdicts=(*self.attempts[-1].verdicts, verdict))
@@ -152,7 +155,7 @@ def _price_ratio(models, least):
         "Use one model, take a cheaper first tier, fit a policy on recorded calls, or set least_ratio.")
     return ratio
 
-# %% ../../nbs/cascade/13_live.ipynb #09841808
+# %% ../../nbs/cascade/13_live.ipynb #eebdaa9e
 class Cascade:
     "Two or three models, asked in order until the gates accept a reply"
     def __init__(self,
@@ -163,17 +166,22 @@ class Cascade:
         shadow: float = 0.0,  # share of the accepted requests that the strongest model answers too
         least_ratio: float = 3.0,  # of the strong model's list price to the cheap one's
     ):
-        self.models, self.gates = _read_tiers(tiers), _read_gates(gates)
+        self.tiers, self.gates = _read_tiers(tiers), _read_gates(gates)
         if sticky < 0 or not 0 <= shadow <= 1: raise ValueError(f"sticky={sticky}, shadow={shadow}: a number of replies, and a share from 0 to 1.")
-        self.sticky, self.shadow, self.name = sticky, shadow, " then ".join(m.name for m in self.models)
-        self.strongest = len(self.models) - 1 - isinstance(self.models[-1], Human)  # place of the best model that is no person
+        self.sticky, self.shadow, self.name = sticky, shadow, " then ".join(m.name for m in self.tiers)
+        self.strongest = len(self.tiers) - 1 - isinstance(self.tiers[-1], Human)  # place of the best model that is no person
         self.quality, self.certified = _floor(self.gates, quality)
-        self.ratio = _price_ratio(self.models[:self.strongest + 1], 0 if self.certified else least_ratio)
+        self.ratio = _price_ratio(self.tiers[:self.strongest + 1], 0 if self.certified else least_ratio)
+
+    @property
+    def models(self) -> list[Any]:  # all that may be asked for one reply, those of the gates included
+        lower = [t for g in self.gates if g.again for t in self.tiers[:-1]]
+        return [*self.tiers, *(m for g in self.gates for m in g.models), *lower]
 
     def __repr__(self):
         floor = "" if self.quality is None else f", quality {self.quality} {'certified' if self.certified else 'NOT certified'}"
         ratio = "unknown" if self.ratio is None else f"{self.ratio:.3g}"
-        return f"Cascade({' -> '.join(m.name for m in self.models)}, gates: {', '.join(map(repr, self.gates))}{floor}, price ratio {ratio})"
+        return f"Cascade({' -> '.join(m.name for m in self.tiers)}, gates: {', '.join(map(repr, self.gates))}{floor}, price ratio {ratio})"
 
     async def __call__(self, messages, tools=(), instructions="", ask=Ask()) -> Reply:
         return await _Climb(self, Asked(messages, tools, instructions, ask)).reply()

@@ -28,7 +28,7 @@ def _plain(text):
     try: return json.loads(text)
     except ValueError: return " ".join(text.casefold().split()).rstrip(" .!")
 
-# %% ../../nbs/cascade/11_probes.ipynb #77349b8d
+# %% ../../nbs/cascade/11_probes.ipynb #c1a339c7
 def agree(
     with_: str | Model,  # `provider:model`, a model, or a prompt for the same model
     same: Callable[[Reply, Reply], bool] = same_answer,  # are two replies the same answer?
@@ -45,7 +45,7 @@ def agree(
         fits = same(reply, second)
         return Verdict(accept=fits, score=float(fits), reason=f"{model.name} {'agrees' if fits else f'says {answer_of(second, 120)}'}",
             cost=second.cost, usage=second.usage, model=second.model or model.name, answer=answer_of(second, 1000))
-    return Gate(f"agree({other.name if other else prompt!r})", judge)
+    return Gate(f"agree({other.name if other else prompt!r})", judge, models=(other,) if other else (), again=not other)
 
 # %% ../../nbs/cascade/11_probes.ipynb #2553b49b
 _SIZE = 4000  # characters of the conversation, and of the reply, that a judge reads
@@ -68,7 +68,7 @@ async def _asked_yes(model, question, reply, asked, at_least):
     spent = dict[str, Any](cost=said.cost, usage=said.usage)
     return Verdict(accept=yes if score is None else score >= at_least, score=score, reason=reason, **spent)
 
-# %% ../../nbs/cascade/11_probes.ipynb #764a6fe9
+# %% ../../nbs/cascade/11_probes.ipynb #f3a38fc8
 def _refuse_chance(at_least):
     if not 0 < at_least <= 1: raise ValueError(f"at_least={at_least}: a probability, above 0 and at most 1.")
 
@@ -80,9 +80,9 @@ def judged(
     "Accept what a judge says yes to"
     judge = find_model(by)
     _refuse_chance(at_least)
-    return Gate(f"judged({judge.name}, {at_least})", lambda reply, asked: _asked_yes(judge, question, reply, asked, at_least))
+    return Gate(f"judged({judge.name}, {at_least})", lambda reply, asked: _asked_yes(judge, question, reply, asked, at_least), models=(judge,))
 
-# %% ../../nbs/cascade/11_probes.ipynb #7b24758b
+# %% ../../nbs/cascade/11_probes.ipynb #f04b1230
 def confident(
     at_least: float = 0.9,  # probability
 ) -> Gate:
@@ -92,4 +92,4 @@ def confident(
         if reply.confidence is None: return _asked_yes(asked.model, "Are you sure that this reply is right?", reply, asked, at_least)
         score = min(reply.confidence, 1.0)
         return Verdict(accept=score >= at_least, score=score, reason=f"sure {score:.2f}" + ("" if score >= at_least else f", less than {at_least}"))
-    return Gate(f"confident({at_least})", judge, logprobs=True)
+    return Gate(f"confident({at_least})", judge, logprobs=True, again=True)

@@ -132,7 +132,7 @@ def _html(receipt):
     top = row("step", "model", "outcome", "input", "output", "cost", "of it gates", "why", tag="th")
     return f"<div><b>{as_text(head)}</b><table>{top}{''.join(rows)}</table><p>{as_text(foot)}</p></div>"
 
-# %% ../../nbs/cascade/14_receipt.ipynb #0decc6b7
+# %% ../../nbs/cascade/14_receipt.ipynb #41367c76
 def _ladder(model):
     while model is not None and not hasattr(model, "strongest"): model = getattr(model, "model", None)
     return model
@@ -144,7 +144,7 @@ def receipt_of(
     "The receipt of a run"
     steps, ladder = run.steps[:run.place + 1], _ladder(run.agent.model)
     tier = ladder.strongest if ladder and not strong else None
-    name = strong or (ladder.models[tier].name if ladder else "")
+    name = strong or (ladder.tiers[tier].name if ladder else "")
     lines = tuple(line for s in steps for line in _lines(s))
     guess = _Strong(steps, name, tier)
     return Receipt(run_id=run.run_id, lines=lines, usage=run.state.usage, strong=name, always_strong=_sum(guess.costs) if name else None, how=str(guess))

@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['audit_html']
 
-# %% ../../nbs/ui/03_audit_html.ipynb #b2774f9f
+# %% ../../nbs/ui/03_audit_html.ipynb #7cd8a008
 from ..audits import Audit
 from ..review import Finding
-from .html import COLOURS, as_text
+from .text import COLOURS, as_text, region_html
 
-# %% ../../nbs/ui/03_audit_html.ipynb #cff2979b
+# %% ../../nbs/ui/03_audit_html.ipynb #c23c0f60
 _TONES = dict(high="error", medium="human", low="plain")
 _LEFT = 'style="text-align:left;vertical-align:top"'
 
@@ -27,4 +27,4 @@ def audit_html(
     head = "".join(f'<th scope="col" {_LEFT}>{h}</th>' for h in ("tool", "severity", "what, and why it matters", "what to do"))
     caption = f'<caption style="text-align:left">{as_text(repr(found))}. Tokens are estimated: characters/4.</caption>'
     table = f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{''.join(map(_row, found.findings))}</tbody></table>"
-    return f'<div role="region" aria-label="Audit of tools">{table}</div>'
+    return region_html("Audit of tools", table)

@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['changes_html', 'run_diff_html', 'state_diff_html', 'branch_html']
 
-# %% ../../nbs/ui/02_compare_html.ipynb #7d5e69f6
+# %% ../../nbs/ui/02_compare_html.ipynb #b0e75e36
 from ..compare import Change, Pair, RunDiff, StateDiff, Totals, Turn
 from ..forks import Branch
 from ..messages import Message
 from ..summary import show_cost, show_seconds, summarize
-from .html import COLOURS, STATUS, as_text, messages_html, row_html
+from .html import messages_html, row_html
+from .text import COLOURS, STATUS, as_text, region_html
 
 # %% ../../nbs/ui/02_compare_html.ipynb #e745db29
 _LEFT = 'style="text-align:left;vertical-align:top"'
@@ -39,7 +40,7 @@ def changes_html(
     "Fields that differ"
     return _table(caption, ("field", "before", "after"), _changed(changes)) if changes else ""
 
-# %% ../../nbs/ui/02_compare_html.ipynb #ba27aeec
+# %% ../../nbs/ui/02_compare_html.ipynb #c4c68600
 def _pair(p: Pair, names):
     sides = [row_html(summarize(s, 120)) if s else "" for s in (p.a, p.b)]
     if p.changes: sides[1] += f"<details><summary>{len(p.changes)} differences</summary>{changes_html(p.changes)}</details>"
@@ -58,9 +59,9 @@ def run_diff_html(
     "Two runs side by side"
     names = (found.a.run_id, found.b.run_id)
     steps = _table(f"Steps; shared before them: {found.shared}", ("", *names), [_pair(p, names) for p in found.pairs]) if found.pairs else ""
-    return f'<div role="region" aria-label="Two runs compared">{_totals(found.a, found.b)}{steps}</div>'
+    return region_html("Two runs compared", f'{_totals(found.a, found.b)}{steps}')
 
-# %% ../../nbs/ui/02_compare_html.ipynb #b71057e3
+# %% ../../nbs/ui/02_compare_html.ipynb #478ae21e
 def _turn(t: Turn):
     said = lambda m: messages_html([m]) if isinstance(m, Message) else ""
     return _row(_word(t.before, t.after, t.same), said(t.before), said(t.after))
@@ -72,14 +73,14 @@ def state_diff_html(
     talk = _table(f"Messages; shared before them: {found.shared}", ("", found.before, found.after), map(_turn, found.turns)) if found.turns else ""
     head = f"<p>From <b>{as_text(found.before)}</b> to <b>{as_text(found.after)}</b></p>"
     nothing = "" if found.changes or talk else "<p>Nothing is different.</p>"
-    return f'<div role="region" aria-label="Two states compared">{head}{changes_html(found.changes)}{talk}{nothing}</div>'
+    return region_html("Two states compared", f'{head}{changes_html(found.changes)}{talk}{nothing}')
 
-# %% ../../nbs/ui/02_compare_html.ipynb #65aaf2d8
+# %% ../../nbs/ui/02_compare_html.ipynb #d42fd1b3
 def branch_html(
     branch: Branch,  # a run and its forks
 ) -> str:  # a list in a list
     "A tree of forks"
-    return f'<div role="region" aria-label="A run and its forks"><ul>{_item(branch)}</ul></div>'
+    return region_html("A run and its forks", f'<ul>{_item(branch)}</ul>')
 
 def _item(branch):
     where = f" <small>after step {branch.at}</small>" if branch.at >= 0 else ""

@@ -1,0 +1,301 @@
+"""The views over many runs by hand: JupyterLab in Chromium, mouse and keyboard. Screenshots are kept in tests/artifacts."""
+import json, re
+from pathlib import Path
+
+import pytest
+
+from agentnb.store import hidden, open_store, read_run
+from lab import CHROMIUM, Lab, Notebook
+
+pytestmark = pytest.mark.browser
+ARTIFACTS, TESTS = Path(__file__).parent/"artifacts", Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    from playwright.sync_api import sync_playwright
+    with sync_playwright() as p:
+        browser = p.chromium.launch(**CHROMIUM)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module", params=["Light", "Dark"])
+def lab(request, tmp_path_factory):
+    root = tmp_path_factory.mktemp("views")
+    server = Lab(root, f"JupyterLab {request.param}", AGENTNB_STORE=f"sqlite:///{root}/runs.db")
+    server.theme = request.param.lower()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def notebook(lab, chromium, request):
+    opened, said = [], []
+
+    def open_notebook(*sources, width=1180, name=""):
+        page = chromium.new_page(viewport=dict(width=width, height=1000))
+        page.set_default_timeout(20_000)
+        page.on("console", lambda m: said.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda e: said.append(str(e)))
+        opened.append(Notebook(page, lab, name or write_page(lab, f"{request.node.name.partition('[')[0]}.ipynb", *sources)))
+        return opened[-1]
+    yield open_notebook
+    for i, one in enumerate(opened):
+        shoot(one, f"{request.node.name}-end{i or ''}")
+        one.page.evaluate("window.agentnb_owned === undefined") or pytest.fail("a text from outside has run")
+    for one in opened:
+        one.close()
+        one.page.close()
+    assert not [s for s in said if "agentnb" in s or "anywidget" in s or "TypeError" in s], said
+
+
+def write_page(lab, name, *sources):
+    cell = lambda source: dict(cell_type="code", execution_count=None, metadata={}, outputs=[], source=source)
+    kernel = dict(display_name="Python 3", language="python", name="python3")
+    (lab.root/name).write_text(json.dumps(dict(cells=[cell(s) for s in sources], metadata=dict(kernelspec=kernel), nbformat=4, nbformat_minor=4)))
+    return name
+
+
+def shoot(nb, name, view=None):
+    ARTIFACTS.mkdir(exist_ok=True)
+    (view or nb.page).screenshot(path=str(ARTIFACTS/f"{re.sub(r'[^-a-zA-Z0-9]+', '-', name)}.png"))
+
+
+def rewrite(nb, index, source):
+    write = "([i, source]) => window.jupyterapp.shell.currentWidget.content.model.cells.get(i).sharedModel.setSource(source)"
+    nb.page.evaluate(write, [index, source])
+
+
+def run_all(nb, count):
+    for i in range(count):
+        nb.run_cell(i)
+        nb.done(i)
+
+
+WEEK = f"""import sys
+sys.path.insert(0, {str(TESTS)!r})
+import week, random
+from agentnb import open_store
+store = open_store("sqlite:///NAME.db")
+if not store.runs(): await week.fill(store)"""
+
+
+def week(lab, name): return WEEK.replace("NAME", f"{lab.root}/{name}"), open_store(f"sqlite:///{lab.root}/{name}.db")
+
+
+def test_runs_are_browsed_searched_deleted_and_had_back(notebook, lab):
+    source, store = week(lab, "browsed")
+    nb = notebook(source, "from agentnb.ui.runs import browse\nbrowse(store)")
+    run_all(nb, 2)
+    view = nb.cell(1).locator(".an-runs")
+    rows = view.locator("li[data-run]")
+    rows.nth(19).wait_for()
+    shoot(nb, f"runs-{lab.theme}", view)
+    assert "20 runs" in view.inner_text() and "waiting for you" in rows.first.inner_text()
+    view.get_by_label("Search runs").fill("disk of mail")
+    view.get_by_text("4 runs").wait_for()
+    view.get_by_label("Status").select_option("waiting")
+    view.get_by_text("1 run", exact=True).wait_for()
+    assert rows.first.get_attribute("data-run") == "week-07-careful"
+    view.get_by_label("Search runs").fill("")
+    view.get_by_label("Status").select_option("")
+    rows.nth(19).wait_for()
+    view.get_by_label("tree of forks").check()
+    view.get_by_text("↳").first.wait_for()
+    shoot(nb, f"runs-tree-{lab.theme}", view)
+    names = [rows.nth(i).get_attribute("data-run") for i in range(20)]
+    assert names.index("week-07-careful") == names.index("week-07") + 1
+
+    view.locator("ul").focus()
+    for key in ("Home", "ArrowDown", "ArrowDown"): nb.page.keyboard.press(key)
+    nb.page.keyboard.press("Enter")
+    view.get_by_label("Run", exact=True).get_by_text("Nobody can log in.").first.wait_for()
+    shoot(nb, f"runs-opened-{lab.theme}", view)
+    view.locator("ul").focus()
+    nb.page.keyboard.press("Delete")
+    view.get_by_text("Deleted week-15.").wait_for()
+    view.get_by_text("19 runs").wait_for()
+    assert hidden(store) == {"week-15": "you"}
+    nb.page.keyboard.press("u")
+    view.get_by_text("20 runs").wait_for()
+    view.get_by_text("Deleted week").wait_for(state="hidden")
+    assert hidden(store) == {}
+
+
+INBOX = "from agentnb.ui.inbox import inbox\nagent = week.agent_of(store, [], week.Clock())\ninbox(store, agent)"
+
+
+def test_an_inbox_is_answered_by_mouse_by_keyboard_and_elsewhere(notebook, lab):
+    source, store = week(lab, "asked")
+    nb = notebook(source, INBOX)
+    run_all(nb, 2)
+    view = nb.cell(1).locator(".an-inbox")
+    cards = view.locator(".an-item")
+    cards.nth(5).wait_for()
+    shoot(nb, f"inbox-{lab.theme}", view)
+    runs = [cards.nth(i).get_attribute("data-run") for i in range(6)]
+    assert "6 waiting" in view.inner_text() and runs[0] == "week-00" and "Restart the service" in cards.last.inner_text()
+
+    last = cards.last
+    last.get_by_label("grace_s").fill("soon")
+    last.get_by_role("button", name="Approve with changes").click()
+    last.get_by_text("is not a number").wait_for()
+    last.get_by_label("grace_s").fill("5")
+    last.get_by_role("button", name="Approve with changes").click()
+    view.get_by_text("5 waiting", exact=True).wait_for()
+    decision = read_run(store, "week-17")[-1].body
+    assert (decision.verdict, decision.args["grace_s"], decision.by) == ("approve", 5, "you")
+    view.get_by_role("button", name="Resume", exact=True).wait_for()
+
+    held = view.locator('[data-run="week-16"]')
+    held.focus()
+    nb.page.keyboard.press("x")
+    nb.page.keyboard.type("Not at night.")
+    held.get_by_role("button", name="Reject", exact=True).click()
+    view.get_by_text("4 waiting", exact=True).wait_for()
+    assert read_run(store, "week-16")[-1].body.message == "Not at night."
+
+    typed = view.locator('[data-run="week-06"]').get_by_label("grace_s")
+    typed.fill("77")
+    from agentnb.inbox import pending
+    for p in pending(store):
+        if p.run.run_id == "week-02-careful": p.reject("answered elsewhere", by="ann")
+    view.get_by_text("3 waiting", exact=True).wait_for()
+    assert typed.input_value() == "77"
+    shoot(nb, f"inbox-answered-{lab.theme}", view)
+
+
+def test_two_inboxes_agree(notebook, lab):
+    source, store = week(lab, "shared")
+    one, two = notebook(source, INBOX), notebook(name=write_page(lab, "another.ipynb", source, INBOX))
+    run_all(one, 2)
+    cards = one.cell(1).locator(".an-item")
+    cards.nth(5).wait_for()
+    run_all(two, 2)
+    other = two.cell(1).locator(".an-item")
+    other.nth(5).wait_for()
+    cards.last.get_by_role("button", name="Approve", exact=True).click()
+    two.cell(1).get_by_text("5 waiting", exact=True).wait_for()
+    assert other.count() == 5
+
+
+def test_ten_thousand_runs_and_a_damaged_one(notebook, lab):
+    from datetime import UTC, datetime, timedelta
+    from agentnb.steps import Finished, Started, Step
+    store, at = open_store(f"sqlite:///{lab.root}/many.db"), datetime(2026, 5, 4, tzinfo=UTC)
+    step = lambda i, index, body: Step(run_id=f"r{i:05}", index=index, at=at + timedelta(seconds=i), body=body)
+    store.append(*(s for i in range(10_000) for s in (step(i, 0, Started(task=f"<img src=x onerror='window.agentnb_owned=1'> task {i}", agent="a")),
+        step(i, 1, Finished(status="done", result="**x** <script>window.agentnb_owned=1</script>")))))
+    store._run(("UPDATE steps SET payload = '{\"task\": 7}' WHERE run_id = 'r09998' AND idx = 0", ()))
+    nb = notebook(f"from agentnb.ui.runs import browse\nbrowse('sqlite:///{lab.root}/many.db')")
+    nb.run_cell(0)
+    view = nb.cell(0).locator(".an-runs")
+    rows = view.locator("li[data-run]")
+    view.get_by_text("10,000 runs").wait_for()
+    assert rows.count() == 25 and "cannot be read" in rows.nth(1).inner_text() and rows.nth(1).get_attribute("data-status") == "damaged"
+    view.locator("ul").focus()
+    nb.page.keyboard.press("PageDown")
+    view.get_by_text("26–50").wait_for()
+    rows.first.dblclick()
+    view.get_by_label("Run", exact=True).get_by_text("Result: **x**").wait_for()
+    shoot(nb, f"runs-many-{lab.theme}", view)
+    view.get_by_label("Search runs").fill("task 123")
+    view.get_by_text("111 runs").wait_for(timeout=60_000)
+    view.get_by_label("Search runs").fill("")
+    view.get_by_label("Status").select_option("damaged")
+    view.get_by_text("1 run", exact=True).wait_for(timeout=60_000)
+    assert view.get_by_role("button", name="Open").is_disabled()
+
+
+CHAT = """import asyncio
+from agentnb import Agent, Delta, ModelError, Reply, Scripted, call, tool
+@tool
+def restart(service: str) -> str:
+    "Restart the service `service`"
+    return f"{service} restarted <img src=x onerror='window.agentnb_owned=1'>"
+class Slow(Scripted):
+    async def __call__(self, messages, tools=(), instructions="", ask=None):
+        said = "The cellar is dry, I have looked twice. [x](javascript:window.agentnb_owned=1)"
+        if messages[-1].content.startswith("Is") and ask and ask.on_delta:
+            for word in said.split(" "):
+                ask.on_delta(Delta("text", word + " "))
+                await asyncio.sleep(0.05)
+            return Reply(content=said)
+        return await super().__call__(messages, tools, instructions, ask)
+script = [None, call("restart", service="<b>pump</b>"), "**Restarted**.\\n\\n- <script>window.agentnb_owned=1</script> it runs\\n- `p99` is low"]
+agent = Agent(Slow(script), [restart], name="plumber", store="sqlite:///NAME.db")
+from agentnb.ui.chat import chat
+talk = chat(agent)
+talk"""
+
+
+def test_a_chat_by_keyboard_with_a_request_in_it_and_back_after_a_restart(notebook, lab):
+    nb = notebook(CHAT.replace("NAME", f"{lab.root}/chat"), "print(talk.run.run_id)")
+    nb.run_cell(0)
+    view = nb.cell(0).locator(".an-chat")
+    view.get_by_label("Message", exact=True).click()
+    nb.page.keyboard.type("Is the cellar dry?")
+    nb.page.keyboard.press("Enter")
+    view.locator(".an-speech").get_by_text("The cellar is").wait_for()
+    view.locator(".an-answer").get_by_text("I have looked twice").wait_for()
+    assert view.locator(".an-answer a").count() == 0
+    nb.page.keyboard.type("Then restart the pump.")
+    nb.page.keyboard.press("Enter")
+    view.get_by_role("button", name="Approve", exact=True).wait_for()
+    shoot(nb, f"chat-request-{lab.theme}", view)
+    view.locator(".an-turns").focus()
+    nb.page.keyboard.press("a")
+    view.locator(".an-answer strong").get_by_text("Restarted").wait_for()
+    fold = view.locator(".an-fold").nth(1)
+    fold.locator("summary").first.click()
+    fold.locator(".an-step summary").nth(0).click()
+    fold.locator(".an-pane").first.get_by_text("pump").first.wait_for()
+    shoot(nb, f"chat-{lab.theme}", view)
+    nb.run_cell(1)
+    run_id = nb.done(1).strip()
+    nb.restart()
+    rewrite(nb, 1, CHAT.replace("NAME", f"{lab.root}/chat").replace("chat(agent)", f"chat(agent, {run_id!r})"))
+    nb.run_cell(1)
+    again = nb.cell(1).locator(".an-chat")
+    again.locator(".an-turn").nth(1).wait_for()
+    assert "Is the cellar dry?" in again.inner_text() and "it runs" in again.inner_text()
+
+
+def test_a_cell_is_a_task_and_running_it_again_is_no_second_run(notebook, lab):
+    agent = f"""from agentnb import Agent, Scripted, call, tool
+@tool
+def restart(service: str) -> str: return "restarted"
+on_call = Agent(Scripted([call("restart", service="checkout"), "Restarted."]), [restart], name="on-call", store="sqlite:///{lab.root}/cells.db")
+%load_ext agentnb"""
+    nb = notebook(agent, "%%agent on_call\nCheckout is slow.", "print(run.run_id, len(on_call.store.heads()))", "%runs", "%inbox", "%budget")
+    run_all(nb, 2)
+    view = nb.cell(1).locator(".an-stepper")
+    for count in (1, 2):
+        view.get_by_role("button", name="Step", exact=True).click()
+        nb.page.wait_for_function("n => document.querySelectorAll('.an-stepper li[data-index]').length >= n", arg=count)
+    nb.run_cell(2)
+    first = nb.done(2)
+    nb.run_cell(1)
+    nb.page.wait_for_timeout(500)
+    nb.done(1)
+    nb.run_cell(2)
+    nb.page.wait_for_timeout(500)
+    assert nb.done(2) == first and first.strip().endswith(" 1")
+    nb.restart()
+    for i in (0, 1, 2):
+        nb.run_cell(i)
+        nb.page.wait_for_timeout(500)
+        nb.done(i)
+    assert nb.output(2) == first
+    for i in (3, 4, 5):
+        nb.run_cell(i)
+        nb.done(i)
+    nb.cell(3).get_by_text("1 run", exact=True).wait_for()
+    nb.cell(4).locator(".an-inbox").wait_for()
+    assert "runs in sqlite" in nb.output(5)
+    rewrite(nb, 2, "%%agent on_call --until re")
+    nb.cell(2).locator(".cm-content").click()
+    nb.page.keyboard.press("End")
+    nb.page.keyboard.press("Tab")
+    nb.page.locator(".jp-Completer").get_by_text("restart").wait_for()
