@@ -5,15 +5,14 @@
 # %% auto #0
 __all__ = ['ACTS', 'TooLate', 'decide', 'top_up', 'add_break']
 
-# %% ../../nbs/ui/08_acts.ipynb #17945817
+# %% ../../nbs/ui/08_acts.ipynb #6a0ee383
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from ..breakpoints import Break
-from .cards import form_of
 from .edits import edit_of
-from .forms import read_fields
+from .forms import form_of, read_fields
 
 # %% ../../nbs/ui/08_acts.ipynb #4addf7e2
 class TooLate(ValueError):
