@@ -31,7 +31,7 @@ def _state_line(s):
     where = f"{s.run_id} after step {s.index - 1}" if s.index else "before the first step"
     return f"{where}: {STATUS[s.status]}, iteration {s.iteration} of {s.max_iterations}, {len(s.messages)} messages, {show_cost(s.cost)}"
 
-# %% ../../nbs/ui/15_display.ipynb #8e503060
+# %% ../../nbs/ui/15_display.ipynb #231e1a6f
 def _reply_line(r):
     said = f"→ {', '.join(c.tool for c in r.calls)}" if r.calls else _short(r.malformed or r.content)
     return " · ".join(x for x in (r.model, said, f"{r.usage.total:,} tokens", show_cost(r.cost)) if x)
@@ -44,7 +44,7 @@ def one_line(
 ) -> str:  # its class, and what a reader looks for
     "A value as a notebook's text says it"
     say = _LINES.get(type(value).__name__)
-    return f"{type(value).__name__}({say(value)})" if say else repr(value)
+    return f"{type(value).__name__}({_short(say(value), 400)})" if say else repr(value)
 
 # %% ../../nbs/ui/15_display.ipynb #a521678c
 _TH = 'scope="row" style="text-align:left;vertical-align:top;padding:2px 14px 2px 0"'
