@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['Counted', 'count_runs']
 
-# %% ../nbs/66_counting.ipynb #88ee3e37
+# %% ../nbs/66_counting.ipynb #1e3fd8f4
 import hashlib, heapq
 from datetime import datetime
 from typing import Any
 
 from .state import fold
 from .steps import Started
-from .store import StoreError, hidden, open_store, read_run
+from .store import UNREADABLE, StoreError, hidden, open_store, read_run
 
 # %% ../nbs/66_counting.ipynb #6f80c600
 _TEXT = 2000  # characters of a snapshot
@@ -105,15 +105,16 @@ def _count(seen, store, run_id, steps, known):
         if count := _KINDS.get(step.kind): count(seen, step, step.body)
     seen.runs.append(dict(run_id=run_id, agent=seen.agent, iterations=own[-1].iteration))
 
-# %% ../nbs/66_counting.ipynb #f7da016d
+# %% ../nbs/66_counting.ipynb #26da51a1
 def count_runs(
-    source: Any,  # a store, its URL, or runs
+    source: Any,  # a store, its URL, an agent, or runs
     since: datetime | None = None,  # only runs of a store that had a step after this
     sample: int = 20,  # snapshots to keep
 ) -> Counted:  # rows
     "Count the steps of runs"
-    store, seen, known = open_store(source) if isinstance(source, str) else source, Counted(sample), dict[str, str]()
+    store = open_store(source) if isinstance(source, str) else source.store if hasattr(source, "load") else source
+    seen, known = Counted(sample), dict[str, str]()
     for run_id, steps in _logs(store, since):
         try: _count(seen, store, run_id, steps, known)
-        except StoreError as e: seen.damaged[run_id] = str(e)
+        except UNREADABLE as e: seen.damaged[run_id] = str(e)
     return seen

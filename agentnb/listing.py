@@ -58,12 +58,12 @@ def _live(found: Listed, leases):
     elif status == "failed": status = "running"
     return found.model_copy(update={"status": status})
 
-# %% ../nbs/34_listing.ipynb #a36de76c
+# %% ../nbs/34_listing.ipynb #9a203e51
 class Listing:
     "The runs of a store; holds what it has read of each until there is more"
     def __init__(self,
         store: Store,  # where to look
-    ): self.store, self._read, self._about = store, dict[str, tuple[int, Listed]](), dict[str, str]()
+    ): self.store, self._read = store, dict[str, tuple[int, Listed]]()
 
     def heads(self) -> list[Head]:  # newest first, without the hidden ones
         "All runs, without opening them"

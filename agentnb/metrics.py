@@ -111,9 +111,9 @@ class Metrics:
     @property
     def requests(self) -> Any: return _frame("requests", self.counted.requests)
 
-# %% ../nbs/67_metrics.ipynb #9dc3455c
+# %% ../nbs/67_metrics.ipynb #2d20195f
 def measure(
-    source: Any,  # a store, its URL, or runs
+    source: Any,  # a store, its URL, an agent, or runs
     since: datetime | None = None,  # only runs of a store that had a step after this
     sample: int = 20,  # snapshots to keep
 ) -> Metrics:  # of all of them

@@ -19,15 +19,17 @@ def cells_of(tutorial, until):
 class Camera:
     def __init__(self, folder, browser, lab): self.folder, self.browser, self.lab, self.count = folder, browser, lab, 0
 
-    def take(self, name, setup, show, selector, act=lambda view, page: None, width=1180):
-        "Run two cells, do something by hand, and keep a picture of what the second shows"
+    def take(self, name, setup, show, selector, act=lambda view, page: None, height=1100, at="2026-05-04T02:16:20Z"):
+        "Run two cells, do something by hand, and keep a picture of what the second shows at that time"
         self.count += 1
-        page = self.browser.new_page(viewport=dict(width=width, height=1100))
+        page = self.browser.new_page(viewport=dict(width=1180, height=height))
+        page.clock.set_fixed_time(at)
         path = f"{name}-{self.count}.ipynb"
         cell = lambda source: dict(cell_type="code", execution_count=None, metadata={}, outputs=[], source=source)
         kernel = dict(display_name="Python 3", language="python", name="python3")
         (self.lab.root/path).write_text(json.dumps(dict(cells=[cell(setup), cell(show)], metadata=dict(kernelspec=kernel), nbformat=4, nbformat_minor=4)))
         nb = Notebook(page, self.lab, path)
+        nb.command("application:toggle-left-area")
         for i in range(2):
             nb.run_cell(i)
             nb.done(i)
@@ -56,8 +58,9 @@ def take_all(camera):
     camera.take("debug-fork", cells_of(debug, "await fixed.until(tool="), "fixed", ".an-stepper")
     camera.take("approve-card", cells_of(approve, 'run_id="night-1"'), "run", ".an-stepper")
     camera.take("approve-inbox", cells_of(approve, "night-5"), "from agentnb.ui.inbox import inbox\ninbox(agent)", ".an-inbox")
-    camera.take("compare-dashboard", WEEK, "from agentnb.ui.dashboard import dashboard\ndashboard(store)", "[aria-label=Dashboard]")
-    camera.take("runs", WEEK, "from agentnb.ui.runs import browse\nbrowse(store)", ".an-runs", lambda view, page: view.get_by_label("tree of forks").check())
+    camera.take("compare-dashboard", WEEK, "from agentnb.ui.dashboard import dashboard\ndashboard(store)", "[aria-label=Dashboard]", height=1700)
+    camera.take("runs", WEEK, "from agentnb.ui.runs import browse\nbrowse(store)", ".an-runs",
+        lambda view, page: view.get_by_label("tree of forks").check(), at="2026-05-08T09:00:00Z")
 
 
 def main(folder):

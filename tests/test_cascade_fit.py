@@ -1,5 +1,5 @@
 """Calibrating a cascade: the floor on halves that were not seen, refusals, made records whose truth is known, bad input."""
-import subprocess, sys
+import pickle, subprocess, sys, time
 from decimal import Decimal
 
 import numpy as np, pandas as pd, pytest
@@ -9,7 +9,7 @@ from agentnb.cascade import Records, fit
 from agentnb.cascade.bounds import certified, evidence, last_certified
 from agentnb.cascade.paired import paired
 from agentnb.cascade.report import oracle, random_mix
-from agentnb.cascade.text import final_answer, wrong_sums
+from agentnb.cascade.text import answer_features, final_answer, word_counts, wrong_sums
 
 TIERS = ["cheap", "strong"]
 
@@ -209,7 +209,7 @@ def test_what_cannot_be_certified_is_refused_in_words(table, alone, says):
 def test_cases_that_one_model_lacks_are_left_out_and_counted():
     table = made(2000)
     sampled = table[(table["model"] == "cheap") | (table["case"].str[1:].astype(int) % 2 == 0)]
-    assert len(fit(sampled, TIERS, quality=0.95).calibration.cases) == 1000
+    assert fit(sampled, TIERS, quality=0.95).calibration.cases.size == 1000
     assert "1,900 of 2,000 cases lack" in fit(table[(table["model"] == "cheap") | table["case"].str[1:].astype(int).lt(100)], TIERS).refused
 
 
@@ -226,6 +226,20 @@ def test_answers_that_mean_the_same():
     assert all(final_answer(a) == final_answer(b) is not None for a, b in same)
     assert final_answer("turn on") != final_answer("turn off") and final_answer(float("nan")) is final_answer(" ") is None
     assert wrong_sums("3 / 0 = 4") == (1, 1) and wrong_sums("2 + 3 * 4 = 14, 10 - 2 = 7") == (1, 2)
+
+
+def test_long_answers_take_no_longer():
+    "Digits and sums without an end, from a model that did not stop"
+    start = time.perf_counter()
+    for text in ("1" * 200_000, "1 + " * 50_000, "12, " * 50_000, "answer: " * 20_000): answer_features(text), final_answer(text), word_counts(text)
+    assert time.perf_counter() - start < 2
+
+
+def test_nullable_columns_and_a_pickled_policy():
+    table = made(300).convert_dtypes()
+    table.loc[3, "confidence"] = pd.NA
+    policy = fit(table.assign(extra=pd.Series([1, pd.NA] * 300, dtype="Int64")), TIERS, quality=0.9)
+    assert repr(pickle.loads(pickle.dumps(policy))) == repr(policy) and not policy.refused
 
 
 def test_a_missing_extra_is_named():

@@ -448,6 +448,8 @@ def test_a_run_goes_to_its_end_in_their_saver(their_saver):
     fork = again.fork(at=4)
     asyncio.run(fork.until())
     other = an_agent(store, effects).load(fork.run_id)
+    assert [(h.run_id, h.first, h.last) for h in store.heads()] == [(fork.run_id, 3, fork.steps[-1].index), ("r1", 0, loaded.steps[-1].index)]
+    with pytest.raises(StoreError, match="cannot take single runs out"): store.remove("r1")
     assert other.state == fork.state and store.runs() == [fork.run_id, "r1"] and store.starts()[0].body.parent.run_id == "r1"
     assert store.read(fork.run_id)[0].index == store.starts()[0].body.parent.index + 1 == 3
     with pytest.raises(RunNotFound, match="no run 'r9'"): an_agent(store, effects).load("r9")

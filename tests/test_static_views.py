@@ -14,7 +14,7 @@ from agentnb.messages import Usage
 from agentnb.metrics import measure
 from agentnb.ui.chat import Chat, chat_html, turn_of
 from agentnb.ui.dashboard import dashboard, table_html
-from agentnb.ui.display import agent_html, one_line, tool_html, value_html
+from agentnb.ui.display import one_line, value_html
 from agentnb.ui.inbox import card_in, inbox
 from agentnb.ui.runs import Query, browse
 from agentnb.ui.spent import spent
@@ -50,8 +50,8 @@ def test_each_text_in_each_view(n):
         return bad
     store, seen = open_store("memory:"), dict(usage=Usage(input=3, output=1), model=bad[:200], cost=Decimal("0.1"))
     asks = tuple(call("act", what=w).model_copy(update={"id": w[:9]}) for w in ("fail", bad))
-    agent = Agent(Scripted([Reply(content=bad, calls=asks, **seen), Reply(content=bad, **seen)]), [act], name=bad[:60] or "x",
-        store=store, instructions=bad, budget=Budget(usd=Decimal(9)))
+    script = Scripted([Reply(content=bad, calls=asks, **seen), Reply(content=bad, **seen)])
+    agent = Agent(script, [act], name=bad[:60] or "x", store=store, instructions=bad, budget=Budget(usd=Decimal(9)))
     one, two = agent.run(bad, run_id="one"), agent.run(bad, run_id="two")
     asyncio.run(one.until()), asyncio.run(two.until())
     waiting = [harmless(inbox(agent)._repr_html_()), harmless(browse(agent)._repr_html_())]
@@ -59,9 +59,8 @@ def test_each_text_in_each_view(n):
     for p in list(one.pending): p.approve(by=bad)
     asyncio.run(one.until())
     found = measure(store)
-    pages = [dashboard(store)._repr_html_(), Chat(agent, one)._repr_html_(), side_by_side(one, two, labels=[bad, "two"])._repr_html_(),
-        agent_html(agent), tool_html(act.spec),
-        spent(store, one.steps[0].at)._repr_html_(), *(table_html(getattr(found, t)) for t in ("steps", "snapshots", "costs", "requests"))]
+    views = (dashboard(store), Chat(agent, one), side_by_side(one, two, labels=[bad, "two"]), spent(store, one.steps[0].at), agent, act)
+    pages = [*(v._repr_html_() for v in views), *(table_html(getattr(found, t)) for t in ("steps", "snapshots", "costs", "requests"))]
     values = [*one.steps, one.tip, two.tip.requests[0], one.steps[1].body.reply, agent.budget]
     for html in (*waiting, *pages, *map(value_html, values)): harmless(html)
     for turn in turns_of(one.steps): harmless(turn_of(turn)["answer"])
@@ -82,7 +81,7 @@ def test_the_pages_say_the_same_as_the_tables(shift):
     assert html.count("<img alt=") == 8 and len(html) < 250_000 and all(f"agent.load(&#x27;{r}&#x27;)" in html for r in found.tools["runs"].iloc[0])
     for r in found.tools.to_dict("records"): assert f"{r['tool']}: {r['succeeded']} succeeded, {r['failed']} failed" in html
     assert "<b>20</b> runs" in html and f"{found.interventions.iloc[-1].rate:.0%}</b> of the runs needed a human" in html
-    assert repr(page) == "Dashboard(Metrics(20 runs, 121 steps))"
+    assert repr(page) == "Dashboard(Metrics(20 runs, 125 steps))"
 
 
 def test_the_list_and_the_inbox_say_what_the_widgets_say(shift):
@@ -100,7 +99,7 @@ def test_empty_is_a_page_too():
 
 
 def test_a_missing_library_says_what_to_install(monkeypatch, shift):
-    import builtins, importlib
+    import importlib
     real = importlib.import_module
     for name, module in (("pandas", "agentnb.metrics"), ("matplotlib", "agentnb.ui.plots")):
         def absent(wanted, *rest, name=name):
@@ -109,7 +108,6 @@ def test_a_missing_library_says_what_to_install(monkeypatch, shift):
         monkeypatch.setattr(real(module), "import_module", absent)
         with pytest.raises(ImportError, match=r'pip install "agentnb-kit\[lab\]"'): dashboard(shift[0])._repr_html_()
         monkeypatch.undo()
-    assert builtins.__import__
 
 
 def test_a_repr_is_whole_and_a_notebook_says_it_in_one_line(shift):

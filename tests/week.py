@@ -71,6 +71,7 @@ async def fill(store, runs=18):
     kinds = ["approved", "looked", "approved", "failed", "rejected", "looked", "waiting", "approved", "stopped"]
     for i in range(runs):
         kind = kinds[i % len(kinds)] if i < runs - 3 else ("approved", "waiting", "waiting")[i - runs + 3]
+        if i == 0: kind = "waiting"
         agent = agent_of(store, script(chance, kind), clock, "on-call" if i % 4 else "night-watch")
         run = agent.run(TASKS[i % len(TASKS)], max_iterations=2 if kind == "stopped" else 10, run_id=f"week-{i:02}")
         try: await run.until()

@@ -15,7 +15,7 @@ import numpy as np
 from .records import Records
 from .text import final_answer
 
-# %% ../../nbs/cascade/05_paired.ipynb #806d199d
+# %% ../../nbs/cascade/05_paired.ipynb #5289da50
 class Cases(NamedTuple):
     "What each tier said to the same cases, in one order"
     first: list[dict[str, Any]]  # rows of the first tier
@@ -28,7 +28,8 @@ class Cases(NamedTuple):
     groups: np.ndarray  # of the case; `None` where it has none
     logs: frozenset[str]  # models whose confidence is a log-probability
     left_out: str  # which cases were not used, in words; empty if all were
-    def __len__(self) -> int: return len(self.weak)  # type: ignore[override]
+    @property
+    def size(self) -> int: return len(self.weak)
 
 # %% ../../nbs/cascade/05_paired.ipynb #03bbb96f
 def _known(records, names):

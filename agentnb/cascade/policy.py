@@ -35,7 +35,7 @@ def _threshold(cases, scores, mine, quality, confidence):
     gains = np.where(score[:, None] >= steps, weak, strong) - quality * strong
     return float(steps[max(0, last_certified(gains, _worst(cases, quality), confidence))])
 
-# %% ../../nbs/cascade/08_policy.ipynb #a6a73a8c
+# %% ../../nbs/cascade/08_policy.ipynb #d6b21474
 class Policy(NamedTuple):
     "When to accept the cheap answer"
     tiers: tuple[str, str]  # the cheap model and the strong one
@@ -55,35 +55,29 @@ class Policy(NamedTuple):
         "May the cheap answer stand?"
         rows = _rows(case_rows)
         first = _only(rows, self.tiers[0])
-        if self.alone or self.signal is None: return "accept" if self.alone == self.tiers[0] else "escalate"
-        other = _only(rows, self.second) if self.second and any(r.get("model") == self.second for r in rows) else None
-        if self.second and other is None: return "escalate"
-        return "accept" if self._score(first, other) >= self._threshold(first.get("group")) else "escalate"
+        asked = self.second and any(r.get("model") == self.second for r in rows)
+        return "accept" if self._accepts(first, _only(rows, self.second) if asked else None) else "escalate"
 
-    def _threshold(self, group): return self.thresholds.get(group, self.thresholds.get(None, math.inf))
-
-    def _score(self, first, other):
-        if first is None: raise ValueError(f"no row of {self.tiers[0]}: its answer is what is decided about.")
-        return self.signal(first, other) if self.signal else -math.inf
+    def _accepts(self, first, other):
+        if self.signal is None: return self.alone == self.tiers[0]
+        if self.second and other is None: return False
+        return self.signal(first, other) >= self.thresholds.get(first.get("group"), self.thresholds.get(None, math.inf))
 
     def evaluate(self,
         other: Any,  # `Records`, or a table for them, that the policy was not fitted on
     ) -> Report:
         "What it would have kept and saved there; raises `ValueError` where that cannot be known"
         records = Records.from_frame(other)
-        agreement = self.label_free and "correct" not in records.frame
-        cases = paired(records, self.tiers, self.second, agreement)
-        accepted = np.full(len(cases), self.alone == self.tiers[0])
-        if not self.alone: accepted = np.array([self._score(a, b) >= self._threshold(a.get("group")) for a, b in _both(cases)], dtype=bool)
-        return measure(cases, accepted, self.tiers, self.quality, self.alone)
+        labelled = "correct" in records.frame and any(v == v for v in records.frame["correct"])
+        cases = paired(records, self.tiers, self.second, self.label_free and not labelled)
+        accepted = [self._accepts(a, b) for a, b in zip(cases.first, cases.second or [None] * cases.size)]
+        return measure(cases, np.array(accepted, dtype=bool), self.tiers, self.quality, self.alone)
 
     def __repr__(self):
         if self.refused: return f"Policy(ask {self.alone} alone: {self.refused})"
         said = {k: "never" if t == math.inf or not self.signal else self.signal.says(t) for k, t in self.thresholds.items()}
         rules = said[None] if list(said) == [None] else "; ".join(f"{'other' if k is None else k}: {v}" for k, v in said.items())
         return f"Policy({self.tiers[0]}, then {self.tiers[1]} unless {rules}; {self.calibration!r})"
-
-def _both(cases): return zip(cases.first, cases.second or [None] * len(cases))
 
 # %% ../../nbs/cascade/08_policy.ipynb #c852a352
 def _rows(given):
@@ -115,27 +109,27 @@ def _worthless(cases, accepted, names, confidence):
     if mixed >= (got := saved.sum() / cases.dear.sum()): return f"a random mix saves {mixed:.1%} at the same quality, the cascade {got:.1%}"
     return None
 
-# %% ../../nbs/cascade/08_policy.ipynb #f152a41c
+# %% ../../nbs/cascade/08_policy.ipynb #8f699a17
 def _pointless(cases, tiers):
-    if cases.strong.sum() <= 0: return f"{tiers[1]} is right in none of {len(cases):,} cases, so there is no quality to keep"
+    if cases.strong.sum() <= 0: return f"{tiers[1]} is right in none of {cases.size:,} cases, so there is no quality to keep"
     if cases.cheap.mean() >= cases.dear.mean():
         return f"{tiers[0]} is not cheaper than {tiers[1]}: ${cases.cheap.mean():.3g} a case against ${cases.dear.mean():.3g}"
     return None
 
 def _rank(scores, cases):
-    lost, order = cases.weak < cases.strong, scores.argsort(kind="stable").argsort(kind="stable") + 1.0
-    n, m = lost.sum(), (~lost).sum()
-    return 1 - (order[lost].sum() - n * (n + 1) / 2) / (n * m) if n and m else math.nan
+    lost, (_, place, ties) = cases.weak < cases.strong, np.unique(scores, return_inverse=True, return_counts=True)
+    rank, n, m = (ties.cumsum() - (ties - 1) / 2)[place], lost.sum(), (~lost).sum()
+    return 1 - (rank[lost].sum() - n * (n + 1) / 2) / (n * m) if n and m else math.nan
 
 def _uncertain(cases, scores, tiers, quality, confidence):
-    if quality < 1 and len(cases) < (needed := cases_needed(quality, confidence)):
-        return f"{len(cases):,} cases are too few: at a floor of {quality:g} and a confidence of {confidence:g} it takes {needed:,}, even without a mistake"
+    if quality < 1 and cases.size < (needed := cases_needed(quality, confidence)):
+        return f"{cases.size:,} cases are too few: at a floor of {quality:g} and a confidence of {confidence:g} it takes {needed:,}, even without a mistake"
     if scores is None: return "there is no signal: no confidence, no second model, and nothing in the answers that tells"
     right, lost = cases.weak.mean(), (cases.weak < cases.strong).mean()
     return (f"no threshold is certified to keep {quality:g}: {tiers[0]} scores {right:.1%}, {tiers[1]} {cases.strong.mean():.1%}, "
-        f"{lost:.1%} of the answers would be lost, and the signal finds them with AUROC {_rank(scores, cases):.2f} (chance is 0.5), in {len(cases):,} cases")
+        f"{lost:.1%} of the answers would be lost, and the signal finds them with AUROC {_rank(scores, cases):.2f} (chance is 0.5), in {cases.size:,} cases")
 
-# %% ../../nbs/cascade/08_policy.ipynb #d7fdaf78
+# %% ../../nbs/cascade/08_policy.ipynb #ea6cd9ae
 def fit(
     records: Any,  # `Records`, or a table for them
     tiers: Sequence[str],  # the cheap model and the strong one, as named in the records
@@ -149,13 +143,13 @@ def fit(
     cases = paired(Records.from_frame(records), names, second, label_free)
     def made(refused, alone, signal, thresholds, accepted):
         return Policy(names, second, quality, confidence, label_free, refused, alone, signal, thresholds, measure(cases, accepted, names, quality, alone))
-    nothing = np.zeros(len(cases), dtype=bool)
+    nothing = np.zeros(cases.size, dtype=bool)
     strong_only = lambda why: made(why + (f" ({cases.left_out})" if cases.left_out else ""), names[1], None, {}, nothing)
     if why := _pointless(cases, names): return strong_only(why)
     parts = _parts(cases.groups, quality)
     masks = {p: np.array([q == p for q in parts]) for p in dict.fromkeys(parts)}
     if all(certified(cases.weak[m] - quality * cases.strong[m], _worst(cases, quality), confidence) for m in masks.values()):
-        why = f"{names[0]} alone is good enough: {cases.weak.sum() / cases.strong.sum():.1%} of {names[1]}'s quality in {len(cases):,} cases"
+        why = f"{names[0]} alone is good enough: {cases.weak.sum() / cases.strong.sum():.1%} of {names[1]}'s quality in {cases.size:,} cases"
         return made(why, names[0], None, {}, ~nothing)
     if not (found := find_signal(cases)): return strong_only(_uncertain(cases, None, names, quality, confidence))
     signal, scores = found

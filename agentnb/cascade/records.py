@@ -63,7 +63,7 @@ def _confidences(frame):
         if low < 0: logs.add(str(model))
     return sure, frozenset(logs)
 
-# %% ../../nbs/cascade/00_records.ipynb #7d238b4f
+# %% ../../nbs/cascade/00_records.ipynb #d9b59a9b
 class Records:
     "What models answered to the same cases; never changed"
     def __init__(self,
@@ -78,6 +78,7 @@ class Records:
         "Check a table; raises `ValueError`, naming what is wrong and where"
         if isinstance(frame, Records): return frame
         made = pd.DataFrame(frame).reset_index(drop=True)
+        made = made.assign(**{n: made[n].astype(object).where(made[n].notna(), None) for n in made if getattr(made[n].dtype, "na_value", None) is pd.NA})
         _keys(made)
         made = made.assign(model=made["model"].astype(str), cost=_costs(made))
         if "correct" in made: made = made.assign(correct=_labels(made))

@@ -13,7 +13,7 @@ import numpy as np, pandas as pd
 
 from .paired import Cases
 
-# %% ../../nbs/cascade/07_report.ipynb #9db35fc8
+# %% ../../nbs/cascade/07_report.ipynb #4bbf30c5
 class Way(float):
     "A saving, as a share of the cost of always-strong, and the quality it comes with"
     quality: float  # relative to the strong model
@@ -24,6 +24,7 @@ class Way(float):
         made = super().__new__(cls, saved)
         made.quality = quality
         return made
+    def __getnewargs__(self): return float(self), self.quality
     def __repr__(self): return f"{float(self):.3f} (quality {self.quality:.3f})"
 
 def _ratio(a, b): return float(a / b) if b else float("nan")
@@ -52,7 +53,7 @@ def oracle(
     lost = loss[free].sum() + parts @ loss[rest]
     return Way(_ratio(gain[free].sum() + parts @ gain[rest], cases.dear.sum()), 1 - _ratio(lost, cases.strong.sum()))
 
-# %% ../../nbs/cascade/07_report.ipynb #6b5c1ed9
+# %% ../../nbs/cascade/07_report.ipynb #dc7b5084
 class Report(NamedTuple):
     "What a policy did on some cases"
     tiers: tuple[str, str]  # the cheap model and the strong one
@@ -79,7 +80,7 @@ class Report(NamedTuple):
 
     def __repr__(self):
         kept = "kept" if self.floor_kept else "NOT kept"
-        return (f"Report({len(self.cases):,} cases: quality {self.quality:.3f}, floor {self.floor:g} {kept}; saved {self.saved:.1%}, "
+        return (f"Report({self.cases.size:,} cases: quality {self.quality:.3f}, floor {self.floor:g} {kept}; saved {self.saved:.1%}, "
             f"random mix {self.random_mix:.1%}, oracle {self.oracle:.1%}; {self.escalated:.1%} escalated)")
     def _repr_html_(self): return f"<p>{self!r}</p>{self.frame.to_html(float_format='{:.4g}'.format)}"
 

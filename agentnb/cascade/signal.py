@@ -60,7 +60,7 @@ class Direct:
         if threshold > 0: return "both agree" + (f" and confidence is at least {math.exp(threshold - self._STEP):.3g}" if threshold > 1 else "")
         return f"both agree, or confidence is at least {math.exp(threshold):.3g}"
 
-# %% ../../nbs/cascade/06_signal.ipynb #56d02da8
+# %% ../../nbs/cascade/06_signal.ipynb #e811d7a5
 class Fitted:
     "Weights for all that a row has"
     name = "a fitted scorer"
@@ -72,9 +72,9 @@ class Fitted:
     ):
         self.agree, self.sure, self.logs = agree, sure, cases.logs
         self.numbers, self.texts = ([], []) if plain else _columns(cases.first)
-        self.groups = [] if plain else [g for g, n in Counter(cases.groups).items() if 20 <= n < len(cases)]
+        self.groups = [] if plain else [g for g, n in Counter(cases.groups).items() if 20 <= n < cases.size]
         self.usual = float(np.log(np.maximum(cases.cheap, 1e-12)).mean())
-        looks = np.array([self._looks(a, b) for a, b in zip(cases.first, cases.second or [None] * len(cases))], dtype=float)
+        looks = np.array([self._looks(a, b) for a, b in zip(cases.first, cases.second or [None] * cases.size)], dtype=float)
         words = np.array([self._words(r) for r in cases.first])
         scale = np.repeat([1.0, 0.3], [looks.shape[1], words.shape[1]])
         self.loss = cross_fit(np.hstack([looks, words]), cases.weak - cases.strong, scale)
@@ -113,7 +113,7 @@ def _log_cost(row, usual):
     cost = float(row.get("cost") or 0)
     return math.log(cost) if cost > 0 else usual
 
-# %% ../../nbs/cascade/06_signal.ipynb #4dfd8ca0
+# %% ../../nbs/cascade/06_signal.ipynb #ef80d8a8
 _TEXTS = 3  # columns
 
 def _columns(rows):
@@ -131,13 +131,13 @@ def find_signal(
 ) -> tuple[Signal, np.ndarray] | None:  # with the score of each case, by a scorer that has not seen it; `None` if there is nothing to go by
     "Choose what to go by"
     agree, sure = cases.second is not None, any(_sure(r, cases.logs) > -math.inf for r in cases.first)
-    fitted = Fitted(cases, agree, sure) if len(cases) >= 100 else None
+    fitted = Fitted(cases, agree, sure) if cases.size >= 100 else None
     if fitted and not fitted.loss.weights.any(): fitted = None
     if not (agree or sure): return (fitted, fitted.scores) if fitted else None
     direct = Direct(agree, sure, cases.logs)
     if fitted and _better(fitted, Fitted(cases, agree, sure, plain=True)): return fitted, fitted.scores
-    return direct, np.array([direct(a, b) for a, b in zip(cases.first, cases.second or [None] * len(cases))])
+    return direct, np.array([direct(a, b) for a, b in zip(cases.first, cases.second or [None] * cases.size)])
 
 def _better(a, b):
     gain = b.loss.errors - a.loss.errors
-    return gain.mean() > gain.std() / math.sqrt(len(gain))
+    return gain.mean() > gain.std() / math.sqrt(len(gain)) + 1e-6

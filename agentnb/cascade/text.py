@@ -33,9 +33,12 @@ def _plain(text):
     text = " ".join(text.casefold().split()).strip("\"'`*.!() ")
     return f"{float(text.replace(',', '').replace('$', '')):g}" if _NUMBER.fullmatch(text) else text
 
-# %% ../../nbs/cascade/03_text.ipynb #9b7a7838
-_SUM = re.compile(r"((?:\d[\d,]*\.?\d*\s*[-+*/x×÷]\s*\$?)+\d[\d,]*\.?\d*)\s*=\s*\$?(-?\d[\d,]*\.?\d*)")
+# %% ../../nbs/cascade/03_text.ipynb #c2798fa6
+_SUM = re.compile(r"(?<![\d,.])((?:\d[\d,]*(?:\.\d+)?\s*[-+*/x×÷]\s*\$?){1,20}\d[\d,]*(?:\.\d+)?)\s*=\s*\$?(-?\d[\d,]*(?:\.\d+)?)")
+_ENDS = 1000  # characters that are read at the beginning and at the end of a text
 _HEDGE = re.compile(r"\b(?:maybe|perhaps|probably|not sure|unclear|cannot|can't|unable|sorry|assum\w+|however|approximately|might)\b", re.IGNORECASE)
+
+def _ends(text): return text if len(text) <= 2 * _ENDS else text[:_ENDS] + text[-_ENDS:]
 
 def _value(text):
     total = 0.0
@@ -52,18 +55,20 @@ def wrong_sums(
     off = [abs(_value(sum_) - float(said.replace(",", ""))) for sum_, said in _SUM.findall(text)]
     return sum(not d <= 0.01 * (1 + 0.01 * d) for d in off), len(off)
 
+# %% ../../nbs/cascade/03_text.ipynb #73bba1dd
 def answer_features(
     text: Any,  # an answer; anything but text is written as JSON
 ) -> list[float]:  # always as many
     "How an answer looks, in numbers"
     text = text if isinstance(text, str) else "" if text is None or text != text else json.dumps(text, default=str)
+    size, words, text = len(text), text.count(" "), _ends(text)
     numbers, end, (wrong, sums) = re.findall(r"\d+(?:\.\d+)?", text), text.rstrip()[-1:], wrong_sums(text)
-    counts = [len(text), len(text.split()), len(numbers), len(set(numbers)), text.count("\n"), text.count("="), sums, len(_HEDGE.findall(text))]
+    counts = [size, words, len(numbers), len(set(numbers)), text.count("\n"), text.count("="), sums, len(_HEDGE.findall(text))]
     last = numbers[-1] if numbers else "0"
     looks = [bool(_MARKS.search(text)), end.isdigit(), end in ".!)}", "?" in text, not end, "." in last, len(set(numbers)) / (1 + len(numbers))]
     return [*map(math.log1p, counts), wrong, wrong > 0, *looks, math.log1p(min(float(last), 1e9))]
 
-# %% ../../nbs/cascade/03_text.ipynb #c537db90
+# %% ../../nbs/cascade/03_text.ipynb #8e985820
 BUCKETS = 256
 _WORDS = re.compile(r"[^\W\d_]+|\d+|[^\w\s]")
 
@@ -72,11 +77,9 @@ def _hash(word: str): return zlib.crc32(b"0" if word.isdigit() else word.encode(
 
 def word_counts(
     text: Any,  # what is not text has no words
-    most: int = 1000,  # characters that are read at each end
 ) -> np.ndarray:  # one a bucket, as log(1 + count)
     "Which words and pairs of words occur how often"
-    text = text if isinstance(text, str) else ""
-    found = _WORDS.findall((text if len(text) <= 2 * most else text[:most] + text[-most:]).lower())
+    found = _WORDS.findall(_ends(text).lower()) if isinstance(text, str) else []
     words = np.fromiter(map(_hash, found), np.int64, len(found))
     pairs = words[:-1] * 31 + words[1:]
     return np.log1p(np.bincount(np.concatenate([words, pairs]) % BUCKETS, minlength=BUCKETS))

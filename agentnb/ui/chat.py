@@ -111,12 +111,13 @@ class _Feed:
         if error: self.problem = visible(f"{type(error).__name__}: {error}", 2000)
         self.changed()
 
-# %% ../../nbs/ui/19_chat.ipynb #b3e68771
+# %% ../../nbs/ui/19_chat.ipynb #86223abc
 class _Link(_Feed):
     "Ties a chat to its view"
     def __init__(self, chat, widget):
         super().__init__(chat, widget)
         widget.on_msg(on_loop(self.received))
+        chat.views.append(self)
 
     def received(self, _widget, message, _buffers):
         kind, self.problem, known = message.get("type", ""), "", dict(type="done", request=message.get("request"))
@@ -130,7 +131,6 @@ class _Link(_Feed):
 
     def _say(self, said):
         self.chat.begin(said["text"])
-        self.follow()
         self.run.start()
 
     def _step(self, said): self.widget.send(dict(type="step", index=said["index"], html=step_html(self.run.steps[said["index"]])))
@@ -138,10 +138,10 @@ class _Link(_Feed):
 _ACTS = dict(ready=_Link._ready, say=_Link._say, step=_Link._step, stop=lambda link, _: link.run.pause(), go=lambda link, _: link.run.start(),
     decide=lambda link, said: decide(link.run, said))
 
-# %% ../../nbs/ui/19_chat.ipynb #bc2e075d
+# %% ../../nbs/ui/19_chat.ipynb #ca726c6e
 class Chat:
     "A conversation with an agent; holds its run"
-    def __init__(self, agent: Any, run: Any = None): self.agent, self.run = agent, run
+    def __init__(self, agent: Any, run: Any = None): self.agent, self.run, self.views = agent, run, list[_Link]()
 
     def begin(self,
         text: str,  # what a person says
@@ -149,6 +149,7 @@ class Chat:
         "Say something; the run has yet to go on"
         if not text.strip(): raise ValueError("say something first.")
         self.run = say(self.agent, self.run, text)
+        for view in self.views: view.follow()
 
     async def say(self,
         text: str,  # what a person says

@@ -133,9 +133,9 @@ class Dashboard:
         return (f'<div role="region" aria-label="Dashboard"><p>{" · ".join(f"<b>{as_text(v)}</b> {as_text(k)}" for k, v in _headline(m))}</p>{damaged}'
             f'<div style="display:flex;flex-wrap:wrap;gap:8px 32px">{panels}</div></div>')
 
-# %% ../../nbs/ui/11_dashboard.ipynb #28046ad8
+# %% ../../nbs/ui/11_dashboard.ipynb #adff41ee
 def dashboard(
-    source: Any,  # a store, its URL, or runs
+    source: Any,  # a store, its URL, an agent, or runs
     since: datetime | None = None,  # only runs of a store that had a step after this
     sample: int = 20,  # snapshots of inputs and outputs
 ) -> Dashboard:  # displayed as the last line of a cell

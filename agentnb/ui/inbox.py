@@ -5,16 +5,16 @@
 # %% auto #0
 __all__ = ['card_in', 'inbox_html', 'InboxView', 'Inbox', 'inbox']
 
-# %% ../../nbs/ui/14_inbox.ipynb #16f14ce6
+# %% ../../nbs/ui/14_inbox.ipynb #d06589ae
 from collections.abc import Sequence
 from typing import Any
 
 import anywidget, traitlets
 
-from ..inbox import Unended, answered
+from ..inbox import Unended, answered, pending, waiting
 from ..kernel import interactive, on_loop
-from ..log import Pending
-from ..store import Store, open_store
+from ..log import Log, Pending
+from ..store import Store
 from .acts import decide
 from .assets import joined
 from .cards import card_of
@@ -22,7 +22,7 @@ from .forms import FieldErrors
 from .markdown import diff_html
 from .text import as_text, visible
 from .tree import tree_html
-from .watch import Watch, display_both
+from .watch import Watch, display_both, store_of
 
 # %% ../../nbs/ui/14_inbox.ipynb #190656b5
 def card_in(
@@ -52,7 +52,7 @@ def inbox_html(
     head = f"<p><b>{len(found)} waiting</b> in {as_text(url)}</p>" if found else "<p>Nothing is waiting.</p>"
     return f'<div role="region" aria-label="Inbox">{head}<ol>{rows}</ol></div>'
 
-# %% ../../nbs/ui/14_inbox.ipynb #f59d0103
+# %% ../../nbs/ui/14_inbox.ipynb #1d0ccabc
 class InboxView(anywidget.AnyWidget):
     "The inbox in the browser"
     _esm, _css = joined("parts.js", "card.js", "inbox.js"), joined("theme.css", "card.css", "inbox.css")
@@ -75,11 +75,11 @@ class _Link:
         self.widget.send(known)
         self.watch.now()
 
-    def decide(self, message): decide(self.inbox.log_of(message["run"]), message)
+    def decide(self, message): decide(self.inbox.open(message["run"]), message)
 
-    def resume(self, message): self.inbox.agent_of(message["run"]).load(message["run"]).start()
+    def resume(self, message): self.inbox.agent_of(self.inbox.open(message["run"])).load(message["run"]).start()
 
-# %% ../../nbs/ui/14_inbox.ipynb #474d5c79
+# %% ../../nbs/ui/14_inbox.ipynb #01df93d5
 class Inbox:
     "The open requests of a store; holds the store and the agents"
     def __init__(self, store: Store, agents: Sequence[Any]):
@@ -87,17 +87,25 @@ class Inbox:
 
     def look(self) -> dict[str, Any]:
         "What the browser shows"
-        cards = [card_in(p) for p in self._unended.pending()]
-        done = [dict(run=r, task=visible(self.log_of(r).tip.task, 200), can=self.agent_of(r) is not None) for r in answered(self._unended.logs())]
-        return dict(cards=cards, answered=done, url=self.store.url)
+        logs = {log.run_id: log for log in self._unended.logs()}
+        done = [dict(run=r, task=visible(logs[r].tip.task, 200), can=self.agent_of(logs[r]) is not None) for r in answered(list(logs.values()))]
+        return dict(cards=[card_in(p) for p in waiting(list(logs.values()))], answered=done, url=self.store.url)
 
-    def log_of(self, run_id): return next(log for log in self._unended.logs() if log.run_id == run_id)
+    def open(self,
+        run_id: str,  # which run
+    ) -> Log:  # of its own: looking goes on in another thread meanwhile
+        "A run to act on"
+        return Unended(self.store, agents=self.agents).opened(run_id)
 
-    def agent_of(self, run_id): return next((a for a in self.agents if a.name == self.log_of(run_id).tip.agent), None)
+    def agent_of(self,
+        log: Log,  # of a run
+    ) -> Any:  # `None` if it was not given
+        "The agent that goes on with a run"
+        return next((a for a in self.agents if a.name == log.tip.agent), None)
 
-    def __repr__(self): return f"Inbox({len(self._unended.pending())} waiting in {self.store.url})"
+    def __repr__(self): return f"Inbox({len(pending(self.store))} waiting in {self.store.url})"
 
-    def _repr_html_(self): return inbox_html(self._unended.pending(), self.store.url)
+    def _repr_html_(self): return inbox_html(pending(self.store), self.store.url)
 
     def _ipython_display_(self):
         if not interactive(): raise NotImplementedError
@@ -110,5 +118,4 @@ def inbox(
     *agents: Any,  # that check changed arguments, and go on with runs
 ) -> Inbox:  # displayed as the last line of a cell
     "The open requests of all runs of a store"
-    if hasattr(store, "load") and hasattr(store, "store"): store, agents = store.store, (store, *agents)
-    return Inbox(open_store(store), agents)
+    return Inbox(*store_of(store, agents))

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['WORDS', 'PAGE', 'row_of', 'runs_html', 'Query', 'RunsView', 'Browser', 'browse']
 
-# %% ../../nbs/ui/13_runs.ipynb #4f18f378
+# %% ../../nbs/ui/13_runs.ipynb #642100bc
 import asyncio
 from collections.abc import Sequence
 from decimal import Decimal
@@ -19,12 +19,12 @@ from ..hidden import hide, unhide
 from ..kernel import interactive, on_loop
 from ..listing import Listed, Listing, list_runs
 from ..state import fold
-from ..store import Store, open_store, read_run
+from ..store import Store, read_run
 from ..summary import show_cost
 from .assets import joined
 from .html import run_html
 from .text import as_text, visible
-from .watch import Watch, display_both, slot
+from .watch import Watch, display_both, slot, store_of
 
 # %% ../../nbs/ui/13_runs.ipynb #98993df8
 WORDS = dict(waiting="waiting for you", running="running", paused="paused", stuck="cut off", done="done", stopped="stopped", failed="failed", damaged="damaged")
@@ -96,7 +96,7 @@ class Query:
             if len(heads) > _SLICE: self.progress(min(i + _SLICE, len(heads)), len(heads))
         return found
 
-# %% ../../nbs/ui/13_runs.ipynb #96b9adc1
+# %% ../../nbs/ui/13_runs.ipynb #5a612ab4
 class RunsView(anywidget.AnyWidget):
     "The list of runs in the browser"
     _esm, _css = joined("parts.js", "runs.js"), joined("theme.css", "runs.css")
@@ -107,7 +107,7 @@ class RunsView(anywidget.AnyWidget):
 class _Link:
     "Ties a list to a store; keeps no state of it"
     def __init__(self, browser, widget, place):
-        self.browser, self.widget, self.place, self.query, self.stepped = browser, widget, place, Query(browser.store), None
+        self.browser, self.widget, self.place, self.query, self.stepped, self.said = browser, widget, place, Query(browser.store), None, {}
         loop = asyncio.get_running_loop()
         self.query.progress = lambda done, of: loop.call_soon_threadsafe(widget.send, dict(searched=done, of=of))
         widget.on_msg(on_loop(self.received))
@@ -124,13 +124,12 @@ class _Link:
 
     def show(self, page, problem):
         if page: self.widget.page = page
-        self.tell(dict(problem=visible(problem, 1000)) if problem else {k: v for k, v in self.widget.note.items() if k == "undo"})
+        self.tell(dict(problem=visible(problem, 1000)) if problem else self.said)
 
     def received(self, _widget, message, _buffers):
-        kind, note = message.get("type", ""), {}
-        try: note = _ACTS[kind](self, message) or {} if kind in _ACTS else {}
-        except Exception as e: note = dict(problem=visible(str(e) if isinstance(e, ValueError | RuntimeError) else f"{type(e).__name__}: {e}", 1000))
-        self.tell(note)
+        try: self.said = _ACTS[message["type"]](self, message) or {}
+        except Exception as e: self.said = dict(problem=visible(str(e) if isinstance(e, ValueError | RuntimeError) else f"{type(e).__name__}: {e}", 1000))
+        self.tell(self.said)
         self.watch.now()
 
 # %% ../../nbs/ui/13_runs.ipynb #9710bee8
@@ -157,7 +156,7 @@ def _undo(link, said): unhide(link.browser.store, said["run"])
 
 _ACTS = dict(find=_find, open=_open, resume=_resume, hide=_hide, undo=_undo)
 
-# %% ../../nbs/ui/13_runs.ipynb #47427c8a
+# %% ../../nbs/ui/13_runs.ipynb #ea8b3470
 class Browser:
     "The runs of a store as a list; holds the store and the agents"
     def __init__(self, store: Store, agents: Sequence[Any]): self.store, self.agents = store, agents
@@ -187,5 +186,4 @@ def browse(
     *agents: Any,  # that can go on with runs
 ) -> Browser:  # displayed as the last line of a cell
     "Browse the runs of a store"
-    if hasattr(store, "load") and hasattr(store, "store"): store, agents = store.store, (store, *agents)
-    return Browser(open_store(store), agents)
+    return Browser(*store_of(store, agents))
