@@ -78,7 +78,7 @@ def test_the_pages_say_the_same_as_the_tables(shift):
     store, agent = shift
     page, found = dashboard(store), measure(store)
     html = page._repr_html_()
-    assert html.count("<img alt=") == 8 and len(html) < 250_000 and all(f"agent.load(&#x27;{r}&#x27;)" in html for r in found.tools["runs"].iloc[0])
+    assert html.count("<img alt=") == 8 and len(html) < 250_000 and all(f"agent.load(&#x27;{r}&#x27;)" in html for r in found.tools["runs"].str[0])
     for r in found.tools.to_dict("records"): assert f"{r['tool']}: {r['succeeded']} succeeded, {r['failed']} failed" in html
     assert "<b>20</b> runs" in html and f"{found.interventions.iloc[-1].rate:.0%}</b> of the runs needed a human" in html
     assert repr(page) == "Dashboard(Metrics(20 runs, 125 steps))"
