@@ -1048,7 +1048,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
             'agentnb.policy': { 'agentnb.policy.Rule': ('policy.html#rule', 'agentnb/policy.py'),
                                 'agentnb.policy.Rule.fits': ('policy.html#rule.fits', 'agentnb/policy.py'),
                                 'agentnb.policy.Rule.says': ('policy.html#rule.says', 'agentnb/policy.py'),
-                                'agentnb.policy.Verdict': ('policy.html#verdict', 'agentnb/policy.py'),
+                                'agentnb.policy.Ruling': ('policy.html#ruling', 'agentnb/policy.py'),
                                 'agentnb.policy._each_time': ('policy.html#_each_time', 'agentnb/policy.py'),
                                 'agentnb.policy._rule': ('policy.html#_rule', 'agentnb/policy.py'),
                                 'agentnb.policy.evaluate': ('policy.html#evaluate', 'agentnb/policy.py'),

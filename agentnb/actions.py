@@ -143,7 +143,7 @@ def _last_complaint(state):
     last = state.messages[-1]
     return str(last.failure) if last.failure else last.content
 
-# %% ../nbs/28_actions.ipynb #67558751
+# %% ../nbs/28_actions.ipynb #b58bf94e
 def next_action(
     state: State,  # what the log adds up to
     rules: Sequence[Rule] = (),  # the policy
@@ -154,13 +154,14 @@ def next_action(
     if state.status in ("done", "stopped"): return None
     if state.open_calls and not state.aborted: return _next_call(state, rules, session, happened)
     if state.requests: return Wait()
-    if crossed := state.budget.crossed(state.spent, state.warned): return crossed
+    limited = state.budget.limited
+    if limited and (crossed := state.budget.crossed(state.spent, state.warned)): return crossed
     if state.result is not None: return Finish(status="done", result=state.result)
     last = state.messages[-1] if state.messages else None
     if last and last.role == "assistant" and not last.calls: return Finish(status="done", result=last.content)
     reason = _stop_reason(state)
     if reason: return Finish(status="stopped", reason=reason)
-    if reason := state.budget.exceeded(state.spent): return out_of_budget(state, reason)
+    if limited and (reason := state.budget.exceeded(state.spent)): return out_of_budget(state, reason)
     loop = find_loop(state.messages)
     if loop and state.nudges: return AskHuman(about="answer", question=f"The model repeats {_question(loop)[:-1]} and gets the same result. What should it do?")
     return Nudge(call=loop) if loop else _ASK_MODEL
