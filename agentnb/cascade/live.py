@@ -38,12 +38,12 @@ def _read_gates(gates: Any) -> list[Gate]:
         raise TypeError(f"{wrong[0]!r} is no gate. Write confident(at_least=0.9), agree(with_='openai:gpt-5.5-mini') or a function of the reply.")
     return made
 
-# %% ../../nbs/cascade/13_live.ipynb #95d48f93
+# %% ../../nbs/cascade/13_live.ipynb #a22bb483
 class _Asking:
     "One request on its way up; holds the attempts made so far"
     def __init__(self, cascade, asked):
         self.cascade, self.asked, self.attempts, self.heard, self._began = cascade, asked, [], False, time.monotonic()
-        self.frugal = getattr(asked.ask, "frugal", False)
+        self.frugal = asked.ask.frugal
 
     def hear(self, delta):
         self.heard = True
