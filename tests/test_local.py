@@ -167,7 +167,7 @@ def test_the_terminal_tells_an_unknown_outcome_from_a_wish(tmp_path):
 
 @pytest.mark.parametrize("args, text", [
     (["resume", "R", "--agent", "json:dumps"], "json:dumps cannot be called with nothing"), (["runs", "--nonsense"], "unrecognized arguments: --nonsense"),
-    (["resume", "R", "--agent", "nowhere:x"], "no agent 'nowhere:x'"), (["show", "R"], "has no run 'R'")])
+    (["resume", "R", "--agent", "nowhere:x"], "no agent 'nowhere:x'"), (["show", "R"], "there is no such file")])
 def test_the_command_line_names_the_mistake(tmp_path, args, text):
     said = agentnb(tmp_path, *args)
     assert said.returncode in (1, 2) and re.search(text, said.stderr) and "Traceback" not in said.stderr, said.stderr
