@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from agentnb.embedded import MEMBER, cache_folder
+from lab import CHROMIUM
 
 os.environ["AGENTNB_OFFLINE"] = "1"
 REQUIRED = os.environ.get("AGENTNB_TEST_ALL") == "1"   # set by .ci/run: what would be skipped fails
@@ -31,6 +32,16 @@ def pytest_runtest_setup(item):
 def missing(what):
     if REQUIRED: pytest.fail(f"this test needs {what}")
     pytest.skip(f"this test needs {what}")
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    "One browser for all files: Playwright's sync interface is begun once in a process"
+    from playwright.sync_api import sync_playwright
+    with sync_playwright() as p:
+        browser = p.chromium.launch(**CHROMIUM)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -5,20 +5,11 @@ from pathlib import Path
 import pytest
 
 from agentnb.store import open_store
-from lab import CHROMIUM, Lab, Notebook
+from lab import Lab, Notebook
 from replay import Replay
 
 pytestmark = pytest.mark.browser
 ARTIFACTS, TUTORIALS = Path(__file__).parent/"artifacts", Path(__file__).parent.parent/"nbs"/"tutorials"
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    from playwright.sync_api import sync_playwright
-    with sync_playwright() as p:
-        browser = p.chromium.launch(**CHROMIUM)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session", params=["Light", "Dark"])

@@ -6,7 +6,7 @@ import pytest
 from agentnb.store import open_store, read_run
 from lab import Lab
 from scene import ALWAYS, ASKING, FORM, HOSTILE, LONG, SCENE, SCROLL
-from test_browser import ARTIFACTS, chromium, notebook, write_page  # noqa: F401 (fixtures)
+from test_browser import ARTIFACTS, notebook, write_page  # noqa: F401 (fixtures)
 
 # ruff: noqa: F811
 from xss import BAD, CORPUS

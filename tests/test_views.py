@@ -5,19 +5,10 @@ from pathlib import Path
 import pytest
 
 from agentnb.store import hidden, open_store, read_run
-from lab import CHROMIUM, Lab, Notebook
+from lab import Lab, Notebook
 
 pytestmark = pytest.mark.browser
 ARTIFACTS, TESTS = Path(__file__).parent/"artifacts", Path(__file__).parent
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    from playwright.sync_api import sync_playwright
-    with sync_playwright() as p:
-        browser = p.chromium.launch(**CHROMIUM)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module", params=["Light", "Dark"])
