@@ -262,6 +262,22 @@ def test_top_up(open_view):
     v.status("waiting for you")
 
 
+def test_a_budget_is_raised_on_its_card(open_view):
+    v = open_view("run", scene=SCENE.replace('usd="0.25"', 'usd="0.003", ask=True'))
+    v.click("To request")
+    v.status("waiting for you")
+    v.sees("May it be raised?")
+    v.root.get_by_label("usd").fill("much")
+    v.click("Raise it")
+    v.sees("is not a number")
+    v.root.get_by_label("usd").fill("0.50")
+    v.shoot("budget")
+    v.click("Raise it")
+    v.sees("0.503")
+    v.click("To request")
+    v.sees("Restart the service")
+
+
 def test_a_click_and_a_line_of_python_stop_at_the_same_step(open_view):
     code = "other = agent.run('Checkout is slow.')\ntries.clear()\nlast = await other.until(error=True)\nprint('stopped at', last.index)"
     v = open_view("tries.clear()\nrun")
