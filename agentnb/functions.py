@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['wire_name', 'wire_names', 'to_json_schema', 'valid_schema', 'SchemaTool', 'tool_from_schema', 'tools_from_schemas']
 
-# %% ../nbs/57_functions.ipynb #0736251e
+# %% ../nbs/57_functions.ipynb #79f9a660
 import ast, hashlib, inspect, re, unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 
 from .contract import Context, ToolError
 from .messages import Call, readable
+from .shape import checker
 from .scopes import check_scopes
 from .tools import Tool, ToolDefinitionError, _digest
 
@@ -144,7 +145,7 @@ def to_json_schema(
         if out.get("type") == "object": out["properties"] = {wire(k): {} for k in needed} | (out.get("properties") or {})
     return out
 
-# %% ../nbs/57_functions.ipynb #6de35d07
+# %% ../nbs/57_functions.ipynb #c0ac232e
 def _merged(schema):
     defs = lambda s: schema.get("$defs", schema.get("definitions", {})).get(s["$ref"].rpartition("/")[2], {}) if "$ref" in s else s
     parts = [(k, defs(s)) for k in ("allOf", "anyOf", "oneOf") for s in schema.get(k, ()) if isinstance(s, dict)]
@@ -161,18 +162,15 @@ def _merged(schema):
 def valid_schema(
     schema: dict[str, Any],  # JSON schema
     name: str,  # of the tool, for the error
-) -> Any:  # the class of `jsonschema` that checks what it says
-    "Make sure that a schema is one; raises `ToolDefinitionError`, naming the place"
-    from jsonschema import Draft202012Validator, SchemaError, validators
-    found = validators.validator_for(schema, default=Draft202012Validator)
-    try: found.check_schema(schema)
+) -> Any:  # as from `checker`
+    "What checks a tool's arguments; raises `ToolDefinitionError`, naming the place where the schema is none"
+    from jsonschema import SchemaError
+    try: return checker(schema)
     except SchemaError as e: raise ToolDefinitionError(f"tool `{name}`: its schema is wrong at {e.json_path}: {e.message[:200]}") from None
-    return found
 
 def _validator(schema, name):
-    from referencing import Registry
     closed = schema if {"additionalProperties", "unevaluatedProperties"} & set(schema) else schema | {"unevaluatedProperties": False}
-    return valid_schema(closed, name)(closed, registry=Registry())
+    return valid_schema(closed, name)
 
 # %% ../nbs/57_functions.ipynb #05b3ac29
 def _renamed(value, names) -> Any:

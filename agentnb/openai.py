@@ -5,17 +5,15 @@
 # %% auto #0
 __all__ = ['DIALECTS', 'OpenAI']
 
-# %% ../nbs/13_openai.ipynb #7e57ec56
-import os
+# %% ../nbs/13_openai.ipynb #ff26e40d
 from functools import partial
 from typing import Any, Literal
 
 import agentnb.chat as chat, agentnb.responses as responses
 from .chat import Dialect
 from .messages import Ask
-from .models import ModelError
-from .settings import load_settings
-from .wire import Format, Remote, is_here, pool
+from .server import Server
+from .wire import Format
 
 # %% ../nbs/13_openai.ipynb #9a407b0f
 DIALECTS = dict(openai=Dialect(limit="max_completion_tokens", strict=True, cache_key=True, fussy=responses.REASONING),
@@ -36,8 +34,8 @@ def _format(api, dialect):
     if api == "chat": return Format("/chat/completions", partial(chat.to_wire, dialect=dialect), chat.from_wire, chat.Gather)
     raise ValueError(f"api={api!r}: use 'responses', 'chat' or 'completions'.")
 
-# %% ../nbs/13_openai.ipynb #67aa245f
-class OpenAI(Remote):
+# %% ../nbs/13_openai.ipynb #e847fc88
+class OpenAI(Server):
     "A model behind OpenAI's interface, asked once; holds its connections"
     def __init__(self,
         model: str = "gpt-5.5",  # the server's name for it
@@ -49,17 +47,5 @@ class OpenAI(Remote):
         dialect: Dialect | None = None,  # where the server differs; known for the servers in `DIALECTS`
         **options: Any,  # put into every request as they are
     ):
-        self.key_name = f"{server.upper().replace('-', '_')}_API_KEY"
         self.form = _format(api or ("responses" if server == "openai" else "chat"), dialect or DIALECTS.get(server, Dialect()))
-        url = url or (os.environ.get("OPENAI_BASE_URL") if server == "openai" else None) or load_settings().servers.get(server)
-        if not url:
-            raise ModelError("not_found", f"no server {server!r} in [servers] of the settings.", "Add its address there, or give url=...", f"{server}:{model}")
-        super().__init__(f"{server}:{model}", url, key or os.environ.get(self.key_name, ""), timeout, **options)
-
-    def open(self) -> Any:
-        "The SDK's client: one try; no proxy on the way to this machine"
-        try: import openai
-        except ImportError: raise ModelError("not_found", "this model needs the OpenAI SDK.", 'Run: pip install "agentnb-kit[openai]"') from None
-        if not self._key and not is_here(self.url): raise ModelError("authentication", "no API key.", "Set {key}.")
-        return openai.AsyncOpenAI(api_key=self._key or "none", base_url=self.url, max_retries=0, timeout=self.timeout,
-            http_client=pool(self.url))
+        super().__init__(model, server, key, url, timeout, **options)

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['Embeddings', 'embedded', 'SentenceTransformers', 'find_embedder']
 
-# %% ../../nbs/routing/02_remote.ipynb #fdf68db3
-import asyncio, importlib, os
+# %% ../../nbs/routing/02_remote.ipynb #172147d3
+import asyncio, importlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,10 @@ from ..embedded import fetch_weights, serve
 from ..messages import Reply
 from ..models import ModelError
 from .embedders import Embedder, Lexical, Vector
-from ..settings import load_settings
-from ..wire import Format, Remote, is_here, pool
+from ..server import Server
+from ..wire import Format
 
-# %% ../../nbs/routing/02_remote.ipynb #4cae80b7
+# %% ../../nbs/routing/02_remote.ipynb #af60b826
 def _read(name, answer, count):
     try: rows = {row["index"]: row["embedding"] for row in answer["data"]}
     except (KeyError, TypeError): rows = {}
@@ -29,7 +29,7 @@ class _Whole:
     body, whole = dict[str, Any](), False
     def feed(self, event): return []
 
-class Embeddings(Remote):
+class Embeddings(Server):
     "Any OpenAI-compatible `/embeddings`; holds its address and its key"
     form = Format("/embeddings", lambda *_: ({}, ()), lambda *_: Reply(), _Whole)
     def __init__(self,
@@ -41,17 +41,8 @@ class Embeddings(Remote):
         timeout: float = 60.0,  # seconds for one request
         **options: Any,  # put into every request as they are: `dimensions=256`
     ):
-        self.key_name, self.batch = f"{server.upper().replace('-', '_')}_API_KEY", batch
-        url = url or (os.environ.get("OPENAI_BASE_URL") if server == "openai" else None) or load_settings().servers.get(server)
-        if not url: raise ModelError("not_found", f"no server {server!r} in [servers] of the settings.", "Add its address there, or give url=...")
-        super().__init__(f"{server}:{model}", url, key or os.environ.get(self.key_name, ""), timeout, **options)
-
-    def open(self) -> Any:
-        "The SDK's client: one try; no proxy on the way to this machine"
-        try: import openai
-        except ImportError: raise ModelError("not_found", "this embedder needs the OpenAI SDK.", 'Run: pip install "agentnb-kit[openai]"') from None
-        if not self._key and not is_here(self.url): raise ModelError("authentication", "no API key.", "Set {key}.")
-        return openai.AsyncOpenAI(api_key=self._key or "none", base_url=self.url, max_retries=0, timeout=self.timeout, http_client=pool(self.url))
+        super().__init__(model, server, key, url, timeout, **options)
+        self.batch = batch
 
     def __call__(self, texts: list[str]) -> list[Vector]:  # pyright: ignore[reportIncompatibleMethodOverride]
         with ThreadPoolExecutor(1) as one: return one.submit(asyncio.run, self._embedded(texts)).result()
