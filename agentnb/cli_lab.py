@@ -15,8 +15,8 @@ from typing import Any
 from .settings import load_settings, store_url
 from .store import StoreError, open_store, read_run
 
-# %% ../nbs/53_cli_lab.ipynb #eafdbc78
-def tutorials() -> Path:  # a folder with notebooks and their tapes
+# %% ../nbs/53_cli_lab.ipynb #41f91d8f
+def tutorials() -> Path:  # a folder with notebooks, their tapes and data
     "Where the tutorials are: in the installed package, or in the checkout"
     installed = Path(str(files("agentnb")))/"tutorials"
     return installed if installed.is_dir() else Path(str(files("agentnb"))).parent/"nbs"/"tutorials"
@@ -31,7 +31,7 @@ def run_page(
     kernel = dict(display_name="Python 3", language="python", name="python3")
     return dict(cells=[cell(c) for c in cells], metadata=dict(kernelspec=kernel), nbformat=4, nbformat_minor=4)
 
-# %% ../nbs/53_cli_lab.ipynb #cd65241f
+# %% ../nbs/53_cli_lab.ipynb #627c70d2
 def prepare_lab(
     folder: Path,  # made if it is not there
     agent: str,  # as in `run_page`
@@ -40,7 +40,7 @@ def prepare_lab(
     "Put the notebooks in `folder`; one that is there already is left as it is"
     folder.mkdir(exist_ok=True)
     for source in tutorials().iterdir():
-        if source.suffix in (".ipynb", ".tape") and not (folder/source.name).exists(): shutil.copy(source, folder)
+        if source.suffix in (".ipynb", ".tape", ".gz", ".LICENSE") and not (folder/source.name).exists(): shutil.copy(source, folder)
     page = folder/(f"run-{run_id}.ipynb" if run_id else "01_quickstart.ipynb")
     if run_id and not page.exists(): page.write_text(json.dumps(run_page(run_id, agent), indent=1))
     return page
