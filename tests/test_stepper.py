@@ -114,8 +114,9 @@ def test_step_back_fork_and_live_by_mouse(open_view):
 
 def test_the_same_by_keyboard(open_view):
     v = open_view("run")
-    v.keys("s", "s")
-    v.last(1)
+    for n in range(2):
+        v.keys("s")
+        v.last(n)
     v.keys("r")
     v.last(8)
     v.keys("ArrowLeft")
@@ -180,7 +181,9 @@ def test_approve_with_changed_arguments(open_view):
 
 def test_reject_with_a_reason_by_keyboard(open_view):
     v = open_view("run", scene=FORM)
+    v.button("Reject…").wait_for()
     v.keys("x")
+    v.root.get_by_label("Message", exact=True).wait_for()
     v.page.keyboard.type("not on a Friday")
     v.page.keyboard.press("Tab")
     v.page.keyboard.press("Enter")
