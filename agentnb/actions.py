@@ -59,14 +59,14 @@ class Wait(Value):
 
 Action = AskModel | AskHuman | Refuse | Announce | Execute | Nudge | Crossed | Finish | Wait
 
-# %% ../nbs/28_actions.ipynb #0276f9e8
+# %% ../nbs/28_actions.ipynb #0818a6be
 def _question(call, reason=""):
     args = ", ".join(f"{k}={v!r}" for k, v in call.args.items())
     return f"{call.tool}({args})?" + (f" {reason}" if reason else "")
 
 def _ungranted(state, c):
-    missing = missing_scopes(state.tools[c.call.tool], c.call.args, state.grant) if c.phase != "intended" else []
-    if not missing: return None
+    if state.grant is None or c.phase == "intended": return None
+    if not (missing := missing_scopes(state.tools[c.call.tool], c.call.args, state.grant)): return None
     return Failure(kind="permission_denied", message=f"{c.call.tool} needs {', '.join(missing)}, which this agent is not granted.", hint="Do without it.")
 
 def _happened(state, c, elsewhere):

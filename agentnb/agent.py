@@ -51,7 +51,7 @@ def _by_name(tools):
     if len({t.name for t in made}) < len(made): raise ValueError(f"two tools have the same name: {', '.join(t.name for t in made)}")
     return {t.name: t for t in made}
 
-# %% ../nbs/38_agent.ipynb #920de65a
+# %% ../nbs/38_agent.ipynb #ee9af08d
 class _Definition:
     "Which model, which tools, which rules"
     def __init__(self,
@@ -89,6 +89,7 @@ class _Definition:
         self.result_tool, self.max_iterations = result.name if result else "", settings.max_iterations if max_iterations is None else max_iterations
         self.ask, self.answer = ask, self.result_type.model_json_schema() if self.result_type else None
         self.budget = budget or Budget(**{k: getattr(settings, v) for k, v in PLACES["budget"].items()})
+        self._given, self._valid = dict[str, Any](), dict[str, Any]()
         self.beginning(Started())
         self.birth = birth()
 
@@ -101,7 +102,9 @@ class _Definition:
         "The first step of a run"
         mine = dict[str, Any](agent=self.name, model=self.model.name, instructions=self.instructions, examples=self.examples,
             tools=tuple(t.spec for t in self.tools.values()), result_tool=self.result_tool, answer=self.answer, grant=self.grant, budget=self.budget)
-        try: return Started(task=given.task, messages=given.messages, max_iterations=given.max_iterations, native=given.native, **mine)
+        try:
+            if mine != self._given: self._given, self._valid = mine, {k: v for k, v in Started(**mine) if k in mine}
+            return given.model_copy(update=self._valid)
         except ValidationError as e:
             wrong = "; ".join(f"{_ARGUMENTS.get(str(x['loc'][0]), x['loc'][0])}: {x['msg']}, got {x['input']!r}" for x in e.errors()[:3])
             raise TypeError(f"Agent({wrong})") from None

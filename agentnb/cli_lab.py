@@ -31,7 +31,7 @@ def run_page(
     kernel = dict(display_name="Python 3", language="python", name="python3")
     return dict(cells=[cell(c) for c in cells], metadata=dict(kernelspec=kernel), nbformat=4, nbformat_minor=4)
 
-# %% ../nbs/53_cli_lab.ipynb #627c70d2
+# %% ../nbs/53_cli_lab.ipynb #54ba1db7
 def prepare_lab(
     folder: Path,  # made if it is not there
     agent: str,  # as in `run_page`
@@ -39,8 +39,10 @@ def prepare_lab(
 ) -> Path:  # the notebook to open
     "Put the notebooks in `folder`; one that is there already is left as it is"
     folder.mkdir(exist_ok=True)
-    for source in tutorials().iterdir():
-        if source.suffix in (".ipynb", ".tape", ".gz", ".LICENSE") and not (folder/source.name).exists(): shutil.copy(source, folder)
+    for source in (p for kind in ("*.ipynb", "*.tape", "*.gz", "*.LICENSE", "images/*.png") for p in tutorials().glob(kind)):
+        there = folder/source.relative_to(tutorials())
+        there.parent.mkdir(exist_ok=True)
+        if not there.exists(): shutil.copy(source, there)
     page = folder/(f"run-{run_id}.ipynb" if run_id else "01_quickstart.ipynb")
     if run_id and not page.exists(): page.write_text(json.dumps(run_page(run_id, agent), indent=1))
     return page

@@ -34,7 +34,7 @@ class Context(Value):
     place: str = ""  # the step that asked for it, and its place there: `3.0`
     grant: tuple[str, ...] | None = None  # scopes that the agent grants; all if not given
 
-# %% ../nbs/02_contract.ipynb #8b35cb51
+# %% ../nbs/02_contract.ipynb #a69ce6e9
 _SPANS = dict(s=1, sec=1, second=1, min=60, minute=60, h=3600, hour=3600)
 _PASSING, _PATIENCE = ("rate_limited", "timeout", "unavailable"), 60.0  # seconds
 
@@ -65,7 +65,7 @@ class Limits:
         "Call within the limits; raises `ToolError`"
         for left in range(self.retries, -1, -1):
             self._count()
-            try: return await asyncio.wait_for(act(), self.timeout)
+            try: return await (act() if self.timeout is None else asyncio.wait_for(act(), self.timeout))
             except TimeoutError: failed = self._late()
             except ToolError as e: failed = e
             wait = failed.failure.retry_after or 0.2 * 2**(self.retries - left)

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar, get_args, overload
 
 from pydantic_core import core_schema
 
-# %% ../nbs/04_growing.ipynb #cde997e0
+# %% ../nbs/04_growing.ipynb #1b5d5a38
 T = TypeVar("T")
 _adding = threading.Lock()
 
@@ -25,13 +25,14 @@ class Growing(Sequence, Generic[T]):
 
     def __len__(self) -> int: return self._length
     def __iter__(self) -> Iterator[T]: return itertools.islice(self._items, self._length)
+    def __reversed__(self) -> Iterator[T]: return map(self._items.__getitem__, range(self._length - 1, -1, -1))
     @overload
     def __getitem__(self, at: int) -> T: ...
     @overload
     def __getitem__(self, at: slice) -> tuple[T, ...]: ...
     def __getitem__(self, at):
         if isinstance(at, slice): return tuple(map(self._items.__getitem__, range(self._length)[at]))
-        return self._items[range(self._length)[at]]
+        return self._items[at if 0 <= at < self._length else range(self._length)[at]]
 
     def __add__(self, more: Iterable[T]) -> "Growing[T]":
         longer = Growing.__new__(Growing)

@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = ['SECONDS', 'holder', 'is_dead', 'stuck', 'take', 'Holding', 'holding']
 
-# %% ../nbs/31_lease.ipynb #9d068c25
+# %% ../nbs/31_lease.ipynb #00efec36
 import asyncio, hashlib, os, socket
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-from .store import Lease, RunConflict, Store, StoreError, asked
+from .store import Lease, RunConflict, Store, StoreError
+from .writer import writer_of
 
 # %% ../nbs/31_lease.ipynb #bcd3e454
 SECONDS = 30.0  # a lease lasts
@@ -68,7 +69,7 @@ def take(
     if other != me and is_dead(other): other = store.hold(run_id, me, SECONDS, other)
     if other != me: raise _conflict(run_id, other)
 
-# %% ../nbs/31_lease.ipynb #474a9196
+# %% ../nbs/31_lease.ipynb #3dfae73f
 class Holding:
     "The lease of one run while it goes on; holds a timer that renews it"
     def __init__(self,
@@ -78,24 +79,22 @@ class Holding:
     ): self.store, self.run_id, self.me, self.lost, self._timer, self._renewing = store, run_id, holder(who), "", None, None
 
     async def __aenter__(self):
-        if self.store.remote: await self._taken()
-        else: take(self.store, self.run_id, self.me)
-        self._timer = asyncio.get_running_loop().call_later(SECONDS/3, self._renew)
-
-    async def _taken(self):
-        taking = asyncio.ensure_future(asked(self.store, take, self.store, self.run_id, self.me))
+        taking = writer_of(self.store).call(take, self.store, self.run_id, self.me)
         try: await asyncio.shield(taking)
         except asyncio.CancelledError:
             await asyncio.wait({taking})
-            if not taking.exception(): await asked(self.store, self.store.release, self.run_id, self.me)
+            if not taking.exception(): await self._release()
             raise
+        self._timer = asyncio.get_running_loop().call_later(SECONDS/3, self._renew)
+
+    def _release(self): return writer_of(self.store).call(self.store.release, self.run_id, self.me)
 
     async def __aexit__(self, *_):
         if self._timer: self._timer.cancel()
         self._timer = None
         if self._renewing: await self._renewing
         if self.lost: return
-        try: await asked(self.store, self.store.release, self.run_id, self.me)
+        try: await self._release()
         except StoreError: return  # it runs out by itself
 
     def check(self) -> None:
@@ -105,7 +104,7 @@ class Holding:
     def _renew(self): self._renewing = asyncio.ensure_future(self._renewed())
 
     async def _renewed(self):
-        try: found = await asked(self.store, self.store.hold, self.run_id, self.me, SECONDS)
+        try: found = await writer_of(self.store).call(self.store.hold, self.run_id, self.me, SECONDS)
         except StoreError: found = self.me
         if self._timer is None: return
         if found != self.me: self.lost = found

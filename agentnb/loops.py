@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = ['find_loop']
 
-# %% ../nbs/27_loops.ipynb #6d2d2085
+# %% ../nbs/27_loops.ipynb #3dcb4479
 from collections.abc import Sequence
+from itertools import islice
 
 from .contract import without_left
 from .messages import Call, Message
 
-# %% ../nbs/27_loops.ipynb #aa7db9b5
+# %% ../nbs/27_loops.ipynb #7f60dace
 _TIMES = {1: 3, 2: 2, 3: 3, 4: 3}  # how often a circle of so many replies is gone through
 
 def _replies(messages):
@@ -25,16 +26,21 @@ def _replies(messages):
             found[-1][place] = c.tool, c.args, without_left(m.content), m.failure
     return found, asked
 
+def _said_before(messages):
+    said, replies = without_left(messages[-1].content), 0
+    for m in islice(reversed(messages), 1, None):
+        replies += m.role == "assistant"
+        if m.role == "user" or replies > len(_TIMES): return False
+        if m.role == "tool" and m.content.startswith(said): return True
+    return False
+
 def find_loop(
     messages: Sequence[Message],  # the conversation
     window: int = 60,  # how many of the last messages are looked at
 ) -> Call | None:  # the last call, if it is part of a circle
     "The call that the conversation turns in circles with"
-    if not messages or messages[-1].role != "tool": return None
-    recent = messages[-window:]
-    said = without_left(recent[-1].content)
-    if not any([m.role == "tool" and m.content.startswith(said) for m in recent[:-1]]): return None
-    replies, asked = _replies(recent)
+    if not messages or messages[-1].role != "tool" or not _said_before(messages): return None
+    replies, asked = _replies(messages[-window:])
     for size, times in _TIMES.items():
         circle = replies[-size * times:]
         if len(circle) == size * times and circle[size:] == circle[:-size]: return asked[messages[-1].call_id][1]

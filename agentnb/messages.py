@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-# %% ../nbs/01_messages.ipynb #1f880241
+# %% ../nbs/01_messages.ipynb #0f42a58c
 class Value(BaseModel):
     "A frozen value; an unknown field is an error, so a misspelt one is never silently lost"
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -24,8 +24,9 @@ class Value(BaseModel):
     @classmethod
     def model_construct(cls, _fields_set: set[str] | None = None, **values: Any) -> Self:
         defaults, required, known = _of_class(cls)
-        if not required <= values.keys() <= known: raise TypeError(f"{cls.__name__} has {', '.join(known)}; got {', '.join(values)}.")
-        return _put(cls, {**defaults, **values}, known if _fields_set is None else _fields_set)
+        fields = {**defaults, **values}
+        if len(fields) > len(defaults) or not required.issubset(values): raise TypeError(f"{cls.__name__} has {', '.join(known)}; got {', '.join(values)}.")
+        return _put(cls, fields, known if _fields_set is None else _fields_set)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         if deep: return super().model_copy(update=update, deep=True)
@@ -52,15 +53,15 @@ def _put(cls, fields, known):
     _set_private(made, None)
     return made
 
-# %% ../nbs/01_messages.ipynb #b72bc527
+# %% ../nbs/01_messages.ipynb #3b0f00bf
 def readable(
     value: Any,  # text, or JSON values
 ) -> Any:  # the same, with every string valid UTF-8 and every number finite
     "Make sure that `value` can be written down and read back unchanged"
     if isinstance(value, str): return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
-    if isinstance(value, float) and not math.isfinite(value): return str(value)
+    if isinstance(value, float): return value if math.isfinite(value) else str(value)
     if isinstance(value, dict): return {readable(k): readable(v) for k, v in value.items()}
-    return [readable(v) for v in value] if isinstance(value, list | tuple) else value
+    return [readable(v) for v in value] if isinstance(value, (list, tuple)) else value
 
 Text = Annotated[str, AfterValidator(readable)]
 
@@ -162,7 +163,7 @@ class ToolSpec(Value):
     always_ask: str = ""  # why a human is asked about each call, whatever was allowed before; empty if not
     code: str = ""  # digest of its source, so that a change is noticed; models do not see it
 
-# %% ../nbs/01_messages.ipynb #6d3b0323
+# %% ../nbs/01_messages.ipynb #058f9a59
 class Usage(Value):
     "Tokens, and the requests that used them"
     input: int = 0  # prompt tokens, cached ones included
@@ -175,6 +176,7 @@ class Usage(Value):
     estimated: bool = False  # the provider did not say: counted from the length of the text
     @property
     def total(self) -> int: return self.input + self.output
+    def __hash__(self): return hash((self.input, self.output, self.requests))  # pydantic copies a default that has none, each time
     def __add__(self, other: "Usage") -> "Usage":
         apart = {k: self.other.get(k, 0) + other.other.get(k, 0) for k in {**self.other, **other.other}} if other.other else self.other
         return self.model_copy(update=dict(input=self.input + other.input, output=self.output + other.output, cached=self.cached + other.cached,
@@ -210,7 +212,7 @@ class Attempt(Value):
         costs = [self.cost, *(v.cost for v in self.verdicts)]
         return sum((v.usage for v in self.verdicts), self.usage), None if None in costs else sum(filter(None, costs), Decimal(0))
 
-# %% ../nbs/01_messages.ipynb #22a4f520
+# %% ../nbs/01_messages.ipynb #1c93739f
 class Reply(Value):
     "What a model answered"
     content: Text = ""  # text
@@ -235,6 +237,7 @@ class Reply(Value):
     offered: tuple[str, ...] = ()  # the tools it was shown, in order, where it was not shown all
     @property
     def escalated(self) -> int:  # as in `Message`
+        if not self.attempts: return 0
         tiers = [a.tier for a in self.attempts if a.outcome != "shadow"]
         return tiers[-1] if tiers and tiers[-1] > tiers[0] else 0
 

@@ -58,13 +58,14 @@ def next_request(
     if state.result_tool or state.answer or state.warned: ask = ask.model_copy(update=wanted)
     return state.examples + state.messages, offered, state.instructions, ask
 
-# %% ../nbs/36_perform.ipynb #755f7b2b
+# %% ../nbs/36_perform.ipynb #473d20a9
 async def _ask_model(run, action):
     state, started = run.tip, run.clock()
     left = None if state.budget.seconds is None else max(state.budget.seconds - state.seconds, 0.0)
     *said, ask = next_request(state, run.agent.ask)
     if run.reserved: ask = run.reserved.limited(ask)
-    seconds, speaker = min((s for s in (left, ask.seconds) if s is not None), default=None), _speaker(run)
+    seconds = ask.seconds if left is None else left if ask.seconds is None else min(left, ask.seconds)
+    speaker = _speaker(run)
     if seconds is not None or speaker: ask = ask.model_copy(update=dict(seconds=seconds, on_delta=speaker))
     asked = (*said, ask)
     try: reply = await (run.agent.model(*asked) if left is None else asyncio.wait_for(run.agent.model(*asked), left + 1))
@@ -99,30 +100,30 @@ def _unfit(run, reply):
         return f"Your answer does not fit: {wrong}. Answer with one JSON object that fits the schema."
     return ""
 
-# %% ../nbs/36_perform.ipynb #5b637afc
+# %% ../nbs/36_perform.ipynb #789162e1
 def _checked(run, reply, seconds):
     calls, problems, malformed = [], {}, readable(reply.malformed)
     for i, c in enumerate(reply.calls):
-        known = dict[str, Any](tool=readable(c.tool))
-        if not c.id or run.keys.knows(c.id) or any(c.id == other.id for other in calls): known["id"] = f"c{run.tip.index}.{i}"
+        known = {"tool": readable(c.tool)}
+        if not c.id or run.keys.knows(c.id) or any([c.id == other.id for other in calls]): known["id"] = f"c{run.tip.index}.{i}"
         try: known["args"] = _args(run, c, reply.cut and i == len(reply.calls) - 1)
         except ToolError as e: known["args"], problems[known.get("id", c.id)] = readable(c.args), e.failure
         calls.append(c.model_copy(update=known))
     if not calls and not malformed: malformed = _unfit(run, reply)
-    renamed = any(c.id != given.id for c, given in zip(calls, reply.calls))
+    renamed = any([c.id != given.id for c, given in zip(calls, reply.calls)])
     said = reply.model_copy(update=dict(content=readable(reply.content), calls=tuple(calls), malformed=malformed, native=None if renamed else reply.native))
     return Replied.model_construct(reply=said, problems=problems, seconds=seconds)
 
-# %% ../nbs/36_perform.ipynb #0d18c95c
+# %% ../nbs/36_perform.ipynb #8f475add
 async def _execute(run, action):
     c, key, started = action.call.call, action.call.key, run.clock()
-    done = dict[str, Any](call_id=c.id, tool=c.tool)
+    done: dict[str, Any] = dict(call_id=c.id, tool=c.tool)
     try:
         tool = run.tool(c.tool)
         if known := await asked(run.store, run.store.recall, "results", key) if key and tool.spec.idempotent else None:
             return Returned(**done, content=known[1], source="ledger")
         done["source"] = tool.source
-        context = Context(run_id=run.run_id, call_id=c.id, idempotency_key=key, place=action.call.ordinal, grant=run.tip.grant)
+        context = Context.model_construct(run_id=run.run_id, call_id=c.id, idempotency_key=key, place=action.call.ordinal, grant=run.tip.grant)
         text = await tool.run(c.args, context)
         result = without_left(text)
         done["content"] = result if c.tool == run.tip.result_tool else text
@@ -131,7 +132,7 @@ async def _execute(run, action):
     except BaseException:
         run.session = secrets.token_hex(4)
         raise
-    return Returned(**done, seconds=run.since(started))
+    return Returned.model_construct(**done, seconds=run.since(started))
 
 def _trace(e):
     if e is None: return ""

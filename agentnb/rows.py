@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['MIGRATIONS', 'LAST', 'newer', 'Rows', 'Taken']
 
-# %% ../nbs/22_rows.ipynb #90c11487
+# %% ../nbs/22_rows.ipynb #cb773609
 import importlib, json
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import Any
 
@@ -63,7 +64,7 @@ class _Kept:
     def forget(self, space: str, prefix: str) -> int:
         return len(self._run(("DELETE FROM kept WHERE space = ? AND key >= ? AND key < ? RETURNING key", (space, prefix, prefix + LAST))))
 
-# %% ../nbs/22_rows.ipynb #10799651
+# %% ../nbs/22_rows.ipynb #51e0ef0f
 _HOLD = """INSERT INTO leases VALUES (?, ?, {now} + ?, ?) ON CONFLICT (run_id) DO UPDATE SET holder = excluded.holder, until = excluded.until,
   seconds = excluded.seconds WHERE leases.holder IN (excluded.holder, ?) OR leases.until < {now} OR leases.until - leases.seconds > {now} + 1
   RETURNING holder"""
@@ -106,6 +107,8 @@ class _Rows(_Kept):
         return found[0][0]
 
     def release(self, run_id: str, holder: str) -> None: self._run(("DELETE FROM leases WHERE run_id = ? AND holder = ?", (run_id, holder)))
+
+    def together(self) -> AbstractContextManager: return nullcontext()
 
     def leases(self) -> list[Lease]:
         rows = self._run((f"SELECT run_id, holder, until - {self.now} FROM leases ORDER BY run_id", ()))

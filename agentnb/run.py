@@ -107,17 +107,15 @@ def _refuse_lost(run, agent):
 async def _reread(run):
     for step in await asked(run.store, run.store.read, run.run_id, run.tip.index): run.take_in(step)
 
-# %% ../nbs/37_run.ipynb #bce8868d
-async def _record(run, body, iteration=None):
-    step, state = run._next(body, iteration)
-    if waiting := run._writer.append(step): await waiting
-    if run.tip.index == step.index: run._took(step, state)
-    return step
-
+# %% ../nbs/37_run.ipynb #de9e8185
 async def _written(run, body, iteration):
     while True:
         if isinstance(body, Returned) and not _counts(run, body): body = _late(body)
-        try: return await _record(run, body, iteration)
+        try:
+            step, state = run._next(body, iteration)
+            if waiting := run._writer.append(step): await waiting
+            if run.tip.index == step.index: run._took(step, state)
+            return step
         except RunConflict:
             await _reread(run)
             if not isinstance(body, Returned) and not _counts(run, body): return None
@@ -125,7 +123,7 @@ async def _written(run, body, iteration):
             if isinstance(body, Returned): run.session = secrets.token_hex(4)
             raise
 
-# %% ../nbs/37_run.ipynb #d2b40248
+# %% ../nbs/37_run.ipynb #18a155b7
 def _late(body):
     said = f"the result of {body.tool} came when its call was gone: {body.failure or body.content}"
     return Note(about="late", text=said, tool=body.tool, seconds=body.seconds)
@@ -134,13 +132,13 @@ def _mine(run, c): return c.session in ("", run.session) or run.tip.tools[c.call
 
 def _counts(run, body):
     if isinstance(body, Note): return True
-    if isinstance(body, Returned): return any(c.call.id == body.call_id and (c.phase == "approved" or _mine(run, c)) for c in run.tip.open_calls)
+    if isinstance(body, Returned): return any([c.call.id == body.call_id and (c.phase == "approved" or _mine(run, c)) for c in run.tip.open_calls])
     return isinstance(body, Replied) and isinstance(_next_action(run), AskModel)
 
-# %% ../nbs/37_run.ipynb #44ace584
+# %% ../nbs/37_run.ipynb #d26009c4
 async def _performed(run, action):
-    together = isinstance(action, Execute) and not run.single and run.tip.tools[action.call.call.tool].read_only
-    if not together: return await PERFORM[type(action).__name__](run, action)
+    several = isinstance(action, Execute) and (run.under_way or len(run.tip.open_calls) > 1)
+    if not several or run.single or not run.tip.tools[action.call.call.tool].read_only: return await PERFORM[type(action).__name__](run, action)
     ready = ready_calls(run.tip, run.agent.policy)
     if len(ready) == 1 and not run.under_way: return await PERFORM["Execute"](run, action)
     for c in ready:
@@ -157,16 +155,14 @@ def _next_action(run):
     happened = {e.call.signature: f"{e.run_id}, step {e.index}" for e in run.behind if not e.idempotent} if run.tip.parent else {}
     return next_action(run.tip, run.agent.policy, run.session, happened)
 
-# %% ../nbs/37_run.ipynb #20b02ba8
+# %% ../nbs/37_run.ipynb #ff9340a6
 async def _within_budget(run, action):
-    run.reserved = None
-    if not isinstance(action, AskModel) or not run.tip.budget.metered: return action
     found = await reserve(run)
     if isinstance(found, str): return out_of_budget(run.tip, found)
     if isinstance(found, Reservation): run.reserved = found
     return action if run.reserved else found
 
-# %% ../nbs/37_run.ipynb #30f55144
+# %% ../nbs/37_run.ipynb #60034741
 async def _begun(run):
     run._first = run._first or run._next(run._begin)[0]
     try:
@@ -186,7 +182,9 @@ async def _advance(run):
             action = _next_action(run)
         if action is None or isinstance(action, Wait): return None
         if run._lease: run._lease.check()
-        if (action := await _within_budget(run, action)) is None: return None
+        run.reserved = None
+        if isinstance(action, AskModel) and run.tip.budget.metered: action = await _within_budget(run, action)
+        if action is None: return None
         failed = None
         try: body = await _performed(run, action)
         except Unanswered as e: body, failed = e.note, e.__cause__
@@ -199,7 +197,7 @@ async def _advance(run):
         if step and run.reserved: await settle(run)
         if step: return step
 
-# %% ../nbs/37_run.ipynb #fc56aab6
+# %% ../nbs/37_run.ipynb #d7028333
 BREATH = 0.005  # seconds
 
 class _Engine(Log):
@@ -227,12 +225,12 @@ class _Engine(Log):
         if b.cost is None: return b.hits(step)
         return b.hits(step, self.state_at(step.index - 1).cost, self.state_at(step.index).cost)
 
-    def _breaks(self, step): return any(self._hits(b, step) for b in self.breaks)
+    def _breaks(self, step): return bool(self.breaks) and any(self._hits(b, step) for b in self.breaks)
 
     def _refuse_if_active(self, what):
         if self.active: raise RunConflict(f"run {self.run_id} is going on, so it cannot be {what}. Call run.pause() first.")
 
-# %% ../nbs/37_run.ipynb #7c7fa8f3
+# %% ../nbs/37_run.ipynb #b7ad0170
 class _Driven(_Engine):
     "A log that goes on"
     async def _go(self, stop, wait=False, single=False):
@@ -249,11 +247,6 @@ class _Driven(_Engine):
         self.going = task = asyncio.ensure_future(self._drive(stop, wait))
         task.add_done_callback(lambda t: t.cancelled() or t.exception())
         return task
-
-    async def _breathe(self, last):
-        if self._writer.runs > 1 or (now := monotonic()) - last < BREATH: return last
-        await asyncio.sleep(0)
-        return now
 
     async def _drive(self, stop, wait):
         self._writer, self._lease = writer_of(self.store), Holding(self.store, self.run_id, self._holder)
@@ -272,7 +265,10 @@ class _Driven(_Engine):
             if step and isinstance(step.body, Request): await _recalled(self, step.body)
             if step and stop(step): break
             if step and self._breaks(step): self._pausing = True
-            if step: breathed = await self._breathe(breathed)
+            if step:
+                if self._writer.runs > 1 or monotonic() - breathed < BREATH: continue
+                await asyncio.sleep(0)
+                breathed = monotonic()
             elif self.tip.status != "waiting" or not wait: break
             elif self.attended() or not self.pending: await _news(self)
             else: _answer_unattended(self)
@@ -486,11 +482,13 @@ def _differences(tip, state, instructions) -> dict[str, Any]:
     found = {k: getattr(state, k) for k in ("messages", "max_iterations", "budget", "instructions") if getattr(state, k) != getattr(tip, k)}
     return {k: tuple(v) if k == "messages" else v for k, v in found.items()} | changes
 
-# %% ../nbs/37_run.ipynb #caf43464
+# %% ../nbs/37_run.ipynb #05b47672
 @patch
 def _ipython_display_(self: Run):
     if not interactive(): raise NotImplementedError
     importlib.import_module("agentnb.ui.stepper").show(self)
 
 @patch
-def _repr_html_(self: Run): return importlib.import_module("agentnb.ui.html").run_html(self.state, self.steps[:self.place + 1], self.task)
+def _repr_html_(self: Run):
+    receipt = importlib.import_module("agentnb.cascade.receipt").receipt_html(self)
+    return importlib.import_module("agentnb.ui.html").run_html(self.state, self.steps[:self.place + 1], self.task, receipt)

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['LangGraphStore']
 
-# %% ../nbs/46_saver_store.ipynb #05303e92
+# %% ../nbs/46_saver_store.ipynb #a1333731
 import json, threading, time, uuid, weakref
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -123,7 +123,7 @@ class _Steps(_Places):
         try: return Step.model_validate_json(text)
         except ValueError as e: raise StoreError(f"{self.url}: {text[:80]} cannot be read as a step: {e}", "damaged") from None
 
-# %% ../nbs/46_saver_store.ipynb #3a8221d5
+# %% ../nbs/46_saver_store.ipynb #47c0bf08
 class _Leases(_Steps):
     def hold(self, run_id: str, holder: str, seconds: float, instead: str = "") -> str:
         while True:
@@ -143,6 +143,8 @@ class _Leases(_Steps):
     def release(self, run_id: str, holder: str) -> None:
         epoch, lease = self._lease(run_id)
         if lease and lease["holder"] == holder: self._renew(run_id, epoch, lease["token"], holder, 0.0, 0.0)
+
+    def together(self) -> AbstractContextManager: return nullcontext()
 
     def leases(self) -> list[Lease]:
         newest = {}

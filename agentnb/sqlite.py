@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['SQLite']
 
-# %% ../nbs/23_sqlite.ipynb #77e7e1d8
+# %% ../nbs/23_sqlite.ipynb #49dab99b
 import sqlite3, threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from .rows import MIGRATIONS, Rows, Taken, newer
@@ -22,7 +23,9 @@ def _failed(url, path, e):
     else: kind, todo = "unusable", f"Check that {Path(path).parent.resolve()} exists and can be written, or name another store."
     return StoreError(f"{url}: {says}. {todo}", kind)
 
-# %% ../nbs/23_sqlite.ipynb #da35ac3c
+# %% ../nbs/23_sqlite.ipynb #febff1bf
+_CHECKPOINT = 4000  # pages in the `-wal` file, of 4 KB each, before they are moved into the database: a page that changed often is moved once
+
 class SQLite(Rows):
     "A store in one SQLite file; holds a connection, safe to share between threads"
     now = "((julianday('now') - 2440587.5) * 86400.0)"
@@ -35,7 +38,7 @@ class SQLite(Rows):
         self._lock = threading.RLock()
         try:
             self._db = sqlite3.connect(self.path, check_same_thread=False, timeout=10, isolation_level=None)
-            for pragma in ("journal_mode=wal", f"synchronous={synchronous}"): self._db.execute(f"PRAGMA {pragma}")
+            for pragma in ("journal_mode=wal", f"synchronous={synchronous}", f"wal_autocheckpoint={_CHECKPOINT}"): self._db.execute(f"PRAGMA {pragma}")
             self._migrate()
         except sqlite3.Error as e: raise _failed(self.url, self.path, e) from e
 
@@ -48,6 +51,13 @@ class SQLite(Rows):
             self._db.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
 
     def _transaction(self): return _Transaction(self._db)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        with self._lock:
+            try:
+                with self._transaction(): yield
+            except sqlite3.Error as e: raise _failed(self.url, self.path, e) from e
 
     def _run(self, *statements: tuple[str, Sequence]) -> list[tuple]:
         with self._lock:

@@ -78,8 +78,8 @@ class State(Value):
         changes = _FOLDS[step.kind](self, step.body, step)
         return self.model_copy(update=dict(changes, index=step.index + 1, iteration=step.iteration))
 
-# %% ../nbs/06_state.ipynb #43ad2823
-NEW = State()
+# %% ../nbs/06_state.ipynb #03f592ca
+NEW = State.model_construct()
 
 # %% ../nbs/06_state.ipynb #5e2c29dd
 def _started(state, body, step):
@@ -89,7 +89,7 @@ def _started(state, body, step):
         result_tool=body.result_tool, answer=body.answer, grant=body.grant,
         max_iterations=body.max_iterations, budget=body.budget)
 
-# %% ../nbs/06_state.ipynb #52ab4956
+# %% ../nbs/06_state.ipynb #39bfd233
 def _spent(state, usage, cost, seconds):
     return dict(usage=state.usage + usage, cost=None if state.cost is None or cost is None else state.cost + cost, seconds=state.seconds + seconds)
 
@@ -97,13 +97,13 @@ def _replied(state, body, step):
     reply = body.reply
     said = (Message.model_construct(role="assistant", content=reply.content, calls=reply.calls, native=reply.native, escalated=reply.escalated),)
     if reply.malformed: said += (Message(role="user", content=reply.malformed),)
-    calls = tuple(OpenCall.model_construct(call=c, ordinal=f"{step.index}.{i}", problem=body.problems.get(c.id), confidence=reply.confidence)
-        for i, c in enumerate(reply.calls))
-    useless = bool(reply.malformed) or bool(calls) and all(c.problem for c in calls)
+    calls = tuple([OpenCall.model_construct(call=c, ordinal=f"{step.index}.{i}", problem=body.problems.get(c.id), confidence=reply.confidence)
+        for i, c in enumerate(reply.calls)])
+    useless = bool(reply.malformed) or bool(calls) and all([c.problem for c in calls])
     return dict(_spent(state, reply.usage, reply.cost, body.seconds), status="running", messages=state.messages + said, open_calls=calls,
         unusable=state.unusable + 1 if useless else 0, withheld=(), reason="")
 
-# %% ../nbs/06_state.ipynb #17e1f4bc
+# %% ../nbs/06_state.ipynb #733a64f3
 def _with_call(state, call_id, **changes):
     return tuple(c.model_copy(update=changes) if c.call.id == call_id else c for c in state.open_calls)
 
@@ -116,7 +116,7 @@ def _returned(state, body, step):
     moot = {r.request_id for r in state.requests if r.call and r.call.id == body.call_id}
     left = tuple(r for r in state.requests if r.request_id not in moot)
     over = dict(requests=left, status="waiting" if left else "running", asked_at={k: v for k, v in state.asked_at.items() if k not in moot}) if moot else {}
-    return dict(over, messages=state.messages + (said,), open_calls=tuple(c for c in state.open_calls if c.call.id != body.call_id),
+    return dict(over, messages=state.messages + (said,), open_calls=tuple([c for c in state.open_calls if c.call.id != body.call_id]),
         seconds=state.seconds + body.seconds, tool_calls=state.tool_calls + body.made, result=body.content if done else state.result)
 
 # %% ../nbs/06_state.ipynb #a98f8613

@@ -6,9 +6,10 @@
 __all__ = ['UNREADABLE', 'HIDDEN', 'StoreError', 'RunNotFound', 'RunConflict', 'Lease', 'Head', 'Store', 'asked', 'open_store',
            'read_run', 'origin_of', 'hidden']
 
-# %% ../nbs/21_store.ipynb #52a5bdd3
+# %% ../nbs/21_store.ipynb #eaf5834d
 import asyncio, difflib, importlib
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Protocol
 from urllib.parse import parse_qs
@@ -49,7 +50,7 @@ class Head(Value):
     began: datetime  # when the first own step was written
     at: datetime  # when the last one was
 
-# %% ../nbs/21_store.ipynb #56687e00
+# %% ../nbs/21_store.ipynb #0137e5b5
 class Store(Protocol):
     "Where logs live"
     url: str  # how it was opened, without a password
@@ -79,6 +80,7 @@ class Store(Protocol):
         holder: str,  # who gives it back
     ) -> None: ...  # nothing happens if someone else holds it
     def leases(self) -> list[Lease]: ...  # all that were not given back
+    def together(self) -> AbstractContextManager: ...  # what is held and released inside is durable at once, where the store can do that
     def keep(self,
         space: str,  # what kind of thing it is
         key: str,  # its name

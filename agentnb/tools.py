@@ -67,7 +67,7 @@ def _untitled(schema: Any, is_names=False) -> Any:
     if not isinstance(schema, dict): return schema
     return {k: _untitled(v, k in ("properties", "$defs")) for k, v in schema.items() if is_names or k != "title" or not isinstance(v, str)}
 
-# %% ../nbs/02_tools.ipynb #c3e49e48
+# %% ../nbs/02_tools.ipynb #bc11ffdb
 class _Checked:
     "A function whose arguments are checked"
     source: Literal["live", "tape"] = "live"  # `tape`: its results are on a tape
@@ -95,7 +95,8 @@ class _Checked:
         self.limits = Limits(name, timeout, retries, rate, "Ask for less, or try again." if safe else "It may still happen: look before you ask again.")
         fields, self._context = _fields(fn, name)
         self.birth = birth()
-        self.fn, self._preview, self._model = fn, preview, create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+        self.fn, self._preview, self._awaits = fn, preview, inspect.iscoroutinefunction(fn)
+        self._model = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
         text = description or inspect.getdoc(fn) or ""
         self.spec = ToolSpec(name=name, description=text, parameters=_untitled(self._model.model_json_schema()),
             read_only=read_only, destructive=destructive and not read_only, idempotent=safe, open_world=open_world,
@@ -131,7 +132,7 @@ class _Checked:
         try: return self._model.model_validate(kept) == given
         except ValidationError: return False
 
-# %% ../nbs/02_tools.ipynb #4bfdc2ea
+# %% ../nbs/02_tools.ipynb #9c93aa8e
 class Tool(_Checked):
     "A function with a contract; calling the tool calls the function"
     async def run(self,
@@ -144,11 +145,11 @@ class Tool(_Checked):
         if self._context: values[self._context] = context
         value = await self.limits.call(lambda: self._call(values))
         text = readable(value) if isinstance(value, str) else to_json(value, inf_nan_mode="strings", fallback=repr).decode()
-        return "\n".join(filter(None, (text, self.limits.left())))
+        return "\n".join(filter(None, (text, self.limits.left()))) if self.limits.rate else text
 
     async def _call(self, values):
         try:
-            if inspect.iscoroutinefunction(self.fn): return await self.fn(**values)
+            if self._awaits: return await self.fn(**values)
             return await asyncio.to_thread(self.fn, **values)
         except (ToolError, TimeoutError): raise
         except Exception as e: raise ToolError("internal", redact(f"{type(e).__name__}: {e}")) from e

@@ -5,18 +5,20 @@
 # %% auto #0
 __all__ = ['Writer', 'writer_of']
 
-# %% ../nbs/29_writer.ipynb #1ce933e6
+# %% ../nbs/29_writer.ipynb #bb7d62fc
 import asyncio, weakref
+from collections.abc import Callable
+from typing import Any
 
 from .steps import Step
-from .store import Store, StoreError
+from .store import Store, StoreError, asked
 
-# %% ../nbs/29_writer.ipynb #c895987b
+# %% ../nbs/29_writer.ipynb #7ed596b0
 class Writer:
     "Writes for the runs of one event loop, each of which enters it; holds the steps that wait to be written"
     def __init__(self,
         store: Store,  # where to
-    ): self.store, self.runs, self._loop, self._waiting, self._flushing = store, 0, asyncio.get_running_loop(), [], None
+    ): self.store, self.runs, self._loop, self._waiting, self._calls, self._flushing = store, 0, asyncio.get_running_loop(), [], [], None
 
     async def __aenter__(self): self.runs += 1
     async def __aexit__(self, *_): self.runs -= 1
@@ -31,9 +33,22 @@ class Writer:
             self._flushing = self._loop.create_task(self._flush()) if self.store.remote else self._loop.call_soon(self._flush_here)
         return done
 
+    def call(self,
+        act: Callable,  # a method of the store, or a function that calls some
+        *args: Any,  # what it is called with
+    ) -> asyncio.Future:  # of what it returns; it is called also if nobody waits for that any more
+        "Do something with the store, alone or with what other runs do"
+        if self.store.remote: return asyncio.ensure_future(asked(self.store, act, *args))
+        done = self._loop.create_future()
+        if self.runs < 2: done.set_result(act(*args))
+        else: self._calls.append((lambda: act(*args), done))
+        if self._calls and self._flushing is None: self._flushing = self._loop.call_soon(self._flush_here)
+        return done
+
     def _flush_here(self):
-        batch, self._waiting, self._flushing = self._waiting, [], None
-        _tell(batch, self._write([s for s, _ in batch]))
+        steps, calls, self._waiting, self._calls, self._flushing = self._waiting, self._calls, [], [], None
+        if calls: _tell(calls, self._called([act for act, _ in calls]))
+        if steps: _tell(steps, self._write([s for s, _ in steps]))
 
     async def _flush(self):
         while self._waiting:
@@ -41,20 +56,27 @@ class Writer:
             _tell(batch, await asyncio.to_thread(self._write, [s for s, _ in batch]))
         self._flushing = None
 
-    def _write(self, steps):
+    def _called(self, acts):
         try:
-            self.store.append(*steps)
-            return [None] * len(steps)
+            with self.store.together(): return [_outcome(act) for act in acts]
+        except StoreError as e: return [(None, e)] * len(acts)
+
+    def _write(self, steps):
+        try: return [(self.store.append(*steps), None)] * len(steps)
         except Exception as e:
             down = isinstance(e, StoreError) and e.kind in ("full", "locked", "lost")
-            return [e] * len(steps) if down or len(steps) == 1 else [self._write([s])[0] for s in steps]
+            return [(None, e)] * len(steps) if down or len(steps) == 1 else [self._write([s])[0] for s in steps]
 
-# %% ../nbs/29_writer.ipynb #b8e2a513
+# %% ../nbs/29_writer.ipynb #6a87566c
+def _outcome(act):
+    try: return act(), None
+    except Exception as e: return None, e
+
 def _tell(batch, outcomes):
-    for (_, done), e in zip(batch, outcomes):
+    for (_, done), (value, e) in zip(batch, outcomes):
         if done.done(): continue
         if e: done.set_exception(e)
-        else: done.set_result(None)
+        else: done.set_result(value)
 
 _writers = weakref.WeakKeyDictionary()
 

@@ -1,4 +1,4 @@
-"""Takes the pictures of the tutorials and of the documentation from a real JupyterLab: `python tests/pictures.py [folder]`, by default nbs/images."""
+"""Takes the pictures of the tutorials and of the documentation from a real JupyterLab: `python tests/pictures.py [folder]`, by default nbs."""
 import json, sys, tempfile
 from pathlib import Path
 
@@ -39,6 +39,7 @@ class Camera:
         act(view, page)
         page.wait_for_timeout(600)
         shot = self.folder/f"{name}.png"
+        shot.parent.mkdir(parents=True, exist_ok=True)
         view.screenshot(path=str(shot))
         small(shot)
         nb.close()
@@ -54,22 +55,22 @@ def small(path):
 
 def take_all(camera):
     debug, approve = "02_debug.ipynb", "03_approve.ipynb"
-    camera.take("debug-breakpoint", cells_of(debug, "await run.until(tool="), "run", ".an-stepper")
-    camera.take("debug-fork", cells_of(debug, "await fixed.until(tool="), "fixed", ".an-stepper")
-    camera.take("approve-card", cells_of(approve, 'run_id="night-1"'), "run", ".an-stepper")
-    camera.take("approve-inbox", cells_of(approve, "night-5"), "from agentnb.ui.inbox import inbox\ninbox(agent)", ".an-inbox")
-    camera.take("compare-dashboard", WEEK, "from agentnb.ui.dashboard import dashboard\ndashboard(store)", "[aria-label=Dashboard]", height=1700)
-    camera.take("runs", WEEK, "from agentnb.ui.runs import browse\nbrowse(store)", ".an-runs",
+    camera.take("tutorials/images/debug-breakpoint", cells_of(debug, "await run.until(tool="), "run", ".an-stepper")
+    camera.take("tutorials/images/debug-fork", cells_of(debug, "await fixed.until(tool="), "fixed", ".an-stepper")
+    camera.take("tutorials/images/approve-card", cells_of(approve, 'run_id="night-1"'), "run", ".an-stepper")
+    camera.take("tutorials/images/approve-inbox", cells_of(approve, "night-5"), "from agentnb.ui.inbox import inbox\ninbox(agent)", ".an-inbox")
+    shown = "from agentnb.ui.dashboard import dashboard\ndashboard(store)"
+    camera.take("tutorials/images/compare-dashboard", WEEK, shown, "[aria-label=Dashboard]", height=1700)
+    camera.take("images/runs", WEEK, "from agentnb.ui.runs import browse\nbrowse(store)", ".an-runs",
         lambda view, page: view.get_by_label("tree of forks").check(), at="2026-05-08T09:00:00Z")
 
 
 def main(folder):
     from playwright.sync_api import sync_playwright
-    folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as root, sync_playwright() as p:
         lab = Lab(root)
         try: take_all(Camera(folder, p.chromium.launch(**CHROMIUM), lab))
         finally: lab.stop()
 
 
-if __name__ == "__main__": main(Path(sys.argv[1] if len(sys.argv) > 1 else ROOT/"nbs"/"images"))
+if __name__ == "__main__": main(Path(sys.argv[1] if len(sys.argv) > 1 else ROOT/"nbs"))

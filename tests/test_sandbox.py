@@ -159,7 +159,7 @@ def test_escape(tools, outside, name, code, answers):
     assert any(a in said for a in answers), said
     assert CANARY not in said and "\x1b" not in said
     assert time.monotonic() - began < 15 and len(said) < 5 * SMALL.output
-    assert ask(tools, "1+1").splitlines()[-1] == "2"
+    assert "2" in ask(tools, "1+1").splitlines()
     assert not outside["heard"] and (outside["folder"]/"secret.txt").read_text() == CANARY
     assert (outside["folder"]/"lent"/"table.csv").read_text() == "a,b\n1,2\n"
     assert not processes(marker), "a process lives on outside"

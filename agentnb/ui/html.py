@@ -102,7 +102,7 @@ def step_html(
     where = _facts(step.key, f"iteration {step.iteration}", f"{step.at:%Y-%m-%d %H:%M:%S} UTC")
     return f'<div style="margin-left:16px">{shown(step.body)}{rest}{where}</div>'
 
-# %% ../../nbs/ui/00_html.ipynb #30a06b3e
+# %% ../../nbs/ui/00_html.ipynb #7b641882
 class _Spent:
     "What one model or one tool has used"
     def __init__(self): self.calls, self.failed, self.usage, self.seconds, self.cost = 0, 0, Usage(), 0.0, Decimal(0)
@@ -121,6 +121,7 @@ class _Spent:
 def cost_html(
     state: State,  # after these steps
     steps: Iterable[Step],  # of a run
+    receipt: str = "",  # HTML that says what a cascade saved
 ) -> str:  # a table and what is left of the budget
     "What was spent, by model and by tool"
     found = defaultdict[tuple[bool, str], _Spent](_Spent)
@@ -131,7 +132,7 @@ def cost_html(
     rows = "".join(f'<tr><th scope="row">{as_text(name)}</th>{cells("td", *spent.cells(asked))}</tr>' for (asked, name), spent in found.items())
     head = cells("th", "", "calls", "failed", "tokens in", "out", "cached", "time", "cost")
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>" if rows else "<p>Nothing was asked yet.</p>"
-    return f"{table}<p>in all {as_text(show_totals(state))} · {as_text(budget_words(state))}</p>"
+    return f"{table}<p>in all {as_text(show_totals(state))} · {as_text(budget_words(state))}</p>{receipt}"
 
 def budget_words(
     state: State,  # of a run
@@ -139,7 +140,7 @@ def budget_words(
     "What may be spent, in words"
     return f"budget {state.budget}" if state.budget.limits else "no budget"
 
-# %% ../../nbs/ui/00_html.ipynb #3f075618
+# %% ../../nbs/ui/00_html.ipynb #eb07a524
 def _waiting(request, i):
     code = dict(approve=f"run.pending[{i}].approve()", budget="run.top_up(usd=0.5)").get(request.about, f"run.pending[{i}].answer('…')")
     return f"<div>? {_asks(request)}<p>Decide: <code>{code}</code></p></div>"
@@ -148,6 +149,7 @@ def run_html(
     state: State,  # of the run
     steps: Sequence[Step],  # of the run
     title: str = "",  # what is asked, if the run has not begun
+    receipt: str = "",  # as in `cost_html`
 ) -> str:  # HTML that needs no kernel
     "A run as a page shows it"
     facts = f"iteration {state.iteration} of {state.max_iterations} · {show_totals(state, steps)} · {budget_words(state)}"
@@ -155,5 +157,5 @@ def run_html(
     lines = "".join(f"<details><summary>{row_html(summarize(s, 120))}</summary>{step_html(s)}</details>" for s in steps)
     end = _ended(state.result, "" if state.result is not None else state.reason)
     asks = "".join(_waiting(r, i) for i, r in enumerate(state.requests))
-    more = f"<details><summary>State</summary>{state_html(state)}</details><details><summary>Cost</summary>{cost_html(state, steps)}</details>"
+    more = f"<details><summary>State</summary>{state_html(state)}</details><details><summary>Cost</summary>{cost_html(state, steps, receipt)}</details>"
     return region_html("Agent run", f"<p>{head}</p>{lines}{asks}{end}{more}")

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Stepper', 'page_of', 'Link', 'show']
 
-# %% ../../nbs/ui/09_stepper.ipynb #86182cf8
+# %% ../../nbs/ui/09_stepper.ipynb #b397da53
 import asyncio, sys
 from typing import Any
 from weakref import WeakSet
@@ -13,6 +13,7 @@ from weakref import WeakSet
 import anywidget, traitlets
 from IPython.display import HTML, display
 
+from ..cascade.receipt import receipt_html
 from ..contract import ToolError
 from ..kernel import birth, on_loop
 from ..messages import Delta
@@ -23,7 +24,7 @@ from .cards import card_of
 from .edits import as_code, editable
 from .forms import FieldErrors
 from .heading import head_of, rows_of
-from .html import cost_html, messages_html, run_html, step_html
+from .html import cost_html, messages_html, step_html
 from .markdown import code_html
 from .states import state_html
 from .text import visible
@@ -35,7 +36,7 @@ class Stepper(anywidget.AnyWidget):
     _esm, _css = joined("parts.js", "card.js", "stepper.js"), joined("theme.css", "card.css", "stepper.css")
     head = traitlets.Dict().tag(sync=True)  # what stands above the steps
 
-# %% ../../nbs/ui/09_stepper.ipynb #06680e03
+# %% ../../nbs/ui/09_stepper.ipynb #337cd5ab
 def _cards(run, index):
     step, last = run.steps[index], index == len(run.steps) - 1
     mine = [step.body] if isinstance(step.body, Request) else []
@@ -61,7 +62,7 @@ def page_of(
     step, state, earlier = run.steps[index], run.state_at(index), 0
     if tab == "Messages": html, earlier = messages_html(state.messages[-more:]), max(len(state.messages) - more, 0)
     elif tab == "State": html = _state_page(run, index, find)
-    elif tab == "Cost": html = cost_html(state, run.steps[:index + 1])
+    elif tab == "Cost": html = cost_html(state, run.steps[:index + 1], receipt_html(run))
     elif tab == "Raw": html = code_html(step.model_dump_json(indent=2), "json")
     else: html = "" if isinstance(step.body, Request) else step_html(step)
     return dict(tab=tab, html=html, cards=_cards(run, index) if tab == "Step" else [], earlier=earlier)
@@ -206,13 +207,13 @@ class Link(_Feed):
         self._leave()
         self.widget.close()
 
-# %% ../../nbs/ui/09_stepper.ipynb #3ce1d5e7
+# %% ../../nbs/ui/09_stepper.ipynb #5326c85c
 def _after_cell(*_):
     for link in list(_LINKS):
         run = link.run
         over = run.tip.status in ("done", "stopped") and run.place == len(run.steps) - 1
         if over and link.handle:
-            link.handle.update(HTML(run_html(run.tip, run.steps)))
+            link.handle.update(HTML(run._repr_html_()))
             link.close()
         else: link.loop.call_soon_threadsafe(link.changed)
 
@@ -227,7 +228,7 @@ def show(
     for link in list(_LINKS):
         if link.run is run and link.cell and link.cell == birth().cell: link.close()
     if run.tip.status in ("done", "stopped") and run.place == len(run.steps) - 1:
-        display(HTML(run_html(run.tip, run.steps)))
+        display(HTML(run._repr_html_()))
         return
     _watch_cells()
     widget = Stepper(head=head_of(run))
