@@ -114,10 +114,10 @@ def _checked(run, reply, seconds):
     said = reply.model_copy(update=dict(content=readable(reply.content), calls=tuple(calls), malformed=malformed, native=None if renamed else reply.native))
     return Replied.model_construct(reply=said, problems=problems, seconds=seconds)
 
-# %% ../nbs/36_perform.ipynb #8f475add
+# %% ../nbs/36_perform.ipynb #3331f7c0
 async def _execute(run, action):
     c, key, started = action.call.call, action.call.key, run.clock()
-    done: dict[str, Any] = dict(call_id=c.id, tool=c.tool)
+    done = dict[str, Any](call_id=c.id, tool=c.tool)
     try:
         tool = run.tool(c.tool)
         if known := await asked(run.store, run.store.recall, "results", key) if key and tool.spec.idempotent else None:
