@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BREATH', 'RequestOpen', 'RunStopped', 'AgentMismatch', 'RunPaused', 'new_run_id', 'Run']
 
-# %% ../nbs/37_run.ipynb #c7b4ca58
+# %% ../nbs/37_run.ipynb #9dbf3bef
 import asyncio, importlib, secrets, sys
 from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
 from datetime import datetime
@@ -21,7 +21,7 @@ from .actions import AskModel, Execute, Wait, next_action, out_of_budget, ready_
 from .breakpoints import Break
 from .definitions import Home, code_change, home_of, lost_tools, newest_tool
 from .forks import SideEffect, behind, cut, refuse_taken
-from .kernel import HEARTBEAT, interactive, wait_live
+from .kernel import HEARTBEAT, interactive, stoppable, wait_live
 from .lease import Holding, holding
 from .log import Log, decide, remembered_decision
 from .perform import PERFORM, Unanswered
@@ -230,7 +230,7 @@ class _Engine(Log):
     def _refuse_if_active(self, what):
         if self.active: raise RunConflict(f"run {self.run_id} is going on, so it cannot be {what}. Call run.pause() first.")
 
-# %% ../nbs/37_run.ipynb #b7ad0170
+# %% ../nbs/37_run.ipynb #106c3706
 class _Driven(_Engine):
     "A log that goes on"
     async def _go(self, stop, wait=False, single=False):
@@ -244,6 +244,7 @@ class _Driven(_Engine):
 
     def _launch(self, stop, wait):
         self._pausing, self._place = False, None
+        stoppable(self)
         self.going = task = asyncio.ensure_future(self._drive(stop, wait))
         task.add_done_callback(lambda t: t.cancelled() or t.exception())
         return task

@@ -1,21 +1,22 @@
 """The quickstart by hand: JupyterLab in Chromium, the embedded model answering. Screenshots are kept in tests/artifacts."""
-import json, re, shutil
+import json, re
 from pathlib import Path
 
 import pytest
 
+from agentnb.cli_lab import prepare_lab
 from agentnb.store import open_store
 from lab import Lab, Notebook
 from replay import Replay
 
 pytestmark = pytest.mark.browser
-ARTIFACTS, TUTORIALS = Path(__file__).parent/"artifacts", Path(__file__).parent.parent/"nbs"/"tutorials"
+ARTIFACTS = Path(__file__).parent/"artifacts"
 
 
 @pytest.fixture(scope="session", params=["Light", "Dark"])
 def lab(request, tmp_path_factory):
     root = tmp_path_factory.mktemp("lab")
-    for source in TUTORIALS.iterdir(): shutil.copy(source, root)
+    prepare_lab(root, "agentnb.demo:on_call")
     server = Lab(root, f"JupyterLab {request.param}", AGENTNB_STORE=f"sqlite:///{root}/runs.db", AGENTNB_LOCAL_ENDPOINTS="http://127.0.0.1:9/v1")
     server.theme = request.param.lower()
     yield server
@@ -166,6 +167,37 @@ def test_the_stop_button_ends_the_waiting_and_not_the_run(notebook, lab):
     nb.run_cell(2)
     nb.page.wait_for_timeout(300)
     assert "done" in nb.done(2)
+
+
+BACKGROUND = """import asyncio
+from agentnb import Agent, Scripted, call, tool
+@tool(read_only=True)
+def look(n: int) -> str: return f"seen {n}"
+class Slow(Scripted):
+    async def __call__(self, *asked):
+        await asyncio.sleep(0.3)
+        return await super().__call__(*asked)
+agent = Agent(Slow(lambda messages, tools: call("look", n=len(messages))), [look], max_iterations=500)
+run = agent.run("Look around", run_id="RUN")"""
+
+
+def test_the_stop_button_pauses_a_run_while_no_cell_runs(notebook, lab):
+    began = BACKGROUND.replace("RUN", f"background-{lab.theme}")
+    nb = notebook(write_page(lab, "background.ipynb", began, "run.start()\nrun", "print(run.status, run.tip.index)"))
+    for i in (0, 1):
+        nb.run_cell(i)
+        nb.done(i)
+    view = nb.cell(1).locator(".an-stepper")
+    for stops in (1, 2):
+        view.locator(f".an-steps li[data-index='{4 * stops}']").wait_for()
+        nb.command("kernelmenu:interrupt")
+        view.locator(".an-status").get_by_text("paused").wait_for()
+        if stops == 1: view.get_by_role("button", name="Run", exact=True).click()
+    nb.run_cell(2)
+    said = nb.done(2)
+    nb.page.wait_for_timeout(700)
+    nb.run_cell(2)
+    assert said.startswith("paused") and nb.done(2) == said
 
 
 CUT_OFF = """await run.until()
