@@ -48,7 +48,7 @@ async def wait_live(
     while interactive() and not future.done(): await asyncio.wait({future}, timeout=HEARTBEAT)
     return await asyncio.shield(future)
 
-# %% ../nbs/35_kernel.ipynb #e4b19242
+# %% ../nbs/35_kernel.ipynb #9bd165ae
 _background = weakref.WeakSet()
 
 def _stop_pressed(*_):
@@ -60,7 +60,7 @@ def stoppable(
 ) -> None:
     "Let the notebook's stop button pause `run` also while no cell runs"
     kernel = getattr(_shell(), "kernel", None)
-    if not hasattr(kernel, "saved_sigint_handler") or threading.current_thread() is not threading.main_thread(): return
+    if kernel is None or not hasattr(kernel, "saved_sigint_handler") or threading.current_thread() is not threading.main_thread(): return
     _background.add(run)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN: signal.signal(signal.SIGINT, _stop_pressed)
     elif kernel.saved_sigint_handler is signal.SIG_IGN: kernel.saved_sigint_handler = _stop_pressed
