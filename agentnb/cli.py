@@ -116,7 +116,7 @@ def find_agent(
 
 def _agent(args): return find_agent(args.agent, model=args.model, store=args.store)
 
-# %% ../nbs/54_cli.ipynb #25b1b00c
+# %% ../nbs/54_cli.ipynb #39764d45
 def _attended(args): return sys.stdin.isatty() and sys.stdout.isatty() and not args.unattended
 
 def _finish(args, run):
@@ -126,7 +126,7 @@ def _finish(args, run):
     except RequestOpen:
         print(f"\nA human must decide: {run.state.requests[0].question}\nAnswer it:       agentnb resume {run.run_id}   (at a terminal)")
         result = None
-    print(f"\nResult:          {result}" if result is not None else "", f"Used:            {show_totals(run.state, run.steps)}",
+    print(f"\nResult:          {result}" if result is not None else "", f"Used:            {show_totals(run.state)}",
         f"Log:             run {run.run_id}, {len(run.steps)} steps, in {run.store.url}", f"Open in Jupyter: agentnb lab {run.run_id}", sep="\n")
     return 0 if result is not None else 2
 

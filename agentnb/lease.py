@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['SECONDS', 'holder', 'is_dead', 'stuck', 'take', 'Holding', 'holding']
 
-# %% ../nbs/31_lease.ipynb #00efec36
+# %% ../nbs/31_lease.ipynb #2e834a3d
 import asyncio, hashlib, os, socket
+from collections.abc import Awaitable, Callable
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
-from .store import Lease, RunConflict, Store, StoreError
-from .writer import writer_of
+from .store import Lease, RunConflict, Store, StoreError, asked
 
 # %% ../nbs/31_lease.ipynb #bcd3e454
 SECONDS = 30.0  # a lease lasts
@@ -69,17 +69,20 @@ def take(
     if other != me and is_dead(other): other = store.hold(run_id, me, SECONDS, other)
     if other != me: raise _conflict(run_id, other)
 
-# %% ../nbs/31_lease.ipynb #3dfae73f
+# %% ../nbs/31_lease.ipynb #c4bf4a7d
 class Holding:
     "The lease of one run while it goes on; holds a timer that renews it"
     def __init__(self,
         store: Store,  # where it is
         run_id: str,  # which run
         who: str,  # a name for the Run object
-    ): self.store, self.run_id, self.me, self.lost, self._timer, self._renewing = store, run_id, holder(who), "", None, None
+        call: Callable[..., Awaitable] | None = None,  # does what it is given, with its arguments: `Writer.call`, so that many runs share a transaction
+    ):
+        self.store, self.run_id, self.me, self.lost, self._timer, self._renewing = store, run_id, holder(who), "", None, None
+        self._call = call or partial(asked, store)
 
     async def __aenter__(self):
-        taking = writer_of(self.store).call(take, self.store, self.run_id, self.me)
+        taking = asyncio.ensure_future(self._call(take, self.store, self.run_id, self.me))
         try: await asyncio.shield(taking)
         except asyncio.CancelledError:
             await asyncio.wait({taking})
@@ -87,7 +90,7 @@ class Holding:
             raise
         self._timer = asyncio.get_running_loop().call_later(SECONDS/3, self._renew)
 
-    def _release(self): return writer_of(self.store).call(self.store.release, self.run_id, self.me)
+    def _release(self): return self._call(self.store.release, self.run_id, self.me)
 
     async def __aexit__(self, *_):
         if self._timer: self._timer.cancel()
@@ -104,7 +107,7 @@ class Holding:
     def _renew(self): self._renewing = asyncio.ensure_future(self._renewed())
 
     async def _renewed(self):
-        try: found = await writer_of(self.store).call(self.store.hold, self.run_id, self.me, SECONDS)
+        try: found = await self._call(self.store.hold, self.run_id, self.me, SECONDS)
         except StoreError: found = self.me
         if self._timer is None: return
         if found != self.me: self.lost = found

@@ -230,7 +230,7 @@ class _Engine(Log):
     def _refuse_if_active(self, what):
         if self.active: raise RunConflict(f"run {self.run_id} is going on, so it cannot be {what}. Call run.pause() first.")
 
-# %% ../nbs/37_run.ipynb #106c3706
+# %% ../nbs/37_run.ipynb #c89989d0
 class _Driven(_Engine):
     "A log that goes on"
     async def _go(self, stop, wait=False, single=False):
@@ -250,7 +250,8 @@ class _Driven(_Engine):
         return task
 
     async def _drive(self, stop, wait):
-        self._writer, self._lease = writer_of(self.store), Holding(self.store, self.run_id, self._holder)
+        self._writer = writer_of(self.store)
+        self._lease = Holding(self.store, self.run_id, self._holder, self._writer.call)
         self._check()
         async with self._lease, self._writer:
             try: await self._loop(stop, wait)

@@ -5,13 +5,12 @@
 # %% auto #0
 __all__ = ['Row', 'show_seconds', 'show_cost', 'summarize', 'show_totals']
 
-# %% ../nbs/34_summary.ipynb #d7807e01
-from collections.abc import Sequence
+# %% ../nbs/34_summary.ipynb #17e64a1f
 from decimal import Decimal
 
 from .messages import Value
 from .state import State
-from .steps import Note, Replied, Request, Returned, Step
+from .steps import Step
 
 # %% ../nbs/34_summary.ipynb #12d6d697
 class Row(Value):
@@ -103,12 +102,10 @@ def summarize(
     line = _LINES[step.kind](step.body)
     return Row(index=step.index, **dict(line, note=_short(line.get("note", ""), size)))
 
-# %% ../nbs/34_summary.ipynb #6bb5bd77
+# %% ../nbs/34_summary.ipynb #81c5fbdc
 def show_totals(
     state: State,  # of the run
-    steps: Sequence[Step] = (),  # of the run: for the seconds spent in models and tools
-) -> str:  # tokens, seconds, cost
-    "What a run has used so far"
-    seconds = sum(s.body.seconds for s in steps if isinstance(s.body, Replied | Returned | Request | Note))
+) -> str:  # tokens, seconds in models and tools, cost
+    "What a run has used so far, and may use"
     limit = f" of {state.budget}" if state.budget.limits else ""
-    return f"{state.usage.total:,} tokens · {show_seconds(seconds)} · {show_cost(state.cost)}{limit}"
+    return f"{state.usage.total:,} tokens · {show_seconds(state.seconds)} · {show_cost(state.cost)}{limit}"

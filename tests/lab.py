@@ -1,4 +1,4 @@
-"""A real JupyterLab server and a real Chromium, for the browser tests."""
+"""A real Jupyter server, of JupyterLab or Notebook 7, and a real Chromium, for the browser tests."""
 import json, os, signal, socket, subprocess, sys, time, urllib.request
 from pathlib import Path
 
@@ -10,8 +10,8 @@ CHROMIUM = dict(executable_path="/usr/bin/chromium", args=["--no-sandbox", "--di
 
 
 class Lab:
-    "A JupyterLab server on a free loopback port, with configuration folders of its own"
-    def __init__(self, root, theme="JupyterLab Light", **environment):
+    "A server on a free loopback port, with configuration folders of its own"
+    def __init__(self, root, theme="JupyterLab Light", app="LabApp", **environment):
         self.root, home = Path(root), Path(root)/".jupyter"
         for name, value in {**SETTINGS, "apputils-extension/themes": dict(theme=theme)}.items():
             path = home/"settings"/"@jupyterlab"/f"{name}.jupyterlab-settings"
@@ -26,9 +26,10 @@ class Lab:
         env = {**os.environ, **{k: str(home/v) for k, v in folders.items()}, **environment}
         for name in ("PYTEST_CURRENT_TEST", "CI", "AGENTNB_INTERACTIVE"): env.pop(name, None)
         options = dict(ip="127.0.0.1", port=port) | {"ServerApp.port_retries": 0, "IdentityProvider.token": "", "ServerApp.disable_check_xsrf": True,
-            "ServerApp.root_dir": self.root, "LabApp.expose_app_in_browser": True, "LabApp.news_url": None, "LabApp.extension_manager": "readonly",
+            "ServerApp.root_dir": self.root, f"{app}.expose_app_in_browser": True, "LabApp.news_url": None, "LabApp.extension_manager": "readonly",
             "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate"}
-        command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", *(f"--{k}={v}" for k, v in options.items())]
+        module = "jupyterlab" if app == "LabApp" else "notebook"
+        command = [sys.executable, "-m", module, "--no-browser", "--allow-root", *(f"--{k}={v}" for k, v in options.items())]
         self.process = subprocess.Popen(command, env=env, cwd=self.root, stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True)
         self._wait()
 

@@ -138,7 +138,7 @@ class _Link(_Feed):
 _ACTS = dict(ready=_Link._ready, say=_Link._say, step=_Link._step, stop=lambda link, _: link.run.pause(), go=lambda link, _: link.run.start(),
     decide=lambda link, said: decide(link.run, said))
 
-# %% ../../nbs/ui/19_chat.ipynb #ca726c6e
+# %% ../../nbs/ui/19_chat.ipynb #adbb6b12
 class Chat:
     "A conversation with an agent; holds its run"
     def __init__(self, agent: Any, run: Any = None): self.agent, self.run, self.views = agent, run, list[_Link]()
@@ -162,7 +162,7 @@ class Chat:
         "What stands above the turns"
         run = self.run
         if not run: return dict(title=f"Chat with {self.agent.name}", status="new", words="", totals="", run="", active=False, problem=problem)
-        known = dict[str, Any](title=f"Chat with {self.agent.name}", status=run.status, words=STATUS[run.status], totals=show_totals(run.tip, run.steps))
+        known = dict[str, Any](title=f"Chat with {self.agent.name}", status=run.status, words=STATUS[run.status], totals=show_totals(run.tip))
         return known | dict(run=run.run_id, active=run.active, problem=problem, ended=run.tip.status in ("done", "stopped"))
 
     def __repr__(self): return f"Chat({self.agent.name}, {self.run!r})" if self.run else f"Chat({self.agent.name}, nothing said yet)"

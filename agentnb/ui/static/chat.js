@@ -9,7 +9,7 @@ function render({ model, el }) {
   const speech = make("div", { className: "an-speech", hidden: true, "aria-live": "off", "aria-label": "What the model is saying" });
   const input = make("textarea", { rows: 2, placeholder: "Say something. Enter sends, Shift+Enter is a new line.", "aria-label": "Message" });
   const go = button("Send", () => say(), { key: "⏎", main: true }), stop = button("Stop", () => send({ type: "stop" }), { key: "esc" });
-  const code = make("code"), root = make("div", { className: "agentnb an-chat", role: "region", "aria-label": "Chat", "data-lm-suppress-shortcuts": "true" },
+  const code = make("code"), root = frame("an-chat", "Chat", {},
     make("div", { className: "an-row" }, title, status, make("span", { className: "an-space" }), totals), log, problem,
     make("div", { className: "an-write" }, input, make("div", { className: "an-buttons" }, go, stop)), make("div", { className: "an-foot an-muted" }, code));
   let turns = [], cards = [], opened = new Map(), steps = new Map();

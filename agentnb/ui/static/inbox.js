@@ -5,7 +5,7 @@ function render({ model, el }) {
   const send = message => model.send(message), kept = new Map();
   const title = make("b"), where = make("span", { className: "an-muted an-where" }), problem = make("div", { className: "an-problem", role: "alert", hidden: true });
   const list = make("div", { className: "an-cards" }), done = make("ul", { className: "an-done", "aria-label": "Answered" }), said = make("div", { className: "an-said", role: "status", "aria-live": "polite" });
-  const root = make("div", { className: "agentnb an-inbox", role: "region", "aria-label": "Inbox", tabIndex: -1, "data-lm-suppress-shortcuts": "true" },
+  const root = frame("an-inbox", "Inbox", { tabIndex: -1 },
     make("div", { className: "an-row" }, title, where, make("span", { className: "an-space" }), said), problem, list, done);
   const key = c => `${c.run} ${c.card.id}`;
 

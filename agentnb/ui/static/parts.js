@@ -10,6 +10,15 @@ const make = (tag, props = {}, ...children) => {
   return node;
 };
 
+// The frame of a view. Keys pressed in it are its own: JupyterLab looks for the attribute upwards from the focus, Notebook 7 at the focus only.
+const frame = (name, label, props, ...children) => {
+  const keep = node => node.setAttribute("data-lm-suppress-shortcuts", "true");
+  const root = make("div", { className: `agentnb ${name}`, role: "region", "aria-label": label, ...props }, ...children);
+  keep(root);
+  root.addEventListener("focusin", e => keep(e.target));
+  return root;
+};
+
 const button = (label, click, { key = "", main = false, text = label } = {}) => {
   const node = make("button", { type: "button", className: main ? "an-main" : "", "aria-label": label, onclick: click }, make("span", {}, text));
   if (key) {

@@ -18,7 +18,7 @@ function render({ model, el }) {
   const note = make("div", { className: "an-note", role: "status" }), list = make("ul", { role: "listbox", "aria-label": "Runs", tabIndex: 0 });
   const open = button("Open", () => act("open"), { key: "⏎", main: true }), resume = button("Resume", () => act("resume"), { key: "r" }), remove = button("Delete", () => act("hide"), { key: "del" });
   const detail = make("div", { className: "an-detail", role: "region", "aria-label": "Run", tabIndex: 0, hidden: true });
-  const root = make("div", { className: "agentnb an-runs", role: "region", "aria-label": "Runs", "data-lm-suppress-shortcuts": "true" },
+  const root = frame("an-runs", "Runs", {},
     make("div", { className: "an-row" }, title, where, make("span", { className: "an-space" }), range, previous, next),
     make("div", { className: "an-row", role: "toolbar", "aria-label": "Filter and act" }, search, status, make("label", { htmlFor: tree.id }, tree, " tree of forks"),
       make("span", { className: "an-space" }), open, resume, remove), note, list, detail);

@@ -247,7 +247,7 @@ function render({ model, el }) {
   const meters = make("span", { className: "an-meters" }), problem = make("div", { className: "an-problem", role: "alert", hidden: true }), note = make("p", { className: "an-muted an-note" });
   const speech = make("div", { className: "an-speech", hidden: true, "aria-label": "What the model is saying", "aria-live": "off" }), folded = make("div", { className: "an-panel", hidden: true });
   const bar = make("div", { className: "an-row", role: "toolbar", "aria-label": "Step through the run" }, ...Object.values(c));
-  const root = make("div", { className: "agentnb an-stepper", role: "region", "aria-label": "Agent run", tabIndex: -1, "data-lm-suppress-shortcuts": "true" },
+  const root = frame("an-stepper", "Agent run", { tabIndex: -1 },
     make("div", { className: "an-row an-top" }, make("div", { className: "an-asked" }, title, status), make("div", { className: "an-facts" }, place, meters)), bar, folded, lost, problem,
     make("div", { className: "an-body" }, steps.list, make("div", { className: "an-detail" }, page.tabs, speech, page.pane, note)));
 
