@@ -37,7 +37,7 @@ def _totals(state):
         "" if b.seconds is not None else show_seconds(state.seconds)]
     return " · ".join(s for s in said if s)
 
-# %% ../../nbs/ui/07_heading.ipynb #6668f56e
+# %% ../../nbs/ui/07_heading.ipynb #57aa6cf3
 def _list(found: Sequence[SideEffect]):
     names = [f"{visible(e.call.tool)}({', '.join(visible(str(v), 40) for v in e.call.args.values())})" for e in found]
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
@@ -58,7 +58,8 @@ def _note(run, behind):
         said = left_behind(side_effects(run.steps, run.tip.tools, last + 1), f"Going live from step {run.place}")
         return moved + (said or "Nothing was done in the world after this step.")
     if not run.tip.parent: return ""
-    return f"A fork of {run.tip.parent.run_id} after step {run.tip.parent.index}. {left_behind(behind, 'It')}"
+    code = f"; in code it is agent.load({run.run_id!r})" if hasattr(run.agent, "load") else ""
+    return f"A fork of {run.tip.parent.run_id} after step {run.tip.parent.index}{code}. {left_behind(behind, 'It')}"
 
 # %% ../../nbs/ui/07_heading.ipynb #6d9aa824
 def _waiting(run):
