@@ -45,6 +45,7 @@ def test_step_answer_and_run_by_mouse_and_keyboard(lab, chromium):
     view.get_by_role("button", name="Approve", exact=True).wait_for()
     page.keyboard.press("a")
     view.get_by_text("approved by you").first.wait_for()
+    view.locator(".an-status").get_by_text("paused").wait_for()
     page.keyboard.press("g")
     view.locator(".an-status").get_by_text("done").wait_for()
     assert cells.count() == count, "a key went to the notebook"

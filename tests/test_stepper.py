@@ -142,6 +142,7 @@ def test_the_same_by_keyboard(open_view):
     assert len(read_run(v.store, v.run_id)) == 9
     v.keys("a")
     v.sees("approved by you")
+    v.status("paused")
     v.keys("g")
     v.status("done")
     v.sees("Fixed")
@@ -344,7 +345,7 @@ def test_code_in_a_cell_is_seen_in_the_view(open_view):
     v.sees("approved by ops")
 
 
-def test_a_reload_and_a_lost_kernel_lose_nothing(open_view):
+def test_a_reload_and_a_lost_kernel_lose_nothing(open_view, lab):
     v = open_view("run", name="reloaded")
     v.click("To request")
     v.last(8)
@@ -366,6 +367,10 @@ def test_a_reload_and_a_lost_kernel_lose_nothing(open_view):
     v.page.wait_for_timeout(400)
     v.nb.done(1)
     v.status("waiting for you")
+    v.nb.save()
+    kept = json.loads((lab.root/"reloaded.ipynb").read_text())["cells"][1]["outputs"][0]["data"]
+    assert "application/vnd.jupyter.widget-view+json" in kept and "<script" not in (page := "".join(kept["text/html"]))
+    for fact in ("waiting for you", "rate_limited", "asks: restart", "$0.031"): assert fact in page
     v.click("Approve")
     v.sees("approved by you")
     v.click("Run")

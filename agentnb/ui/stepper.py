@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Stepper', 'page_of', 'Link', 'show']
 
-# %% ../../nbs/ui/09_stepper.ipynb #b397da53
+# %% ../../nbs/ui/09_stepper.ipynb #4f7f433d
 import asyncio, sys
 from typing import Any
 from weakref import WeakSet
@@ -27,8 +27,9 @@ from .heading import head_of, rows_of
 from .html import cost_html, messages_html, step_html
 from .markdown import code_html
 from .states import state_html
-from .text import visible
+from .text import as_text, visible
 from .tree import Branches
+from .watch import display_both
 
 # %% ../../nbs/ui/09_stepper.ipynb #3a433f27
 class Stepper(anywidget.AnyWidget):
@@ -207,7 +208,7 @@ class Link(_Feed):
         self._leave()
         self.widget.close()
 
-# %% ../../nbs/ui/09_stepper.ipynb #5326c85c
+# %% ../../nbs/ui/09_stepper.ipynb #2c9a0247
 def _after_cell(*_):
     for link in list(_LINKS):
         run = link.run
@@ -232,4 +233,4 @@ def show(
         return
     _watch_cells()
     widget = Stepper(head=head_of(run))
-    Link(run, widget, display(widget, display_id=True))
+    Link(run, widget, display_both(widget, run._repr_html_() if len(run.steps) <= 500 else f"<p>{as_text(repr(run))}</p>", repr(run)))
