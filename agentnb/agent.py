@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['Ticks', 'Agent']
 
-# %% ../nbs/38_agent.ipynb #2089fcd1
-import copy, sys
+# %% ../nbs/38_agent.ipynb #9324b9ca
+import copy, sys, warnings
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
@@ -20,7 +20,7 @@ from .kernel import birth, run_blocking
 from .log import paired
 from .messages import Ask, Message, user
 from .models import ModelError
-from .policy import Rule, read_rules
+from .policy import Rule, misspelt, read_rules
 from .providers import find_model
 from .run import AgentMismatch, Run, new_run_id
 from .settings import PLACES, SettingsError, load_settings, store_url
@@ -51,7 +51,7 @@ def _by_name(tools):
     if len({t.name for t in made}) < len(made): raise ValueError(f"two tools have the same name: {', '.join(t.name for t in made)}")
     return {t.name: t for t in made}
 
-# %% ../nbs/38_agent.ipynb #ee9af08d
+# %% ../nbs/38_agent.ipynb #283d0159
 class _Definition:
     "Which model, which tools, which rules"
     def __init__(self,
@@ -86,6 +86,7 @@ class _Definition:
         if wrong: raise TypeError(f"policy: {wrong[0]!r} is no Rule. Write Rule(tool='restart', effect='ask').")
         if isinstance(grant, str): raise TypeError(f"grant={grant!r}: give a list of scopes.")
         self.policy, self.grant = (*rules, *read_rules(settings.policy)), None if grant is None else tuple(grant)
+        for words in misspelt(self.policy, list(self.tools)): warnings.warn(f"agent {name}: {words}", stacklevel=2)
         self.result_tool, self.max_iterations = result.name if result else "", settings.max_iterations if max_iterations is None else max_iterations
         self.ask, self.answer = ask, self.result_type.model_json_schema() if self.result_type else None
         self.budget = budget or Budget(**{k: getattr(settings, v) for k, v in PLACES["budget"].items()})

@@ -43,7 +43,7 @@ class Counted:
         heapq.heappush(self._shots, (-int(hashlib.sha256(step.key.encode()).hexdigest()[:12], 16), step.key, row))
         if len(self._shots) > self.sample: heapq.heappop(self._shots)
 
-# %% ../nbs/66_counting.ipynb #7e22279d
+# %% ../nbs/66_counting.ipynb #5d3dce09
 def _started(seen, step, body): seen.model, seen.fresh = body.model, [f"{m.role}: {m.content}" for m in body.messages]
 
 def _edit(seen, step, body):
@@ -54,8 +54,9 @@ def _reply(seen, step, body):
     reply, name = body.reply, body.reply.model or seen.model
     seen.calls |= {c.id: c for c in reply.calls}
     seen.row(step, name, body.seconds, reply.source, "unusable" if reply.malformed else "", input=reply.usage.input, output=reply.usage.output, cost=reply.cost)
-    for c in reply.calls: seen.spent(step, name, c.tool, None if reply.cost is None else reply.cost/len(reply.calls))
-    if not reply.calls: seen.spent(step, name, "(answer)", reply.cost)
+    tools = [c.tool for c in reply.calls] or ["(answer)"]
+    for model, _, cost in reply.shares:
+        for tool in tools: seen.spent(step, model or name, tool, None if cost is None else cost/len(tools))
     seen.snapshot(step, name, "\n".join(seen.fresh), "\n".join(filter(None, (reply.content, _asked(reply.calls), reply.malformed))))
     seen.fresh = []
 

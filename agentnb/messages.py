@@ -212,7 +212,7 @@ class Attempt(Value):
         costs = [self.cost, *(v.cost for v in self.verdicts)]
         return sum((v.usage for v in self.verdicts), self.usage), None if None in costs else sum(filter(None, costs), Decimal(0))
 
-# %% ../nbs/01_messages.ipynb #1c93739f
+# %% ../nbs/01_messages.ipynb #e3b0b709
 class Reply(Value):
     "What a model answered"
     content: Text = ""  # text
@@ -240,6 +240,15 @@ class Reply(Value):
         if not self.attempts: return 0
         tiers = [a.tier for a in self.attempts if a.outcome != "shadow"]
         return tiers[-1] if tiers and tiers[-1] > tiers[0] else 0
+    @property
+    def shares(self) -> list[tuple[str, Usage, Decimal | None]]:  # models, and what each has used, its gates included; together `usage` and `cost`
+        if not self.attempts: return [(self.model, self.usage, self.cost)]
+        found = [(a.model, *a.spent) for a in self.attempts]
+        used, costs = sum((u for _, u, _ in found), Usage()), [c for _, _, c in found]
+        left = self.cost - sum(filter(None, costs), Decimal(0)) if self.cost is not None and None not in costs else None
+        rest = Usage(input=self.usage.input - used.input, output=self.usage.output - used.output, cached=self.usage.cached - used.cached)
+        beside = rest.input or rest.output or left or left is None and None not in costs
+        return [*found, (self.model, rest, left)] if beside else found
 
 # %% ../nbs/01_messages.ipynb #05cf224f
 class Delta(NamedTuple):

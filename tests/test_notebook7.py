@@ -39,6 +39,7 @@ def test_step_answer_and_run_by_mouse_and_keyboard(lab, chromium):
     ARTIFACTS.mkdir(exist_ok=True)
     page.screenshot(path=str(ARTIFACTS/"notebook-7.png"))
     view.get_by_role("button", name="Back", exact=True).click()
+    view.locator(".an-status").get_by_text("on tape").wait_for()
     page.keyboard.press("b")   # on a button of the stepper; in a notebook it inserts a cell
     view.locator(".an-steps").focus()
     page.keyboard.press("End")

@@ -115,7 +115,7 @@ ESCAPES = [
     ("entering namespaces", "import ctypes, os\nc = ctypes.CDLL(None, use_errno=True)\nc.setns(os.open('/proc/self/ns/net', 0), 0), ctypes.get_errno()", ["(-1, 1)"]),
     ("devices", "import os\nsorted(set(os.listdir('/dev')) - set('console core fd full null ptmx pts random shm stderr stdin stdout tty urandom zero'.split()))", ["[]"]),
     ("making a device", "import os, stat\nos.mknod('/tmp/disk', 0o600 | stat.S_IFBLK, os.makedev(254, 0))", ["PermissionError"]),
-    ("deleting its folder", "import os, shutil\nshutil.rmtree('/tmp', ignore_errors=True)\nos.rmdir('/tmp')", ["OSError", "PermissionError"]),
+    ("deleting its folder", "import os, shutil\nshutil.rmtree('/tmp', ignore_errors=True)\nos.rmdir('/tmp')", ["OSError", "PermissionError", "timeout: the code was stopped"]),
     ("its connection file", "import os\nfor f in [os.path.join(d, f) for d, _, fs in os.walk('/tmp') for f in fs]: os.remove(f)\nopen('/tmp/.k.json', 'w').write('{}')", ["2"]),
     ("answering for its kernel", "k = get_ipython().kernel\nfor t, c in [('execute_reply', {'status': 'ok'}), ('status', {'execution_state': 'idle'}), ('stream', {}), ('error', {'traceback': 5}), ('error', {}),\n"
         "    ('execute_result', {'data': []}), ('stream', {'text': [1]})]:\n    k.session.send(k.iopub_socket, t, c, k.get_parent())\n'said'", ["said", "[no output]", "gone"]),

@@ -111,7 +111,7 @@ class Receipt(Value):
 
     __repr__ = __str__
 
-# %% ../../nbs/cascade/14_receipt.ipynb #9e1db62e
+# %% ../../nbs/cascade/14_receipt.ipynb #bf9c504a
 def _text(line):
     used = f"{line.input + line.output:,} tokens  {show_cost(line.cost)}" + (f" (gates {show_cost(line.gates)})" if line.gates != 0 else "")
     return f"{line.step:4}  {line.model:24} {line.outcome:9} {used:32} {line.why}".rstrip()
@@ -127,10 +127,11 @@ def _compared(receipt):
 def _html(receipt):
     as_text = importlib.import_module("agentnb.ui.html").as_text
     head, *_, foot = str(receipt).splitlines()
-    def row(*values, tag="td"): return "<tr>" + "".join(f"<{tag} style='text-align:left'>{as_text(str(v))}</{tag}>" for v in values) + "</tr>"
+    def cell(v, tag, wrap): return f"<{tag} style='text-align:left;white-space:{wrap}'>{as_text(str(v))}</{tag}>"
+    def row(*values, tag="td"): return f"<tr>{''.join(cell(v, tag, 'nowrap') for v in values[:-1])}{cell(values[-1], tag, 'normal')}</tr>"
     rows = [row(x.step, x.model, x.outcome, f"{x.input:,}", f"{x.output:,}", show_cost(x.cost), show_cost(x.gates), x.why) for x in receipt.lines]
     top = row("step", "model", "outcome", "input", "output", "cost", "of it gates", "why", tag="th")
-    return f"<div><b>{as_text(head)}</b><table>{top}{''.join(rows)}</table><p>{as_text(foot)}</p></div>"
+    return f"<div style='overflow-x:auto'><b>{as_text(head)}</b><table>{top}{''.join(rows)}</table><p>{as_text(foot)}</p></div>"
 
 # %% ../../nbs/cascade/14_receipt.ipynb #c6a05578
 def _ladder(model):

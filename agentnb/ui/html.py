@@ -102,17 +102,14 @@ def step_html(
     where = _facts(step.key, f"iteration {step.iteration}", f"{step.at:%Y-%m-%d %H:%M:%S} UTC")
     return f'<div style="margin-left:16px">{shown(step.body)}{rest}{where}</div>'
 
-# %% ../../nbs/ui/00_html.ipynb #1f6d1e53
+# %% ../../nbs/ui/00_html.ipynb #7c9d8f30
 class _Spent:
     "What one model or one tool has used"
     def __init__(self): self.calls, self.failed, self.usage, self.seconds, self.cost = 0, 0, Usage(), 0.0, Decimal(0)
 
-    def add(self, body):
-        self.calls, self.seconds = self.calls + 1, self.seconds + body.seconds
-        if isinstance(body, Returned): self.failed += body.failure is not None
-        else:
-            self.usage += body.reply.usage
-            self.cost = None if self.cost is None or body.reply.cost is None else self.cost + body.reply.cost
+    def add(self, calls, seconds, failed=False, usage=Usage(), cost: Decimal | None = Decimal(0)):
+        self.calls, self.seconds, self.failed, self.usage = self.calls + calls, self.seconds + seconds, self.failed + failed, self.usage + usage
+        self.cost = None if self.cost is None or cost is None else self.cost + cost
 
     def cells(self, asked):
         used = (f"{n:,}" for n in (self.usage.input, self.usage.output, self.usage.cached))
@@ -126,8 +123,10 @@ def cost_html(
     "What was spent, by model and by tool"
     found = defaultdict[tuple[bool, str], _Spent](_Spent)
     for body in (s.body for s in steps):
-        if isinstance(body, Replied): found[True, body.reply.model or "model"].add(body)
-        elif isinstance(body, Returned): found[False, body.tool].add(body)
+        if isinstance(body, Returned): found[False, body.tool].add(1, body.seconds, body.failure is not None)
+        elif isinstance(body, Replied):
+            asked = {a.model: a.seconds for a in body.reply.attempts} or {body.reply.model: body.seconds}
+            for name, usage, cost in body.reply.shares: found[True, name or "model"].add(name in asked, asked.pop(name, 0.0), False, usage, cost)
     cells = lambda kind, *values: "".join(f"<{kind}>{as_text(v)}</{kind}>" for v in values)
     rows = "".join(f'<tr><th scope="row">{as_text(name)}</th>{cells("td", *spent.cells(asked))}</tr>' for (asked, name), spent in found.items())
     head = cells("th", "", "calls", "failed", "tokens in", "out", "cached", "time", "cost")
