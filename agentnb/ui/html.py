@@ -102,7 +102,7 @@ def step_html(
     where = _facts(step.key, f"iteration {step.iteration}", f"{step.at:%Y-%m-%d %H:%M:%S} UTC")
     return f'<div style="margin-left:16px">{shown(step.body)}{rest}{where}</div>'
 
-# %% ../../nbs/ui/00_html.ipynb #7c9d8f30
+# %% ../../nbs/ui/00_html.ipynb #6b21fda7
 class _Spent:
     "What one model or one tool has used"
     def __init__(self): self.calls, self.failed, self.usage, self.seconds, self.cost = 0, 0, Usage(), 0.0, Decimal(0)
@@ -125,8 +125,9 @@ def cost_html(
     for body in (s.body for s in steps):
         if isinstance(body, Returned): found[False, body.tool].add(1, body.seconds, body.failure is not None)
         elif isinstance(body, Replied):
-            asked = {a.model: a.seconds for a in body.reply.attempts} or {body.reply.model: body.seconds}
-            for name, usage, cost in body.reply.shares: found[True, name or "model"].add(name in asked, asked.pop(name, 0.0), False, usage, cost)
+            took = [a.seconds for a in body.reply.attempts] or [body.seconds]   # what was spent beside the attempts is no call
+            for i, (name, usage, cost) in enumerate(body.reply.shares):
+                found[True, name or "model"].add(i < len(took), took[i] if i < len(took) else 0.0, False, usage, cost)
     cells = lambda kind, *values: "".join(f"<{kind}>{as_text(v)}</{kind}>" for v in values)
     rows = "".join(f'<tr><th scope="row">{as_text(name)}</th>{cells("td", *spent.cells(asked))}</tr>' for (asked, name), spent in found.items())
     head = cells("th", "", "calls", "failed", "tokens in", "out", "cached", "time", "cost")
