@@ -950,6 +950,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'agentnb.messages.Usage.__hash__': ('messages.html#usage.__hash__', 'agentnb/messages.py'),
                                   'agentnb.messages.Usage.total': ('messages.html#usage.total', 'agentnb/messages.py'),
                                   'agentnb.messages.Value': ('messages.html#value', 'agentnb/messages.py'),
+                                  'agentnb.messages.Value.__eq__': ('messages.html#value.__eq__', 'agentnb/messages.py'),
                                   'agentnb.messages.Value._repr_html_': ('messages.html#value._repr_html_', 'agentnb/messages.py'),
                                   'agentnb.messages.Value._repr_pretty_': ('messages.html#value._repr_pretty_', 'agentnb/messages.py'),
                                   'agentnb.messages.Value.model_construct': ('messages.html#value.model_construct', 'agentnb/messages.py'),

@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['Ticks', 'Agent']
 
-# %% ../nbs/38_agent.ipynb #9324b9ca
+# %% ../nbs/38_agent.ipynb #01de2b5c
 import copy, sys, warnings
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib import import_module
 from typing import Any, Self
 
@@ -51,7 +52,7 @@ def _by_name(tools):
     if len({t.name for t in made}) < len(made): raise ValueError(f"two tools have the same name: {', '.join(t.name for t in made)}")
     return {t.name: t for t in made}
 
-# %% ../nbs/38_agent.ipynb #283d0159
+# %% ../nbs/38_agent.ipynb #e27bd9a2
 class _Definition:
     "Which model, which tools, which rules"
     def __init__(self,
@@ -67,7 +68,7 @@ class _Definition:
         store: str | Store | None = None,  # where runs are kept; settings say if not given
         max_iterations: int | None = None,  # model replies per run; settings say if not given
         unattended: str | Callable[[Request, State], Decision | None] | None = None,  # `wait`, `approve`, `reject` or a function
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),  # for tests
+        clock: Callable[[], datetime] = partial(datetime.now, UTC),  # for tests
         ask: Ask = Ask(),  # how replies should be made: `Ask(temperature=0, max_tokens=2000)`
     ):
         settings = load_settings()

@@ -12,7 +12,7 @@ from itertools import islice
 from .contract import without_left
 from .messages import Call, Message
 
-# %% ../nbs/27_loops.ipynb #7f60dace
+# %% ../nbs/27_loops.ipynb #a9c81415
 _TIMES = {1: 3, 2: 2, 3: 3, 4: 3}  # how often a circle of so many replies is gone through
 
 def _replies(messages):
@@ -29,9 +29,9 @@ def _replies(messages):
 def _said_before(messages):
     said, replies = without_left(messages[-1].content), 0
     for m in islice(reversed(messages), 1, None):
-        replies += m.role == "assistant"
-        if m.role == "user" or replies > len(_TIMES): return False
-        if m.role == "tool" and m.content.startswith(said): return True
+        if m.role == "tool":
+            if m.content.startswith(said): return True
+        elif m.role == "user" or (replies := replies + 1) > len(_TIMES): return False
     return False
 
 def find_loop(

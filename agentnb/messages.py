@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-# %% ../nbs/01_messages.ipynb #0f42a58c
+# %% ../nbs/01_messages.ipynb #991d8efd
 class Value(BaseModel):
     "A frozen value; an unknown field is an error, so a misspelt one is never silently lost"
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -24,14 +24,16 @@ class Value(BaseModel):
     @classmethod
     def model_construct(cls, _fields_set: set[str] | None = None, **values: Any) -> Self:
         defaults, required, known = _of_class(cls)
-        fields = {**defaults, **values}
-        if len(fields) > len(defaults) or not required.issubset(values): raise TypeError(f"{cls.__name__} has {', '.join(known)}; got {', '.join(values)}.")
+        fields = defaults | values
+        if len(fields) > len(defaults) or not required <= values.keys(): raise TypeError(f"{cls.__name__} has {', '.join(known)}; got {', '.join(values)}.")
         return _put(cls, fields, known if _fields_set is None else _fields_set)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         if deep: return super().model_copy(update=update, deep=True)
         known, changes = self.__pydantic_fields_set__, update or {}
-        return _put(type(self), {**self.__dict__, **changes}, known if known.issuperset(changes) else known.union(changes))
+        return _put(type(self), {**self.__dict__, **changes}, known if known.issuperset(changes) else _of_class(type(self))[2])
+
+    def __eq__(self, other: object) -> bool: return type(self) is type(other) and self.__dict__ == other.__dict__
 
     def _repr_html_(self): return import_module("agentnb.ui.display").value_html(self)
     def _repr_pretty_(self, printer, cycle): printer.text(import_module("agentnb.ui.display").one_line(self))
@@ -163,7 +165,7 @@ class ToolSpec(Value):
     always_ask: str = ""  # why a human is asked about each call, whatever was allowed before; empty if not
     code: str = ""  # digest of its source, so that a change is noticed; models do not see it
 
-# %% ../nbs/01_messages.ipynb #058f9a59
+# %% ../nbs/01_messages.ipynb #b5a7ba73
 class Usage(Value):
     "Tokens, and the requests that used them"
     input: int = 0  # prompt tokens, cached ones included
@@ -178,10 +180,12 @@ class Usage(Value):
     def total(self) -> int: return self.input + self.output
     def __hash__(self): return hash((self.input, self.output, self.requests))  # pydantic copies a default that has none, each time
     def __add__(self, other: "Usage") -> "Usage":
-        apart = {k: self.other.get(k, 0) + other.other.get(k, 0) for k in {**self.other, **other.other}} if other.other else self.other
-        return self.model_copy(update=dict(input=self.input + other.input, output=self.output + other.output, cached=self.cached + other.cached,
-            written=self.written + other.written, reasoning=self.reasoning + other.reasoning, requests=self.requests + other.requests,
-            other=apart, estimated=self.estimated or other.estimated))
+        more = {k: getattr(self, k) + v for k, v in other.__dict__.items() if v and k in _COUNTS}
+        if other.other: more["other"] = {k: self.other.get(k, 0) + other.other.get(k, 0) for k in {**self.other, **other.other}}
+        if other.estimated: more["estimated"] = True
+        return self.model_copy(update=more)
+
+_COUNTS = ("input", "output", "cached", "written", "reasoning", "requests")
 
 # %% ../nbs/01_messages.ipynb #486ea091
 class Verdict(Value):

@@ -69,7 +69,7 @@ def canonical(
     offered = [dump(t.model_copy(update=dict(code="", scopes=(), human=False, always_ask=""))) for t in tools]
     return dict(model=name, instructions=instructions, messages=[dump(m) for m in messages], tools=offered, ask=dump(ask.before or ask))
 
-# %% ../nbs/07_models.ipynb #b97d4758
+# %% ../nbs/07_models.ipynb #04e28e06
 _FREE, _ONE_REQUEST = Decimal(0), Usage(requests=1)
 
 class Scripted:
@@ -96,7 +96,7 @@ class Scripted:
 
     def _said(self, messages):
         heard, said = self._heard if isinstance(messages, Growing) and messages.continues(self._heard[0]) else (Growing(), 0)
-        said += sum(m.role == "assistant" and not m.example for m in messages[len(heard):])
+        said += len([m for m in messages[len(heard):] if m.role == "assistant" and not m.example])
         if isinstance(messages, Growing): self._heard = messages, said
         return said
 

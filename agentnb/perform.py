@@ -100,39 +100,39 @@ def _unfit(run, reply):
         return f"Your answer does not fit: {wrong}. Answer with one JSON object that fits the schema."
     return ""
 
-# %% ../nbs/36_perform.ipynb #789162e1
+# %% ../nbs/36_perform.ipynb #3b6cb76f
 def _checked(run, reply, seconds):
-    calls, problems, malformed = [], {}, readable(reply.malformed)
+    calls, problems, malformed, renamed = [], {}, readable(reply.malformed), False
     for i, c in enumerate(reply.calls):
         known = {"tool": readable(c.tool)}
         if not c.id or run.keys.knows(c.id) or any([c.id == other.id for other in calls]): known["id"] = f"c{run.tip.index}.{i}"
         try: known["args"] = _args(run, c, reply.cut and i == len(reply.calls) - 1)
         except ToolError as e: known["args"], problems[known.get("id", c.id)] = readable(c.args), e.failure
+        renamed = renamed or "id" in known
         calls.append(c.model_copy(update=known))
     if not calls and not malformed: malformed = _unfit(run, reply)
-    renamed = any([c.id != given.id for c, given in zip(calls, reply.calls)])
     said = reply.model_copy(update=dict(content=readable(reply.content), calls=tuple(calls), malformed=malformed, native=None if renamed else reply.native))
     return Replied.model_construct(reply=said, problems=problems, seconds=seconds)
 
-# %% ../nbs/36_perform.ipynb #3331f7c0
+# %% ../nbs/36_perform.ipynb #f8fe6b84
 async def _execute(run, action):
     c, key, started = action.call.call, action.call.key, run.clock()
-    done = dict[str, Any](call_id=c.id, tool=c.tool)
+    content, failure, source, trace = "", None, "live", ""
     try:
         tool = run.tool(c.tool)
         if known := await asked(run.store, run.store.recall, "results", key) if key and tool.spec.idempotent else None:
-            return Returned(**done, content=known[1], source="ledger")
-        done["source"] = tool.source
+            return Returned(call_id=c.id, tool=c.tool, content=known[1], source="ledger")
+        source = tool.source
         context = Context.model_construct(run_id=run.run_id, call_id=c.id, idempotency_key=key, place=action.call.ordinal, grant=run.tip.grant)
         text = await tool.run(c.args, context)
         result = without_left(text)
-        done["content"] = result if c.tool == run.tip.result_tool else text
+        content = result if c.tool == run.tip.result_tool else text
         if key and tool.spec.idempotent: await asked(run.store, run.store.keep, "results", key, result, run.clock())
-    except ToolError as e: done |= dict(failure=e.failure, trace=_trace(e.__cause__))
+    except ToolError as e: failure, trace = e.failure, _trace(e.__cause__)
     except BaseException:
         run.session = secrets.token_hex(4)
         raise
-    return Returned.model_construct(**done, seconds=run.since(started))
+    return Returned.model_construct(call_id=c.id, tool=c.tool, content=content, failure=failure, seconds=run.since(started), source=source, trace=trace)
 
 def _trace(e):
     if e is None: return ""
@@ -152,14 +152,14 @@ async def _ask_human(run, action):
 
 async def _crossed(run, action): return Note(about="budget", text=action.text, limit=action.limit)
 
-# %% ../nbs/36_perform.ipynb #027fbea0
+# %% ../nbs/36_perform.ipynb #ba64e629
 async def _refuse(run, action): return Returned(call_id=action.call.id, tool=action.call.tool, failure=action.failure, made=False)
 
 async def _nudge(run, action):
     text = f"You called {action.call.tool} with these arguments before, and the result was the same. Do something else now."
     return Note(about="loop", text=text, tool=action.call.tool)
 
-async def _finish(run, action): return Finished(**action.model_dump())
+async def _finish(run, action): return Finished.model_construct(status=action.status, result=action.result, reason=action.reason)
 
 PERFORM = dict(AskModel=_ask_model, AskHuman=_ask_human, Refuse=_refuse, Announce=_announce, Execute=_execute, Nudge=_nudge, Crossed=_crossed,
     Finish=_finish)  # by action

@@ -46,13 +46,13 @@ class AgentMismatch(ValueError):
 class RunPaused(RuntimeError):
     "The run was paused while it was awaited; it can be continued"
 
-# %% ../nbs/37_run.ipynb #10b1fcd4
+# %% ../nbs/37_run.ipynb #c33ad1e9
 def new_run_id(
     at: datetime,  # when
 ) -> str:  # 26 characters: 10 of time in milliseconds, 16 of chance, as in a ULID
     "An id that sorts by time"
     letters, number = "0123456789ABCDEFGHJKMNPQRSTVWXYZ", int(at.timestamp() * 1000) << 80 | secrets.randbits(80)
-    return "".join(letters[number >> 5 * i & 31] for i in reversed(range(26)))
+    return "".join([letters[number >> shift & 31] for shift in range(125, -1, -5)])
 
 # %% ../nbs/37_run.ipynb #7141494e
 def _request_open(run):
@@ -88,10 +88,10 @@ async def _recalled(run, request):
     said = await asked(run.store, remembered_decision, run, request)
     if said and request in run.tip.requests: decide(run, request, said)
 
-# %% ../nbs/37_run.ipynb #fd2c0d2a
+# %% ../nbs/37_run.ipynb #dff72143
 async def _catch_up(run):
     if run.steps: await _reread(run)
-    if run._behind is None: run._behind = await asked(run.store, behind, run.store, run.tip.parent, run.tip.tools)
+    if run._behind is None: run._behind = [] if run.tip.parent is None else await asked(run.store, behind, run.store, run.tip.parent, run.tip.tools)
     if run.steps: run.agent = run.home.newest(run.agent)
     run.tools = run.agent.tools = {name: newest_tool(t) for name, t in run.agent.tools.items()}
     if not run.steps: run._begin = run.agent.beginning(run._begin) if run._begin else None
@@ -162,16 +162,16 @@ async def _within_budget(run, action):
     if isinstance(found, Reservation): run.reserved = found
     return action if run.reserved else found
 
-# %% ../nbs/37_run.ipynb #60034741
+# %% ../nbs/37_run.ipynb #55ce3333
 async def _begun(run):
-    run._first = run._first or run._next(run._begin)[0]
+    step, state = run._first = run._first or run._next(run._begin)
     try:
-        if waiting := run._writer.append(run._first): await waiting
+        if waiting := run._writer.append(step): await waiting
     except RunConflict:
-        mine = await asked(run.store, run.store.read, run.run_id, 0, 1) == [run._first]
+        mine = await asked(run.store, run.store.read, run.run_id, 0, 1) == [step]
         if not mine: raise RunConflict(f"{run.store.url} has a run {run.run_id} already. Go on with it by agent.load({run.run_id!r}).") from None
-    run.take_in(run._first)
-    return run._first
+    if not run.steps: run._took(step, state)
+    return step
 
 async def _advance(run):
     if run._begin and not run.steps: return await _begun(run)

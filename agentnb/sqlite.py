@@ -23,8 +23,9 @@ def _failed(url, path, e):
     else: kind, todo = "unusable", f"Check that {Path(path).parent.resolve()} exists and can be written, or name another store."
     return StoreError(f"{url}: {says}. {todo}", kind)
 
-# %% ../nbs/23_sqlite.ipynb #febff1bf
-_CHECKPOINT = 4000  # pages in the `-wal` file, of 4 KB each, before they are moved into the database: a page that changed often is moved once
+# %% ../nbs/23_sqlite.ipynb #e840d1f2
+_PAGE = 1024  # bytes
+_CHECKPOINT = 16000  # pages in the `-wal` file before they are moved into the database: a page that changed often is moved once
 
 class SQLite(Rows):
     "A store in one SQLite file; holds a connection, safe to share between threads"
@@ -38,7 +39,8 @@ class SQLite(Rows):
         self._lock = threading.RLock()
         try:
             self._db = sqlite3.connect(self.path, check_same_thread=False, timeout=10, isolation_level=None)
-            for pragma in ("journal_mode=wal", f"synchronous={synchronous}", f"wal_autocheckpoint={_CHECKPOINT}"): self._db.execute(f"PRAGMA {pragma}")
+            for pragma in (f"page_size={_PAGE}", "journal_mode=wal", f"synchronous={synchronous}", f"wal_autocheckpoint={_CHECKPOINT}"):
+                self._db.execute(f"PRAGMA {pragma}")
             self._migrate()
         except sqlite3.Error as e: raise _failed(self.url, self.path, e) from e
 

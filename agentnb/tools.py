@@ -67,7 +67,7 @@ def _untitled(schema: Any, is_names=False) -> Any:
     if not isinstance(schema, dict): return schema
     return {k: _untitled(v, k in ("properties", "$defs")) for k, v in schema.items() if is_names or k != "title" or not isinstance(v, str)}
 
-# %% ../nbs/02_tools.ipynb #bc11ffdb
+# %% ../nbs/02_tools.ipynb #62364735
 class _Checked:
     "A function whose arguments are checked"
     source: Literal["live", "tape"] = "live"  # `tape`: its results are on a tape
@@ -96,9 +96,10 @@ class _Checked:
         fields, self._context = _fields(fn, name)
         self.birth = birth()
         self.fn, self._preview, self._awaits = fn, preview, inspect.iscoroutinefunction(fn)
-        self._model = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+        model = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+        self._validate, self._dump = model.__pydantic_validator__.validate_python, model.__pydantic_serializer__.to_python
         text = description or inspect.getdoc(fn) or ""
-        self.spec = ToolSpec(name=name, description=text, parameters=_untitled(self._model.model_json_schema()),
+        self.spec = ToolSpec(name=name, description=text, parameters=_untitled(model.model_json_schema()),
             read_only=read_only, destructive=destructive and not read_only, idempotent=safe, open_world=open_world,
             scopes=_scopes(name, scopes, fields), human=human, always_ask=always_ask, code=_digest(fn))
 
@@ -115,21 +116,21 @@ class _Checked:
     ) -> dict[str, Any]:  # JSON values, validated, defaults filled in
         "Validate `args`; raises `ToolError` with kind `invalid_input`"
         given = self._given(args)
-        kept = readable(given.model_dump(mode="json", by_alias=True, round_trip=True))
+        kept = readable(self._dump(given, mode="json", by_alias=True, round_trip=True))
         if kept != args and not self._same(kept, given):
             raise ToolError("internal", f"{self.name}: its arguments change when they are written down and read back.",
                 "Its parameters need types that JSON can hold, and validators that leave a checked value as it is.")
         return kept
 
     def _given(self, args):
-        try: return self._model.model_validate(args)
+        try: return self._validate(args)
         except ValidationError as e:
             said = [(".".join(map(str, err["loc"])) or "arguments", err["msg"].removeprefix("Value error, ")) for err in e.errors()[:5]]
             wrong, known = "; ".join(f"{where}: {what}" for where, what in said), ", ".join(self.spec.parameters["properties"])
             raise ToolError("invalid_input", f"{wrong}.", f"Arguments of {self.name}: {known}.") from None
 
     def _same(self, kept, given):
-        try: return self._model.model_validate(kept) == given
+        try: return self._validate(kept) == given
         except ValidationError: return False
 
 # %% ../nbs/02_tools.ipynb #9c93aa8e
