@@ -11,6 +11,7 @@ import argparse, asyncio, contextlib, gc, json, os, sqlite3, statistics, subproc
 from pathlib import Path
 
 from agentnb import Agent, Scripted, assistant, call, open_store, result, tool
+from agentnb.messages import Reply, Usage
 from agentnb.rows import MIGRATIONS
 from agentnb.store import read_run
 
@@ -198,13 +199,15 @@ def restore_table(rounds):
             f"forked {statistics.median(forking) * 1e3:.2f} ms (slowest {max(forking) * 1e3:.2f}), {max(sizes)} bytes")
 
 
+REPLIES = [*(Reply(calls=(call("look", n=n),), model="slow", usage=Usage(requests=1)) for n in range(4)), Reply(content="done", model="slow")]
+
+
 class Slow:
-    "A model that takes 50 ms: four calls, then an answer"
+    "A model that takes 50 ms, and nearly no work: four calls, then an answer"
     name = "slow"
-    def __init__(self): self.says = Scripted([call("look", n=n) for n in range(4)] + ["done"])
     async def __call__(self, messages, *rest):
         await asyncio.sleep(0.05)
-        return await self.says(messages, *rest)
+        return REPLIES[len(messages)//2]
 
 
 async def all_at_once(url, count):
