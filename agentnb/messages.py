@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Text', 'Value', 'readable', 'redact', 'Call', 'call', 'Failure', 'Native', 'Message', 'user', 'assistant', 'result',
-           'ToolSpec', 'Usage', 'Verdict', 'Attempt', 'Reply', 'Delta', 'Ask']
+           'ToolSpec', 'Usage', 'Verdict', 'Attempt', 'beside', 'Reply', 'Delta', 'Ask']
 
 # %% ../nbs/01_messages.ipynb #0787f5fd
 import json, math, os, re
@@ -216,7 +216,18 @@ class Attempt(Value):
         costs = [self.cost, *(v.cost for v in self.verdicts)]
         return sum((v.usage for v in self.verdicts), self.usage), None if None in costs else sum(filter(None, costs), Decimal(0))
 
-# %% ../nbs/01_messages.ipynb #e3b0b709
+# %% ../nbs/01_messages.ipynb #4bc44a25
+def beside(
+    said: Any,  # a reply, or what is recorded in its place: with `usage`, `cost` and `attempts`
+) -> tuple[Usage, Decimal | None]:  # tokens, and US dollars; `None` is unknown, and 0 where an attempt's cost is unknown already
+    "What was used, and does not stand in the attempts"
+    spent = [a.spent for a in said.attempts]
+    used, unknown = sum((usage for usage, _ in spent), Usage()), any(cost is None for _, cost in spent)
+    paid = sum((cost for _, cost in spent if cost), Decimal(0))
+    left = said.cost - (0 if unknown else paid) if said.cost is not None else Decimal(0) if unknown else None
+    return Usage(input=said.usage.input - used.input, output=said.usage.output - used.output, cached=said.usage.cached - used.cached), left
+
+# %% ../nbs/01_messages.ipynb #fc3a133f
 class Reply(Value):
     "What a model answered"
     content: Text = ""  # text
@@ -247,12 +258,8 @@ class Reply(Value):
     @property
     def shares(self) -> list[tuple[str, Usage, Decimal | None]]:  # models, and what each has used, its gates included; together `usage` and `cost`
         if not self.attempts: return [(self.model, self.usage, self.cost)]
-        found = [(a.model, *a.spent) for a in self.attempts]
-        used, costs = sum((u for _, u, _ in found), Usage()), [c for _, _, c in found]
-        left = self.cost - sum(filter(None, costs), Decimal(0)) if self.cost is not None and None not in costs else None
-        rest = Usage(input=self.usage.input - used.input, output=self.usage.output - used.output, cached=self.usage.cached - used.cached)
-        beside = rest.input or rest.output or left or left is None and None not in costs
-        return [*found, (self.model, rest, left)] if beside else found
+        rest = beside(self)
+        return [*((a.model, *a.spent) for a in self.attempts), *([(self.model, *rest)] if rest != (Usage(), 0) else [])]
 
 # %% ../nbs/01_messages.ipynb #05cf224f
 class Delta(NamedTuple):

@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['Line', 'Receipt', 'receipt_of', 'receipt_html']
 
-# %% ../../nbs/cascade/14_receipt.ipynb #8626b012
+# %% ../../nbs/cascade/14_receipt.ipynb #390ac9b2
 import importlib
 from decimal import Decimal
 from typing import Any
 
 from ..cost import price
-from ..messages import Attempt, Text, Usage, Value
+from ..messages import Attempt, Text, Usage, Value, beside
 from ..steps import Note, Replied, Request
 from ..summary import show_cost
 
@@ -38,18 +38,13 @@ def _line(step, a):
     return Line(step=step.index, tier=a.tier, model=a.model, outcome=a.outcome, why=a.reason, input=usage.input, output=usage.output, cost=cost,
         gates=_sum(v.cost for v in a.verdicts), seconds=a.seconds)
 
-# %% ../../nbs/cascade/14_receipt.ipynb #483d0e8c
-def _rest(said, lines) -> dict[str, Any]:
-    cost, known = said.cost, _sum(line.cost for line in lines)
-    left = Decimal(0) if cost is None and known is None else None if cost is None else cost - (known or 0)
-    return dict(input=said.usage.input - sum(x.input for x in lines), output=said.usage.output - sum(x.output for x in lines), cost=left)
-
+# %% ../../nbs/cascade/14_receipt.ipynb #d0702570
 def _lines(step):
     body = step.body
     if not (isinstance(body, Replied) or isinstance(body, Request) and body.role == "assistant" or isinstance(body, Note) and body.about == "error"): return []
     said = body.reply if isinstance(body, Replied) else body
-    lines = [_line(step, a) for a in said.attempts]
-    rest, more = _rest(said, lines), dict[str, Any](step=step.index)
+    lines, (usage, cost) = [_line(step, a) for a in said.attempts], beside(said)
+    more, rest = dict[str, Any](step=step.index), dict[str, Any](input=usage.input, output=usage.output, cost=cost)
     if isinstance(body, Replied) and not lines: lines.append(Line(**more, **rest, model=body.reply.model, outcome=body.reply.source, seconds=body.seconds))
     elif isinstance(body, Note) and not lines: lines.append(Line(**more, **rest, outcome="failed", why=body.text, seconds=body.seconds))
     elif rest != dict(input=0, output=0, cost=0): lines.append(Line(**more, **rest, outcome="beside", why="spent around the cascade"))
