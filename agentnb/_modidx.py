@@ -2228,7 +2228,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'agentnb.ui.dashboard.table_html': ('ui/dashboard.html#table_html', 'agentnb/ui/dashboard.py')},
             'agentnb.ui.display': { 'agentnb.ui.display._budget_html': ('ui/display.html#_budget_html', 'agentnb/ui/display.py'),
                                     'agentnb.ui.display._budget_line': ('ui/display.html#_budget_line', 'agentnb/ui/display.py'),
-                                    'agentnb.ui.display._limits': ('ui/display.html#_limits', 'agentnb/ui/display.py'),
+                                    'agentnb.ui.display._budget_said': ('ui/display.html#_budget_said', 'agentnb/ui/display.py'),
                                     'agentnb.ui.display._reply_html': ('ui/display.html#_reply_html', 'agentnb/ui/display.py'),
                                     'agentnb.ui.display._reply_line': ('ui/display.html#_reply_line', 'agentnb/ui/display.py'),
                                     'agentnb.ui.display._request_html': ('ui/display.html#_request_html', 'agentnb/ui/display.py'),

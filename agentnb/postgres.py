@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['Postgres']
 
-# %% ../nbs/24_postgres.ipynb #5bc35caf
-import os, re, time, weakref
+# %% ../nbs/24_postgres.ipynb #8c0789bd
+import logging, os, re, time, weakref
 from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -30,7 +30,9 @@ def _lost(url, e):
     return StoreError(f"{url}: the connection is lost: {str(e).strip()} Whether the last step was written is not known. "
         "Once the server is back, load the run again: it goes on from what is there.", "lost")
 
-# %% ../nbs/24_postgres.ipynb #5a1d6563
+# %% ../nbs/24_postgres.ipynb #38b29d72
+logging.getLogger("psycopg.pool").addHandler(logging.NullHandler())
+
 def _configure(db): set_json_loads(lambda text: text, db)
 
 def _sql(text: Any): return SQL(text.replace("?", "%s"))

@@ -17,14 +17,19 @@ from .states import state_html
 from .text import STATUS, as_text, visible
 from .tree import tree_html
 
-# %% ../../nbs/ui/15_display.ipynb #0eca7c3c
+# %% ../../nbs/ui/15_display.ipynb #6e996237
 def _short(text, size=80):
     line = " ".join(visible(str(text)).split())
     return line if len(line) <= size else f"{line[:size - 1]}…"
 
-def _limits(budget): return {k: v for k, v in budget if v is not None and v != () and v != {}}
+def _budget_said(b):
+    if not b.limited and b.within is None: return {"limit": str(b)}
+    near = f"at {b.soft:.0%} it is noted" + (", and the model is told to come to an end" if b.wrap_up else "")
+    used = "then a human is asked for more" if b.ask else "then the run stops"
+    assumed = f"{' / '.join(map(str, b.assume))} dollars a million tokens" if b.assume else ""
+    return {"limit": str(b), "nearly used up": near, "used up": used, "price if unknown": assumed}
 
-def _budget_line(b): return ", ".join(f"{k} {v}" for k, v in _limits(b).items()) or "no limit"
+def _budget_line(b): return "; ".join(v for v in _budget_said(b).values() if v)
 
 # %% ../../nbs/ui/15_display.ipynb #7b98b6b8
 def _state_line(s):
@@ -88,7 +93,7 @@ def agent_html(
     known = dict[str, Any](model=agent.model.name, tools=tools, policy=rules, grant=list(agent.grant or ()))
     return fields_html(f"Agent {agent.name}", known | limits | dict(store=agent.store.url, instructions=agent.instructions))
 
-# %% ../../nbs/ui/15_display.ipynb #09ecfd6c
+# %% ../../nbs/ui/15_display.ipynb #fb0ac084
 def _request_html(r):
     args = tree_html(r.call.args) if r.call and r.call.args else ""
     return f'<div role="region" aria-label="Request"><p>? <b>{as_text(r.question)}</b></p>{args}{diff_html(r.preview) if r.preview else ""}</div>'
@@ -97,7 +102,7 @@ def _reply_html(r):
     said = messages_html([Message(role="assistant", content=r.content or r.malformed, calls=r.calls)])
     return f'<div role="region" aria-label="Reply">{said}<p><small>{as_text(_reply_line(r))}</small></p></div>'
 
-def _budget_html(b): return fields_html("Budget", {k: str(v) for k, v in _limits(b).items()} or {"limits": "none"})
+def _budget_html(b): return fields_html("Budget", _budget_said(b))
 
 # %% ../../nbs/ui/15_display.ipynb #8c6235c1
 _PAGES = dict[str, Callable[[Any], str]](Reply=_reply_html, Request=_request_html, Budget=_budget_html,
