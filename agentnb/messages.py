@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-# %% ../nbs/01_messages.ipynb #991d8efd
+# %% ../nbs/01_messages.ipynb #6f1bedec
 class Value(BaseModel):
     "A frozen value; an unknown field is an error, so a misspelt one is never silently lost"
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,7 +33,7 @@ class Value(BaseModel):
         known, changes = self.__pydantic_fields_set__, update or {}
         return _put(type(self), {**self.__dict__, **changes}, known if known.issuperset(changes) else _of_class(type(self))[2])
 
-    def __eq__(self, other: object) -> bool: return type(self) is type(other) and self.__dict__ == other.__dict__
+    def __eq__(self, other: object) -> bool: return self.__dict__ == other.__dict__ if type(self) is type(other) else NotImplemented
 
     def _repr_html_(self): return import_module("agentnb.ui.display").value_html(self)
     def _repr_pretty_(self, printer, cycle): printer.text(import_module("agentnb.ui.display").one_line(self))

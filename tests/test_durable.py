@@ -125,7 +125,7 @@ def test_a_full_disk(tmp_path):
     "No space for a step: a clear error, the run as it was, and it goes on once there is space"
     path = tmp_path/"runs.db"
     agent = filling_agent(path)
-    agent.store._db.execute("PRAGMA max_page_count = 150")   # SQLite's own limit: the same error as a full disk
+    agent.store._db.execute("PRAGMA max_page_count = 600")   # SQLite's own limit: the same error as a full disk
     run = agent.run("fill", run_id="r1")
     with pytest.raises(StoreError, match="full.*The last step was not written and the run is as it was: free some space"):
         while True: nudged(run)
