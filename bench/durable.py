@@ -251,7 +251,7 @@ def crowd_table(rounds):
     print("\n4. 1,000 runs at once, 5 replies each, models of 50 ms (0.25 s if nothing else took time)")
     for which in ("bare", "agentnb", "full"):
         found = []
-        for _ in range(min(rounds, 3)):
+        for _ in range(rounds):
             with folder() as at:
                 said = subprocess.run([sys.executable, __file__, "--crowd", which, str(at/"c.db")], capture_output=True, text=True, check=True)
                 found.append(json.loads(said.stdout))
