@@ -114,7 +114,7 @@ class Reservation:
 
 def _written(reply): return sum(map(text_tokens, (reply.content, reply.thinking, *(f"{c.tool}{c.broken}{c.args}" for c in reply.calls))))
 
-# %% ../nbs/35_reserve.ipynb #d161c7bb
+# %% ../nbs/35_reserve.ipynb #6844ca79
 class _Till(Meter):
     "A meter of one run that knows prices; holds those it looked up"
     def __init__(self):
@@ -130,13 +130,13 @@ class _Till(Meter):
         told = _told(run, self._known.name)
         return tokens if told is None else min(tokens, told), self._known
 
-_LIMITS = {"kind", "by", "budget", "max_iterations"}
+_LIMITS = dict[str, Any](by="", budget=None, max_iterations=None)
 
 def _told(run, name):
     for i in range(len(run.steps) - 1, 0, -1):
         body = run.steps[i].body
         if isinstance(body, Replied): break
-        if isinstance(body, Edit) and body.model_fields_set - _LIMITS or isinstance(body, Note) and body.about == "code": return None
+        if isinstance(body, Edit) and body.model_copy(update=_LIMITS) != Edit() or isinstance(body, Note) and body.about == "code": return None
     else: return None
     reply, before = body.reply, run.steps[i - 1].body
     told = reply.usage.input and not reply.usage.estimated and name and reply.model.startswith(name)

@@ -10,6 +10,7 @@ from agentnb import Agent, Ask, Budget, Cached, Fallback, ModelError, Reply, Req
 from agentnb.bounds import Meter, message_tokens
 from agentnb.cost import price
 from agentnb.messages import Usage
+from agentnb.reserve import _told
 from agentnb.spending import Entry, enter, entries, spent_in, spent_together
 from agentnb.sqlite import SQLite
 from agentnb.steps import Edit, Note, Replied
@@ -452,3 +453,14 @@ def test_a_held_graph_stops_between_supersteps():
     run.top_up(tokens=5000)
     assert asyncio.run(run._to_end()) == "thought 4" and run.tip.budget.tokens == 7000
     with pytest.raises(ValueError, match="between supersteps"): hold(graph.compile(), {"messages": []}, store="memory:", budget=Budget(usd=1, ask=True))
+
+
+def test_an_edit_of_limits_leaves_what_the_provider_counted_known():
+    store = open_store("memory:")
+    run = agent(Provider([("look", 0.1)] * 3), store, budget=Budget(usd=1)).run("Why?")
+    asyncio.run(run.until(kind="tool"))
+    counted = _told(run, HAIKU)
+    run.edit(max_iterations=60)
+    assert counted and _told(run, HAIKU) == _told(run.agent.load(run.run_id), HAIKU) == counted
+    run.edit(instructions="")
+    assert _told(run, HAIKU) is _told(run.agent.load(run.run_id), HAIKU) is None
