@@ -100,19 +100,20 @@ def _unfit(run, reply):
         return f"Your answer does not fit: {wrong}. Answer with one JSON object that fits the schema."
     return ""
 
-# %% ../nbs/36_perform.ipynb #3b6cb76f
+# %% ../nbs/36_perform.ipynb #108bdcae
 def _checked(run, reply, seconds):
-    calls, problems, malformed, renamed = [], {}, readable(reply.malformed), False
+    calls, problems, malformed, renamed, content = [], {}, readable(reply.malformed), False, readable(reply.content)
     for i, c in enumerate(reply.calls):
-        known = {"tool": readable(c.tool)}
-        if not c.id or run.keys.knows(c.id) or any([c.id == other.id for other in calls]): known["id"] = f"c{run.tip.index}.{i}"
-        try: known["args"] = _args(run, c, reply.cut and i == len(reply.calls) - 1)
-        except ToolError as e: known["args"], problems[known.get("id", c.id)] = readable(c.args), e.failure
-        renamed = renamed or "id" in known
-        calls.append(c.model_copy(update=known))
+        name, call_id = readable(c.tool), c.id
+        if not c.id or run.keys.knows(c.id) or any([c.id == other.id for other in calls]): call_id, renamed = f"c{run.tip.index}.{i}", True
+        try: args = _args(run, c, reply.cut and i == len(reply.calls) - 1)
+        except ToolError as e: args, problems[call_id] = readable(c.args), e.failure
+        same = args is c.args and call_id is c.id and name is c.tool
+        calls.append(c if same else c.model_copy(update=dict(tool=name, id=call_id, args=args)))
     if not calls and not malformed: malformed = _unfit(run, reply)
-    said = reply.model_copy(update=dict(content=readable(reply.content), calls=tuple(calls), malformed=malformed, native=None if renamed else reply.native))
-    return Replied.model_construct(reply=said, problems=problems, seconds=seconds)
+    if malformed is not reply.malformed or content is not reply.content or any([a is not b for a, b in zip(calls, reply.calls)]):
+        reply = reply.model_copy(update=dict(content=content, calls=tuple(calls), malformed=malformed, native=None if renamed else reply.native))
+    return Replied.model_construct(reply=reply, problems=problems, seconds=seconds)
 
 # %% ../nbs/36_perform.ipynb #f8fe6b84
 async def _execute(run, action):

@@ -32,7 +32,7 @@ def newer(
     "What to tell an agentnb that is too old"
     return StoreError(f"{url} was written by a newer agentnb (schema {version}, this one knows {len(MIGRATIONS)}). Update agentnb.", "newer")
 
-# %% ../nbs/22_rows.ipynb #dc18a6f1
+# %% ../nbs/22_rows.ipynb #5e8b8187
 _KEEP = "INSERT INTO kept VALUES (?, ?, ?, ?) ON CONFLICT (space, key) DO UPDATE SET at = excluded.at, value = excluded.value"
 _ONCE = "INSERT INTO kept VALUES (?, ?, ?, ?) ON CONFLICT (space, key) DO NOTHING"
 _NAMED = "SELECT key, value FROM kept WHERE space = ? AND key >= ? AND key < ? ORDER BY key"
@@ -43,10 +43,14 @@ class _Kept:
         "Run statements with `?` for values in one transaction; the rows of the last"
         raise NotImplementedError
 
+    def _run_each(self, sql: str, rows: Sequence[Sequence]) -> None:
+        "Run one statement with each of the rows in one transaction"
+        self._run(*[(sql, row) for row in rows])
+
     def keep(self, space: str, key: str, value: str, at: datetime) -> None: self.keep_all((space, key, value), at=at)
 
     def keep_all(self, *rows: tuple[str, str, str], at: datetime, once: bool = False) -> None:
-        if rows: self._run(*((_ONCE if once else _KEEP, (space, key, at.isoformat(), value)) for space, key, value in rows))
+        if rows: self._run_each(_ONCE if once else _KEEP, [(space, key, at.isoformat(), value) for space, key, value in rows])
 
     def recall(self, space: str, key: str) -> tuple[datetime, str] | None:
         rows = self._run(("SELECT at, value FROM kept WHERE space = ? AND key = ?", (space, key)))
@@ -64,7 +68,7 @@ class _Kept:
     def forget(self, space: str, prefix: str) -> int:
         return len(self._run(("DELETE FROM kept WHERE space = ? AND key >= ? AND key < ? RETURNING key", (space, prefix, prefix + LAST))))
 
-# %% ../nbs/22_rows.ipynb #51e0ef0f
+# %% ../nbs/22_rows.ipynb #e2e60c81
 _HOLD = """INSERT INTO leases VALUES (?, ?, {now} + ?, ?) ON CONFLICT (run_id) DO UPDATE SET holder = excluded.holder, until = excluded.until,
   seconds = excluded.seconds WHERE leases.holder IN (excluded.holder, ?) OR leases.until < {now} OR leases.until - leases.seconds > {now} + 1
   RETURNING holder"""
@@ -80,7 +84,7 @@ class _Rows(_Kept):
 
     def append(self, *steps: Step) -> None:
         if not steps: return
-        try: self._run(*[("INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?)", _row(s)) for s in steps])
+        try: self._run_each("INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?)", [_row(s) for s in steps])
         except Taken as e:
             mine = e.again and all(self.read(s.run_id, s.index, s.index + 1) == [s] for s in steps)
             if not mine: raise _too_late(steps) from None

@@ -162,7 +162,7 @@ async def _within_budget(run, action):
     if isinstance(found, Reservation): run.reserved = found
     return action if run.reserved else found
 
-# %% ../nbs/37_run.ipynb #55ce3333
+# %% ../nbs/37_run.ipynb #f70196fb
 async def _begun(run):
     step, state = run._first = run._first or run._next(run._begin)
     try:
@@ -171,6 +171,7 @@ async def _begun(run):
         mine = await asked(run.store, run.store.read, run.run_id, 0, 1) == [step]
         if not mine: raise RunConflict(f"{run.store.url} has a run {run.run_id} already. Go on with it by agent.load({run.run_id!r}).") from None
     if not run.steps: run._took(step, state)
+    run._first = None
     return step
 
 async def _advance(run):

@@ -23,7 +23,7 @@ def _failed(url, path, e):
     else: kind, todo = "unusable", f"Check that {Path(path).parent.resolve()} exists and can be written, or name another store."
     return StoreError(f"{url}: {says}. {todo}", kind)
 
-# %% ../nbs/23_sqlite.ipynb #e840d1f2
+# %% ../nbs/23_sqlite.ipynb #f291a7ce
 _PAGE = 1024  # bytes
 _CHECKPOINT = 16000  # pages in the `-wal` file before they are moved into the database: a page that changed often is moved once
 
@@ -61,11 +61,20 @@ class SQLite(Rows):
                 with self._transaction(): yield
             except sqlite3.Error as e: raise _failed(self.url, self.path, e) from e
 
-    def _run(self, *statements: tuple[str, Sequence]) -> list[tuple]:
+    def _run(self, *statements: tuple[str, Sequence]) -> list[tuple]: return self._safely(self._do, statements)
+    def _run_each(self, sql: str, rows: Sequence[Sequence]) -> None: self._safely(self._do_each, sql, rows)
+
+    def _do(self, statements):
+        if len(statements) == 1: return self._db.execute(*statements[0]).fetchall()
+        with self._transaction(): return [self._db.execute(*s).fetchall() for s in statements][-1]
+
+    def _do_each(self, sql, rows):
+        if len(rows) == 1: return self._db.execute(sql, rows[0])
+        with self._transaction(): return self._db.executemany(sql, rows)
+
+    def _safely(self, act, *given):
         with self._lock:
-            try:
-                if len(statements) == 1: return self._db.execute(*statements[0]).fetchall()
-                with self._transaction(): return [self._db.execute(*s).fetchall() for s in statements][-1]
+            try: return act(*given)
             except sqlite3.IntegrityError: raise Taken from None
             except sqlite3.Error as e: raise _failed(self.url, self.path, e) from e
 

@@ -67,7 +67,9 @@ def _untitled(schema: Any, is_names=False) -> Any:
     if not isinstance(schema, dict): return schema
     return {k: _untitled(v, k in ("properties", "$defs")) for k, v in schema.items() if is_names or k != "title" or not isinstance(v, str)}
 
-# %% ../nbs/02_tools.ipynb #62364735
+# %% ../nbs/02_tools.ipynb #843696cc
+_PLAIN = (str, int, float, bool, type(None))
+
 class _Checked:
     "A function whose arguments are checked"
     source: Literal["live", "tape"] = "live"  # `tape`: its results are on a tape
@@ -120,7 +122,7 @@ class _Checked:
         if kept != args and not self._same(kept, given):
             raise ToolError("internal", f"{self.name}: its arguments change when they are written down and read back.",
                 "Its parameters need types that JSON can hold, and validators that leave a checked value as it is.")
-        return kept
+        return args if kept == args and all([type(v) is type(args[k]) in _PLAIN for k, v in kept.items()]) else kept
 
     def _given(self, args):
         try: return self._validate(args)

@@ -11,7 +11,7 @@ import argparse, asyncio, contextlib, gc, json, os, sqlite3, statistics, subproc
 from pathlib import Path
 
 from agentnb import Agent, Scripted, assistant, call, open_store, result, tool
-from agentnb.messages import Reply, Usage
+from agentnb.messages import Call, Reply, Usage
 from agentnb.rows import MIGRATIONS
 from agentnb.store import read_run
 
@@ -199,7 +199,10 @@ def restore_table(rounds):
             f"forked {statistics.median(forking) * 1e3:.2f} ms (slowest {max(forking) * 1e3:.2f}), {max(sizes)} bytes")
 
 
-REPLIES = [*(Reply(calls=(call("look", n=n),), model="slow", usage=Usage(requests=1)) for n in range(4)), Reply(content="done", model="slow")]
+def asking(n): return Reply(calls=(Call(id=f"call_{n}", tool="look", args=dict(n=n)),), model="slow", usage=Usage(requests=1))
+
+
+REPLIES = [*map(asking, range(4)), Reply(content="done", model="slow")]
 
 
 class Slow:
