@@ -12,6 +12,7 @@ from agentnb.fallback import Fallback as Fallback
 from agentnb.messages import Ask as Ask, Call as Call, Delta as Delta, Message as Message, Reply as Reply
 from agentnb.messages import assistant as assistant, call as call, result as result, user as user
 from agentnb.models import Human as Human, Model as Model, ModelError as ModelError, Scripted as Scripted
+from agentnb.plan import Plan as Plan, Task as Task
 from agentnb.policy import Rule as Rule
 from agentnb.retry import Retry as Retry
 from agentnb.run import AgentMismatch as AgentMismatch, RequestOpen as RequestOpen, Run as Run, RunPaused as RunPaused, RunStopped as RunStopped
@@ -35,6 +36,7 @@ if _TYPE_CHECKING:
     from agentnb.mcp import serve_mcp as serve_mcp
     from agentnb.mcp_client import tools_from_mcp as tools_from_mcp
     from agentnb.oversight import intervention_rates as intervention_rates
+    from agentnb.planning import update_plan as update_plan
     from agentnb.saver import AgentnbSaver as AgentnbSaver
     from agentnb.saver_store import LangGraphStore as LangGraphStore
     from agentnb.scopes import missing_scopes as missing_scopes, needed_scopes as needed_scopes
@@ -46,8 +48,8 @@ _LATER = dict(  # imported when they are asked for: what they need is large, or 
     Approval="approval", approvals="approval", revoke="approval", audit="audits", diff="compare", read_messages="conversations",
     write_messages="conversations", lineage="forks", tool_from_schema="functions", tools_from_schemas="functions", to_langgraph="graphs", hold="held",
     pending="inbox", from_langchain="langchain", to_langchain="langchain", serve_mcp="mcp", tools_from_mcp="mcp_client", intervention_rates="oversight",
-    AgentnbSaver="saver", LangGraphStore="saver_store", missing_scopes="scopes", needed_scopes="scopes", replay="testcase", take_over="transcripts",
-    export_runs="transfer", import_runs="transfer")
+    update_plan="planning", AgentnbSaver="saver", LangGraphStore="saver_store", missing_scopes="scopes", needed_scopes="scopes", replay="testcase",
+    take_over="transcripts", export_runs="transfer", import_runs="transfer")
 
 
 def __getattr__(name):

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Ticks', 'Agent']
 
-# %% ../nbs/38_agent.ipynb #01de2b5c
+# %% ../nbs/38_agent.ipynb #f95834d5
 import copy, sys, warnings
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -21,6 +21,7 @@ from .kernel import birth, run_blocking
 from .log import paired
 from .messages import Ask, Message, user
 from .models import ModelError
+from .plan import NOTHING, Plan
 from .policy import Rule, misspelt, read_rules
 from .providers import find_model
 from .run import AgentMismatch, Run, new_run_id
@@ -129,18 +130,21 @@ class _Definition:
         if other.result_tool not in ("", *other.tools): raise ValueError(f"the tool {other.result_tool}, whose result is the run's, must be among the tools.")
         return other
 
-# %% ../nbs/38_agent.ipynb #dfaffb9f
+# %% ../nbs/38_agent.ipynb #dd4528b6
 class Agent(_Definition):
     "Which model, which tools, which rules; the same definition serves many runs"
     def run(self,
         task: str | Sequence[Message] | State,  # what to do, a conversation, or a state to go on from
         max_iterations: int | None = None,  # model replies it may take
         run_id: str | None = None,  # for tests; made from the time if not given
+        plan: Plan | Sequence[Any] = NOTHING,  # what is to be done, if that is known: the model is told; texts and dicts are its tasks
     ) -> Run:  # not begun: the first step begins it
         "A new run"
         messages = (user(task),) if isinstance(task, str) else tuple(closed(task) if isinstance(task, State) else paired(task))
         words = task if isinstance(task, str) else task.task if isinstance(task, State) else next((m.content for m in messages if m.role == "user"), "")
-        given = Started(task=words, messages=messages, max_iterations=self.max_iterations if max_iterations is None else max_iterations)
+        most = self.max_iterations if max_iterations is None else max_iterations
+        known = task.plan if plan is NOTHING and isinstance(task, State) else plan
+        given = Started(task=words, messages=messages, max_iterations=most, plan=known if isinstance(known, Plan) else Plan.model_validate(known))
         return Run(self, run_id or new_run_id(self.clock()), begin=self.beginning(given), home=home_of(self, sys._getframe(1).f_globals))
 
     def load(self,

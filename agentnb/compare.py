@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Change', 'Pair', 'Totals', 'RunDiff', 'Turn', 'StateDiff', 'diff']
 
-# %% ../nbs/39_compare.ipynb #841131da
+# %% ../nbs/39_compare.ipynb #22e692ca
 import difflib
 from decimal import Decimal
 from importlib import import_module
@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from .log import Past
 from .messages import Call, Message, Value
+from .plan import Plan
 from .state import State
 from .steps import Step
 from .summary import show_cost, show_seconds, summarize
@@ -45,7 +46,7 @@ def _changes(before, after):
 
 def _json(value): return value.model_dump(mode="json", exclude_defaults=True) if isinstance(value, BaseModel) else value
 
-# %% ../nbs/39_compare.ipynb #b41e8263
+# %% ../nbs/39_compare.ipynb #aeca2cda
 _MEASURED = {"kind", "seconds", "session", "key", "source", "request_id", "call_id"}
 _REPLY = {"content", "malformed", "cut", "model"}
 
@@ -71,6 +72,7 @@ class _Reader:
 
     def _plain(self, name, value):
         if isinstance(value, Call): return _call(value)
+        if isinstance(value, Plan): return str(value).splitlines()
         if name in ("messages", "examples"): return [_turn(m) for m in value]
         if name == "tools": return {t.name: _json(t) for t in value}
         return {k: _json(v) for k, v in value.items()} if isinstance(value, dict) else _json(value)
@@ -169,13 +171,14 @@ class StateDiff(Value):
         return "\n".join([f"--- {self.before}", f"+++ {self.after}", *map(str, self.changes), *talk])
     def _repr_html_(self): return import_module("agentnb.ui.compare").state_diff_html(self)
 
-# %% ../nbs/39_compare.ipynb #c0cd2db9
-_APART = {"index", "messages", "asked_at", "open_calls", "examples", "requests"}
+# %% ../nbs/39_compare.ipynb #26265c7d
+_APART = {"index", "messages", "plan", "replanned", "asked_at", "open_calls", "examples", "requests"}
 
 def _fields(state):
     held = {k: v for k, v in state.model_dump(mode="json", exclude=_APART).items()}
     calls, asks = {f"{c.phase}: {_call(c.call)}": c for c in state.open_calls}, [r.question for r in state.requests]
-    return held | dict(open_calls=list(calls), requests=asks, examples=[_turn(m) for m in state.examples])
+    planned = dict(goal=state.plan.goal, plan={t.id: str(t) for t in state.plan.tasks})
+    return held | planned | dict(open_calls=list(calls), requests=asks, examples=[_turn(m) for m in state.examples])
 
 def _where(state): return f"run {state.run_id} after step {state.index - 1}" if state.index else "before the first step"
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Past', 'Log', 'paired', 'decide', 'remembered_decision', 'Pending']
 
-# %% ../nbs/30_log.ipynb #46e95c1a
+# %% ../nbs/30_log.ipynb #d99c3181
 import importlib, operator, warnings
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -17,6 +17,7 @@ from .approval import approval_of, remember as keep_yes, remembered
 from .budget import Budget
 from .keys import Keys
 from .messages import Call, Message
+from .plan import Plan, read_plan
 from .shape import misfit_text
 from .state import NEW, OpenCall, State, fold, topped
 from .steps import Body, Decision, Edit, Request, Step
@@ -166,7 +167,7 @@ class _Adding(Past):
         "The time that has passed"
         return max((self.clock() - start).total_seconds(), 0.0)
 
-# %% ../nbs/30_log.ipynb #c3a745b6
+# %% ../nbs/30_log.ipynb #1f72be51
 class Log(_Adding):
     "A past that grows, and is never rewritten"
     @property
@@ -176,12 +177,13 @@ class Log(_Adding):
         max_iterations: int | None = None,  # a new limit
         budget: Budget | None = None,  # a new limit
         messages: Sequence[Message] | None = None,  # a new conversation
+        plan: Plan | Sequence[Any] | None = None,  # another plan: the model is told; texts and dicts are its tasks
         by: str = "you",  # who
         **definition: Any,  # `instructions`, `model`, `tools`: as in `Edit`
     ) -> Step:  # the recorded edit
         "Change the state, as a step of its own; a stopped run can go on afterwards"
         said = None if messages is None else tuple(_answered(paired(messages)))
-        given = dict(definition, max_iterations=max_iterations, budget=budget, messages=said)
+        given = dict(definition, max_iterations=max_iterations, budget=budget, messages=said, plan=plan)
         if unknown := set(given) - set(Edit.model_fields): raise TypeError(f"{', '.join(unknown)} cannot be edited. What can: {_EDITABLE}.")
         if all(v is None for v in given.values()): raise ValueError(f"nothing is edited. What can be: {_EDITABLE}.")
         try: body = Edit.model_validate(dict(given, by=by))
@@ -240,7 +242,12 @@ def _answered(messages):
         yield m
     if waiting: raise ValueError(f"the last message calls {', '.join(waiting.values())} and has no result. Add one, or take the call out.")
 
-# %% ../nbs/30_log.ipynb #eb80290f
+# %% ../nbs/30_log.ipynb #25e836fe
+def _check_plan(spec, answer):
+    if spec is None or not spec.plan: return
+    try: read_plan(answer)
+    except ValueError as e: raise ToolError("invalid_input", f"the answer is the run's plan, and {e}.", "Answer in JSON.") from None
+
 def _more(state, decision):
     if decision.verdict == "answer": raise ValueError("a budget is raised by approve(args={'usd': 0.5}), or not by reject('why').")
     if decision.verdict != "approve": return None
@@ -260,6 +267,7 @@ def decide(
     args = log.checked(request.call, decision.args) if decision.args is not None and request.call else decision.args
     wrong = request.role == "assistant" and decision.verdict == "answer" and log.tip.answer and misfit_text(decision.message, log.tip.answer)
     if wrong: raise ToolError("invalid_input", f"the answer is the run's result, and does not fit its type: {wrong}.", "Answer in JSON.")
+    if request.call and decision.verdict == "answer": _check_plan(log.tip.tools.get(request.call.tool), decision.message)
     if request.about == "budget": args = _more(log.tip, decision)
     decision = decision.model_copy(update={"args": args})
     while True:

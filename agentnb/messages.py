@@ -150,7 +150,7 @@ def result(
     "A tool's answer to `call`"
     return Message(role="tool", content=content, call_id=call.id, tool=call.tool)
 
-# %% ../nbs/01_messages.ipynb #88018132
+# %% ../nbs/01_messages.ipynb #fff8da96
 class ToolSpec(Value):
     "What a model, a policy and a reader need to know of a tool"
     name: str  # letters, digits, `_` and `-`, at most 64
@@ -162,6 +162,7 @@ class ToolSpec(Value):
     open_world: bool = True  # it reaches outside this machine
     scopes: tuple[str, ...] = ()  # what it needs to be granted; arguments stand in them as `{path}`
     human: bool = False  # a call is a question to a human, whose answer is its result
+    plan: bool = False  # its result is the run's plan
     always_ask: str = ""  # why a human is asked about each call, whatever was allowed before; empty if not
     code: str = ""  # digest of its source, so that a change is noticed; models do not see it
 

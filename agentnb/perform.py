@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PERFORM', 'Unanswered', 'next_request']
 
-# %% ../nbs/36_perform.ipynb #ce34b32a
+# %% ../nbs/36_perform.ipynb #49070db1
 import asyncio, concurrent.futures, secrets, threading, traceback, warnings
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from .contract import without_left
 from .messages import Ask, Reply, Usage, readable, redact
 from .models import AskedHuman, ModelError
-from .state import State
+from .plan import read_plan
+from .state import State, unsaid
 from .steps import Finished, Intent, Note, Replied, Request, Returned
 from .store import asked
 from .tools import Context, ToolError
@@ -47,7 +48,7 @@ def _speaker(run):
             except Exception as e: warnings.warn(f"a listener failed: {type(e).__name__}: {e}. The reply goes on.", stacklevel=2)
     return tell
 
-# %% ../nbs/36_perform.ipynb #94b15378
+# %% ../nbs/36_perform.ipynb #be18fb3c
 def next_request(
     state: State,  # before the reply
     ask: Ask = Ask(),  # how the agent wants to be answered
@@ -56,7 +57,8 @@ def next_request(
     offered = [t for t in state.tools.values() if t.name not in state.withheld] or list(state.tools.values())
     wanted = dict(must_call=ask.must_call or bool(state.result_tool), answer=state.answer or ask.answer, frugal=bool(state.warned))
     if state.result_tool or state.answer or state.warned: ask = ask.model_copy(update=wanted)
-    return state.examples + state.messages, offered, state.instructions, ask
+    said = state.messages + unsaid(state) if state.replanned else state.messages
+    return state.examples + said, offered, state.instructions, ask
 
 # %% ../nbs/36_perform.ipynb #473d20a9
 async def _ask_model(run, action):
@@ -115,7 +117,7 @@ def _checked(run, reply, seconds):
         reply = reply.model_copy(update=dict(content=content, calls=tuple(calls), malformed=malformed, native=None if renamed else reply.native))
     return Replied.model_construct(reply=reply, problems=problems, seconds=seconds)
 
-# %% ../nbs/36_perform.ipynb #f8fe6b84
+# %% ../nbs/36_perform.ipynb #60c0dc51
 async def _execute(run, action):
     c, key, started = action.call.call, action.call.key, run.clock()
     content, failure, source, trace = "", None, "live", ""
@@ -127,13 +129,18 @@ async def _execute(run, action):
         context = Context.model_construct(run_id=run.run_id, call_id=c.id, idempotency_key=key, place=action.call.ordinal, grant=run.tip.grant)
         text = await tool.run(c.args, context)
         result = without_left(text)
-        content = result if c.tool == run.tip.result_tool else text
+        if tool.spec.plan: _plan(c.tool, result)
+        content = result if tool.spec.plan or c.tool == run.tip.result_tool else text
         if key and tool.spec.idempotent: await asked(run.store, run.store.keep, "results", key, result, run.clock())
     except ToolError as e: failure, trace = e.failure, _trace(e.__cause__)
     except BaseException:
         run.session = secrets.token_hex(4)
         raise
     return Returned.model_construct(call_id=c.id, tool=c.tool, content=content, failure=failure, seconds=run.since(started), source=source, trace=trace)
+
+def _plan(tool, text):
+    try: read_plan(text)
+    except ValueError as e: raise ToolError("internal", f"{tool} has to return a Plan. {e}.") from None
 
 def _trace(e):
     if e is None: return ""

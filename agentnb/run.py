@@ -393,7 +393,7 @@ class _Billed(_Told):
         "Which models were asked, why, and what asking the strong one every time would have cost"
         return importlib.import_module("agentnb.cascade.receipt").receipt_of(self, strong)
 
-# %% ../nbs/37_run.ipynb #e5f4bbd1
+# %% ../nbs/37_run.ipynb #04910e33
 class Run(_Billed):
     "One execution of an agent; holds its log, and nothing more that lasts"
     @property
@@ -404,7 +404,7 @@ class Run(_Billed):
     def edit(self,
         model: Any = None,  # by name or as a model
         tools: Sequence[Tool] | None = None,  # all that are offered from now on
-        **changes: Any,  # as in `Log.edit`: `messages`, `instructions`, `max_iterations`, `budget`, `by`
+        **changes: Any,  # as in `Log.edit`: `messages`, `plan`, `instructions`, `max_iterations`, `budget`, `by`
     ) -> Step:  # the recorded edit
         "Change the state, as a step of its own, while the run is not going on"
         self._refuse_edit()
@@ -422,7 +422,7 @@ class Run(_Billed):
         model: Any = None,  # another model, by name or as a model
         instructions: str | None = None,  # other instructions
         tools: Sequence[Tool] | None = None,  # other tools
-        state: State | None = None,  # go on from the conversation and the limits of this state
+        state: State | None = None,  # go on from the conversation, the plan and the limits of this state
         run_id: str | None = None,  # for tests; made from the time if not given
     ) -> "Run":  # new, paused at the cut
         "Another run that shares the steps up to `at`, cut where no call is open; `behind` says what was done after it"
@@ -473,7 +473,7 @@ class Run(_Billed):
         fork = f", forked from {tip.parent.run_id} after step {tip.parent.index}, {len(self.behind)} effects behind that" if tip.parent else ""
         return f"Run({self.run_id}, {self.status}, {len(self.steps)} steps, iteration {tip.iteration} of {tip.max_iterations}{where}{fork}{tail})"
 
-# %% ../nbs/37_run.ipynb #b46a9514
+# %% ../nbs/37_run.ipynb #92eb4d94
 def _definition(agent, model, tools) -> dict[str, Any]:
     changes = {} if model is None else dict(model=agent.model.name)
     return changes if tools is None else changes | dict(tools=tuple(t.spec for t in agent.tools.values()))
@@ -482,7 +482,7 @@ def _differences(tip, state, instructions) -> dict[str, Any]:
     changes = {} if instructions is None else {"instructions": instructions}
     if state is None: return changes
     state = state.model_copy(update={"messages": closed(state)})
-    found = {k: getattr(state, k) for k in ("messages", "max_iterations", "budget", "instructions") if getattr(state, k) != getattr(tip, k)}
+    found = {k: getattr(state, k) for k in ("messages", "plan", "max_iterations", "budget", "instructions") if getattr(state, k) != getattr(tip, k)}
     return {k: tuple(v) if k == "messages" else v for k, v in found.items()} | changes
 
 # %% ../nbs/37_run.ipynb #05b47672

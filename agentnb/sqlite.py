@@ -23,12 +23,11 @@ def _failed(url, path, e):
     else: kind, todo = "unusable", f"Check that {Path(path).parent.resolve()} exists and can be written, or name another store."
     return StoreError(f"{url}: {says}. {todo}", kind)
 
-# %% ../nbs/23_sqlite.ipynb #f291a7ce
+# %% ../nbs/23_sqlite.ipynb #fe78c4a0
 _PAGE = 1024  # bytes
 _CHECKPOINT = 16000  # pages in the `-wal` file before they are moved into the database: a page that changed often is moved once
 
-class SQLite(Rows):
-    "A store in one SQLite file; holds a connection, safe to share between threads"
+class _File(Rows):
     now = "((julianday('now') - 2440587.5) * 86400.0)"
     def __init__(self,
         path: str,  # the file, or `:memory:`
@@ -78,6 +77,9 @@ class SQLite(Rows):
             except sqlite3.IntegrityError: raise Taken from None
             except sqlite3.Error as e: raise _failed(self.url, self.path, e) from e
 
+# %% ../nbs/23_sqlite.ipynb #f3fcc525
+class SQLite(_File):
+    "A store in one SQLite file; holds a connection, safe to share between threads"
     def check(self) -> list[str]:
         "Look at every page of the file too"
         return [text for text, in self._run(("PRAGMA integrity_check", ())) if text != "ok"] + super().check()

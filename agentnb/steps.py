@@ -6,7 +6,7 @@
 __all__ = ['Body', 'Origin', 'Started', 'Replied', 'Intent', 'Returned', 'Request', 'Decision', 'Edit', 'Note', 'Finished',
            'Step']
 
-# %% ../nbs/05_steps.ipynb #70acdcea
+# %% ../nbs/05_steps.ipynb #67a26cfd
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -15,8 +15,9 @@ from pydantic import Field
 
 from .budget import Budget
 from .messages import Attempt, Call, Failure, Message, Native, Reply, ToolSpec, Usage, Value
+from .plan import NOTHING, Plan
 
-# %% ../nbs/05_steps.ipynb #9bfd0693
+# %% ../nbs/05_steps.ipynb #78ccd0dd
 class Origin(Value):
     "Where a fork leaves another run"
     run_id: str  # the other run
@@ -33,6 +34,7 @@ class Started(Value):
     native: Native | None = None  # the turns that said `instructions` in a conversation from elsewhere, where those cannot be rebuilt
     examples: tuple[Message, ...] = ()  # shown to the model, not part of the conversation
     messages: tuple[Message, ...] = ()  # the conversation so far
+    plan: Plan = NOTHING  # what is to be done
     tools: tuple[ToolSpec, ...] = ()  # what is offered
     result_tool: str = ""  # the tool whose result is the run's result; empty: the model's text is
     answer: dict[str, Any] | None = None  # JSON schema that the result fits, if it is more than text
@@ -97,7 +99,7 @@ class Decision(Value):
     remembered: str = ""  # the yes that was kept for the next time, or that answered here
     seconds: float = 0.0  # how long the request was open
 
-# %% ../nbs/05_steps.ipynb #97fb8704
+# %% ../nbs/05_steps.ipynb #d1fa1b09
 class Edit(Value):
     "The state was changed by hand or by code"
     kind: Literal["edit"] = "edit"
@@ -106,6 +108,7 @@ class Edit(Value):
     messages: tuple[Message, ...] | None = None  # a new conversation
     added: tuple[Message, ...] = ()  # turns that follow the conversation
     model: str | None = None  # another model's name
+    plan: Plan | None = None  # another plan
     instructions: str | None = None  # other instructions
     examples: tuple[Message, ...] | None = None  # other examples
     tools: tuple[ToolSpec, ...] | None = None  # all that are offered from now on

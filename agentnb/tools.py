@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ToolDefinitionError', 'Tool', 'tool']
 
-# %% ../nbs/02_tools.ipynb #c29ce0c3
+# %% ../nbs/02_tools.ipynb #9d57b4a3
 import asyncio, hashlib, inspect, re
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -18,6 +18,7 @@ from pydantic_core import to_json
 from .contract import Context, Limits, ToolError
 from .kernel import birth
 from .messages import ToolSpec, readable, redact
+from .plan import Plan
 from .scopes import check_scopes
 
 # %% ../nbs/02_tools.ipynb #0f6309d2
@@ -67,7 +68,7 @@ def _untitled(schema: Any, is_names=False) -> Any:
     if not isinstance(schema, dict): return schema
     return {k: _untitled(v, k in ("properties", "$defs")) for k, v in schema.items() if is_names or k != "title" or not isinstance(v, str)}
 
-# %% ../nbs/02_tools.ipynb #843696cc
+# %% ../nbs/02_tools.ipynb #54ee4430
 _PLAIN = (str, int, float, bool, type(None))
 
 class _Checked:
@@ -103,7 +104,7 @@ class _Checked:
         text = description or inspect.getdoc(fn) or ""
         self.spec = ToolSpec(name=name, description=text, parameters=_untitled(model.model_json_schema()),
             read_only=read_only, destructive=destructive and not read_only, idempotent=safe, open_world=open_world,
-            scopes=_scopes(name, scopes, fields), human=human, always_ask=always_ask, code=_digest(fn))
+            scopes=_scopes(name, scopes, fields), human=human, always_ask=always_ask, plan=get_type_hints(fn).get("return") is Plan, code=_digest(fn))
 
     @property
     def name(self) -> str: return self.spec.name

@@ -36,13 +36,18 @@ def _state_line(s):
     where = f"{s.run_id} after step {s.index - 1}" if s.index else "before the first step"
     return f"{where}: {STATUS[s.status]}, iteration {s.iteration} of {s.max_iterations}, {len(s.messages)} messages, {show_cost(s.cost)}"
 
-# %% ../../nbs/ui/15_display.ipynb #231e1a6f
+# %% ../../nbs/ui/15_display.ipynb #0b7ea02a
 def _reply_line(r):
     said = f"→ {', '.join(c.tool for c in r.calls)}" if r.calls else _short(r.malformed or r.content)
     return " · ".join(x for x in (r.model, said, f"{r.usage.total:,} tokens", show_cost(r.cost)) if x)
 
+def _plan_line(p):
+    if not p.tasks: return str(p)
+    how_far = f"{sum(t.status == 'done' for t in p.tasks)} of {sum(t.status != 'dropped' for t in p.tasks)} done"
+    return f"{how_far}; next: {', '.join(t.text for t in p.ready)}" if p.ready else how_far
+
 _LINES = dict[str, Callable[[Any], str]](Step=lambda s: f"{s.run_id} {summarize(s)}", State=_state_line, Reply=_reply_line, Budget=_budget_line,
-    Request=lambda r: f"{r.request_id}, {r.about}: {_short(r.question)}")
+    Request=lambda r: f"{r.request_id}, {r.about}: {_short(r.question)}", Plan=_plan_line)
 
 def one_line(
     value: Any,  # any value of agentnb
@@ -93,7 +98,7 @@ def agent_html(
     known = dict[str, Any](model=agent.model.name, tools=tools, policy=rules, grant=list(agent.grant or ()))
     return fields_html(f"Agent {agent.name}", known | limits | dict(store=agent.store.url, instructions=agent.instructions))
 
-# %% ../../nbs/ui/15_display.ipynb #fb0ac084
+# %% ../../nbs/ui/15_display.ipynb #44bfbbe8
 def _request_html(r):
     args = tree_html(r.call.args) if r.call and r.call.args else ""
     return f'<div role="region" aria-label="Request"><p>? <b>{as_text(r.question)}</b></p>{args}{diff_html(r.preview) if r.preview else ""}</div>'
@@ -102,13 +107,16 @@ def _reply_html(r):
     said = messages_html([Message(role="assistant", content=r.content or r.malformed, calls=r.calls)])
     return f'<div role="region" aria-label="Reply">{said}<p><small>{as_text(_reply_line(r))}</small></p></div>'
 
+# %% ../../nbs/ui/15_display.ipynb #04e3ecc0
 def _budget_html(b): return fields_html("Budget", _budget_said(b))
 
-# %% ../../nbs/ui/15_display.ipynb #8c6235c1
+def _plan_html(p): return fields_html("Plan", dict(goal=p.goal) | {f"{t.id}.": str(t) for t in p.tasks} if p.tasks else {"": str(p)})
+
+# %% ../../nbs/ui/15_display.ipynb #035ebdbf
 _PAGES = dict[str, Callable[[Any], str]](Reply=_reply_html, Request=_request_html, Budget=_budget_html,
     Step=lambda s: f'<div role="region" aria-label="Step">{row_html(summarize(s))}{step_html(s)}</div>',
     State=lambda s: f'<div role="region" aria-label="State"><p><b>{as_text(_state_line(s))}</b></p>{state_html(s)}</div>',
-    **{name: lambda v: fields_html(type(v).__name__, v.model_dump(mode="json", exclude_defaults=True)) for name in ("Receipt", "Plan")})
+    Receipt=lambda r: fields_html("Receipt", r.model_dump(mode="json", exclude_defaults=True)), Plan=_plan_html)
 
 def value_html(
     value: Any,  # any value of agentnb

@@ -5,17 +5,19 @@
 # %% auto #0
 __all__ = ['editable', 'edit_of', 'as_code']
 
-# %% ../../nbs/ui/06_edits.ipynb #84ac6709
+# %% ../../nbs/ui/06_edits.ipynb #ed3f0c93
 import json, re
 from typing import Any
 
 from ..budget import Budget
 from ..messages import Message
+from ..plan import Plan
 from ..state import State
 
-# %% ../../nbs/ui/06_edits.ipynb #324edc64
+# %% ../../nbs/ui/06_edits.ipynb #2ff1a2aa
 _LIMITS = tuple(Budget.model_fields)
-_EDITABLE = re.compile(rf"max_iterations|instructions|model|budget\.(?:{'|'.join(_LIMITS)})|messages\.\d+\.content")
+_EDITABLE = re.compile(rf"max_iterations|instructions|model|budget\.(?:{'|'.join(_LIMITS)})|messages\.\d+\.content|goal|plan(?:\..+)?", re.S)
+_TASK = re.compile(r"(?:(open|doing|done|dropped): )?(.*?)(?: \(after ([^()]+)\))?", re.S)
 
 def editable(
     path: str,  # of a line in the tree of a state
@@ -23,17 +25,18 @@ def editable(
     "Can this line be edited in place?"
     return bool(_EDITABLE.fullmatch(path))
 
-# %% ../../nbs/ui/06_edits.ipynb #7976b9d3
+# %% ../../nbs/ui/06_edits.ipynb #debff82b
 def edit_of(
     state: State,  # as it is
     path: str,  # of the line
     text: str,  # as it was typed
 ) -> dict[str, Any]:  # the arguments of `run.edit`
     "The edit that changes one line; raises `ValueError`"
-    if not editable(path): raise ValueError(f"{path} cannot be edited here. run.edit(...) takes limits, messages, instructions, model and tools.")
+    if not editable(path): raise ValueError(f"{path} cannot be edited here. run.edit(...) takes limits, messages, plan, instructions, model and tools.")
     name, *rest = path.split(".")
     if name in ("instructions", "model"): return {name: text}
     if name == "max_iterations": return {name: _number(path, text)}
+    if name in ("goal", "plan"): return dict(plan=_plan(state.plan, path, text))
     if name == "budget":
         value = None if not text.strip() else text.strip().lstrip("$") if rest[0] == "usd" else _number(path, text)
         return dict(budget=Budget.model_validate({**dict(state.budget), rest[0]: value}))
@@ -45,16 +48,28 @@ def _number(path, text):
     try: return json.loads(text)
     except ValueError: raise ValueError(f"{path}: {text!r} is not a number.") from None
 
-# %% ../../nbs/ui/06_edits.ipynb #eb0aa34f
+# %% ../../nbs/ui/06_edits.ipynb #0ff24b29
+def _plan(plan, path, text):
+    if path == "goal": return Plan(goal=text, tasks=plan.tasks)
+    if path != "plan": return plan.changed(path.partition(".")[2], **_task(text))
+    try: return Plan.model_validate(dict(goal=plan.goal, tasks=[dict(_task(line), id=name) for name, line in json.loads(text).items()]))
+    except (AttributeError, TypeError, json.JSONDecodeError): raise ValueError(f'plan: {text!r} is not like {{"1": "open: Look at the logs"}}.') from None
+
+def _task(line):
+    status, text, after = found.groups() if (found := _TASK.fullmatch(line.strip())) else ("", line, "")
+    return dict(text=text, after=tuple(after.split(", ")) if after else ()) | ({"status": status} if status else {})
+
+# %% ../../nbs/ui/06_edits.ipynb #4eba756f
 def as_code(
     state: State,  # at any step
     name: str = "run",  # of the run, in the notebook
 ) -> str:  # Python
-    "The conversation and the limits of a state as an edit"
+    "The conversation, the plan and the limits of a state as an edit"
     lines = "\n".join(f"    {_message_code(m)}," for m in state.messages)
-    budget = {k: str(v) if k == "usd" else v for k, v in dict(state.budget).items() if v is not None}
+    budget = state.budget.model_dump(mode="json", exclude_defaults=True)
     more = f", budget=Budget({', '.join(f'{k}={v!r}' for k, v in budget.items())})" if budget else ""
     more += f", instructions={state.instructions!r}" if state.instructions else ""
+    more += f", plan={state.plan.model_dump(exclude_defaults=True)!r}" if state.plan.tasks else ""
     imports = ("from agentnb import Budget\n" if budget else "") + "from agentnb.messages import Failure, Message, assistant, call, user"
     return f"{imports}\n\nmessages = [\n{lines}\n]\n{name}.edit(messages=messages, max_iterations={state.max_iterations}{more})"
 

@@ -11,17 +11,17 @@ from typing import Any
 from ..state import State
 from .tree import Branches, tree_html
 
-# %% ../../nbs/ui/01_states.ipynb #655f24ec
-_FIRST = ("status", "reason", "result", "task", "iteration", "max_iterations", "messages", "open_calls", "requests", "budget", "usage", "cost",
+# %% ../../nbs/ui/01_states.ipynb #409b313c
+_FIRST = ("status", "reason", "result", "task", "goal", "plan", "iteration", "max_iterations", "messages", "open_calls", "requests", "budget", "usage", "cost",
     "seconds", "model", "instructions", "tools", "grant", "examples", "answer", "nudges", "withheld")
 
 def state_parts(
     state: State,  # at any step
 ) -> dict[str, Any]:  # by name, in the order of interest
     "What a person wants to see of a state"
-    held = {k: getattr(state, k) for k in _FIRST}
+    shown = dict(goal=state.plan.goal, plan={t.id: str(t) for t in state.plan.tasks}, budget=dict(state.budget))
+    held = {k: shown[k] if k in shown else getattr(state, k) for k in _FIRST}
     keep = ("status", "messages", "cost", "model", "instructions", "max_iterations", "budget")
-    held["budget"] = dict(state.budget)
     return {k: v for k, v in held.items() if k in keep or v not in (None, "", (), {}, 0, [])}
 
 # %% ../../nbs/ui/01_states.ipynb #ccfe7c9c
