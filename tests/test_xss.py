@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from agentnb import Agent, Scripted, ToolError, call, tool
+from agentnb import Agent, Plan, Scripted, ToolError, call, tool
 from agentnb.messages import Reply
 from agentnb.ui.cards import card_of
 from agentnb.ui.heading import head_of, rows_of
@@ -61,8 +61,9 @@ def test_each_text_in_each_place(n):
         return bad
     seen = []
     first = call("act", what=bad).model_copy(update={"id": "c1"})
-    run = Agent(Scripted([Reply(content=bad, calls=(first,), model=bad[:200], notes=(bad,), thinking=bad, cost=0),
-        (call("act", what=bad), call(bad[:60] or "x", **{"k": bad})), bad]), [act], instructions=bad, store="memory:").run(bad)
+    agent = Agent(Scripted([Reply(content=bad, calls=(first,), model=bad[:200], notes=(bad,), thinking=bad, cost=0),
+        (call("act", what=bad), call(bad[:60] or "x", **{"k": bad})), bad]), [act], instructions=bad, store="memory:")
+    run = agent.run(bad, plan=Plan(goal=bad, tasks=[dict(id=bad, text=bad)]))
 
     async def through():
         while run.tip.status not in ("done", "stopped"):
