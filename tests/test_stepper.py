@@ -211,6 +211,37 @@ def test_a_yes_is_remembered_for_a_pattern(open_view):
     assert v.root.locator(".an-decided").count() == 1
 
 
+PLANNED = """from agentnb import Agent, Scripted, call, update_plan
+tasks = [dict(id="look", text="Look at the metrics of checkout"), dict(id="restart", text="Restart one pod", after=["look"])]
+script = [call("update_plan", plan=dict(goal="Checkout is fast again", tasks=tasks)), "Planned."]
+run = Agent(Scripted(script), [update_plan]).run("Checkout is slow.", run_id="RUN")
+await run.until(kind="tool")
+"""
+
+
+def test_the_plan_is_edited_in_place(open_view):
+    "A line of the plan is changed by mouse, the model is told, and a line that cannot be is refused in words"
+    v = open_view("run", scene=PLANNED)
+    v.last(2)
+    v.tab("State")
+    v.root.get_by_text("plan", exact=True).first.click()
+    v.sees("open: Restart one pod (after look)")
+    v.root.get_by_role("button", name="Edit plan.restart").click()
+    line = v.root.get_by_label("plan.restart", exact=True)
+    line.fill("open: Restart one pod (after lunch)")
+    v.click("Save")
+    v.sees("waits for 'lunch', which is none of the tasks: look, restart")
+    line.fill("dropped: Restart one pod")
+    v.page.keyboard.press("Enter")
+    v.last(3)
+    v.sees("was open: Restart")
+    v.shoot("plan")
+    v.click("Step")
+    v.last(4)
+    v.tab("Messages")
+    v.sees("restart. dropped: Restart one pod")
+
+
 def test_the_state_is_searched_edited_and_copied(open_view):
     v = open_view("run")
     v.click("Step")
