@@ -29,7 +29,7 @@ class OpenCall(Value):
     key: str = ""  # idempotency key, once intended
     session: str = ""  # who intended it
 
-# %% ../nbs/06_state.ipynb #4ab62b8b
+# %% ../nbs/06_state.ipynb #8d641848
 class State(Value):
     "What a log adds up to"
     run_id: str = ""
@@ -78,8 +78,9 @@ class State(Value):
     ) -> "State":  # the state after it
         "The state after `step`"
         if step.index != self.index: raise ValueError(f"{step.key} does not follow step {self.index - 1}")
-        changes = _FOLDS[step.kind](self, step.body, step)
-        return self.model_copy(update=dict(changes, index=step.index + 1, iteration=step.iteration))
+        changes = _FOLDS[step.body.kind](self, step.body, step)
+        changes["index"], changes["iteration"] = step.index + 1, step.iteration
+        return self.model_copy(update=changes)
 
 # %% ../nbs/06_state.ipynb #03f592ca
 NEW = State.model_construct()
