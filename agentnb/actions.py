@@ -117,7 +117,7 @@ def _asked_first(state, c, spec, verdict, happened):
 
 def _is_blocked(state, c): return any(other.phase == "asked" for other in state.open_calls[:state.open_calls.index(c)])
 
-# %% ../nbs/28_actions.ipynb #90c8fccb
+# %% ../nbs/28_actions.ipynb #b247a9b7
 def ready_calls(
     state: State,  # with open calls
     rules: Sequence[Rule] = (),  # the policy
@@ -125,7 +125,7 @@ def ready_calls(
     "The read-only calls that may be made now"
     def ready(c):
         spec = state.tools[c.call.tool]
-        if c.problem or spec.human or not spec.read_only or c.phase not in ("new", "approved") or _ungranted(state, c): return False
+        if c.problem or spec.human or spec.plan or not spec.read_only or c.phase not in ("new", "approved") or _ungranted(state, c): return False
         effect = evaluate(rules, c.call, spec, state.cost).effect
         return effect == "allow" or effect == "ask" and c.phase == "approved"
     return [c for c in affordable(state) if ready(c)]
@@ -143,7 +143,7 @@ def _last_complaint(state):
     last = state.messages[-1]
     return str(last.failure) if last.failure else last.content
 
-# %% ../nbs/28_actions.ipynb #b58bf94e
+# %% ../nbs/28_actions.ipynb #1c7cfacd
 def next_action(
     state: State,  # what the log adds up to
     rules: Sequence[Rule] = (),  # the policy
@@ -162,7 +162,7 @@ def next_action(
     reason = _stop_reason(state)
     if reason: return Finish(status="stopped", reason=reason)
     if limited and (reason := state.budget.exceeded(state.spent)): return out_of_budget(state, reason)
-    loop = find_loop(state.messages)
+    loop = None if state.replanned else find_loop(state.messages)
     if loop and state.nudges: return AskHuman(about="answer", question=f"The model repeats {_question(loop)[:-1]} and gets the same result. What should it do?")
     return Nudge(call=loop) if loop else _ASK_MODEL
 

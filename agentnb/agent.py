@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Ticks', 'Agent']
 
-# %% ../nbs/38_agent.ipynb #f95834d5
+# %% ../nbs/38_agent.ipynb #85135b8e
 import copy, sys, warnings
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -21,12 +21,12 @@ from .kernel import birth, run_blocking
 from .log import paired
 from .messages import Ask, Message, user
 from .models import ModelError
-from .plan import NOTHING, Plan
+from .plan import NOTHING, Plan, as_plan
 from .policy import Rule, misspelt, read_rules
 from .providers import find_model
 from .run import AgentMismatch, Run, new_run_id
 from .settings import PLACES, SettingsError, load_settings, store_url
-from .state import State, closed
+from .state import State, closed, told, unsaid
 from .steps import Decision, Request, Started
 from .store import Store, open_store, read_run
 from .tools import Tool
@@ -130,21 +130,23 @@ class _Definition:
         if other.result_tool not in ("", *other.tools): raise ValueError(f"the tool {other.result_tool}, whose result is the run's, must be among the tools.")
         return other
 
-# %% ../nbs/38_agent.ipynb #dd4528b6
+# %% ../nbs/38_agent.ipynb #e08ad572
 class Agent(_Definition):
     "Which model, which tools, which rules; the same definition serves many runs"
     def run(self,
         task: str | Sequence[Message] | State,  # what to do, a conversation, or a state to go on from
         max_iterations: int | None = None,  # model replies it may take
         run_id: str | None = None,  # for tests; made from the time if not given
-        plan: Plan | Sequence[Any] = NOTHING,  # what is to be done, if that is known: the model is told; texts and dicts are its tasks
+        plan: Plan | Sequence[Any] | None = None,  # what is to be done, if that is known: the model is told; texts and dicts are its tasks
     ) -> Run:  # not begun: the first step begins it
         "A new run"
         messages = (user(task),) if isinstance(task, str) else tuple(closed(task) if isinstance(task, State) else paired(task))
         words = task if isinstance(task, str) else task.task if isinstance(task, State) else next((m.content for m in messages if m.role == "user"), "")
         most = self.max_iterations if max_iterations is None else max_iterations
-        known = task.plan if plan is NOTHING and isinstance(task, State) else plan
-        given = Started(task=words, messages=messages, max_iterations=most, plan=known if isinstance(known, Plan) else Plan.model_validate(known))
+        known = as_plan(plan)
+        if isinstance(task, State): known, messages = (task.plan, (*messages, *unsaid(task))) if known == NOTHING else (known, (*messages, told(known)))
+        elif known != NOTHING: messages = (told(known), *messages)
+        given = Started(task=words, messages=messages, max_iterations=most, plan=known)
         return Run(self, run_id or new_run_id(self.clock()), begin=self.beginning(given), home=home_of(self, sys._getframe(1).f_globals))
 
     def load(self,
@@ -162,8 +164,9 @@ class Agent(_Definition):
     def run_sync(self,
         task: str | Sequence[Message] | State,  # as in `run`
         max_iterations: int | None = None,  # as in `run`
+        plan: Plan | Sequence[Any] | None = None,  # as in `run`
     ) -> str:  # the result
         "A new run to its end, from plain code, also inside a running event loop; it blocks, so nobody can answer"
-        run = self.run(task, max_iterations)
+        run = self.run(task, max_iterations, plan=plan)
         run.attended = lambda: False
         return run_blocking(run._to_end())

@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['Counted', 'count_runs']
 
-# %% ../nbs/66_counting.ipynb #1e3fd8f4
+# %% ../nbs/66_counting.ipynb #5e504d9b
 import hashlib, heapq
 from datetime import datetime
 from typing import Any
 
-from .state import fold
+from .state import fold, told
 from .steps import Started
 from .store import UNREADABLE, StoreError, hidden, open_store, read_run
 
@@ -43,12 +43,13 @@ class Counted:
         heapq.heappush(self._shots, (-int(hashlib.sha256(step.key.encode()).hexdigest()[:12], 16), step.key, row))
         if len(self._shots) > self.sample: heapq.heappop(self._shots)
 
-# %% ../nbs/66_counting.ipynb #5d3dce09
+# %% ../nbs/66_counting.ipynb #41815ef4
 def _started(seen, step, body): seen.model, seen.fresh = body.model, [f"{m.role}: {m.content}" for m in body.messages]
 
 def _edit(seen, step, body):
     seen.model = body.model or seen.model
-    seen.fresh += [f"{m.role}: {m.content}" for m in body.added or body.messages or ()]
+    said = [*(body.added or body.messages or ()), *([told(body.plan)] if body.plan is not None else [])]
+    seen.fresh += [f"{m.role}: {m.content}" for m in said]
 
 def _reply(seen, step, body):
     reply, name = body.reply, body.reply.model or seen.model

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Past', 'Log', 'paired', 'decide', 'remembered_decision', 'Pending']
 
-# %% ../nbs/30_log.ipynb #d99c3181
+# %% ../nbs/30_log.ipynb #2d61b501
 import importlib, operator, warnings
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -17,7 +17,7 @@ from .approval import approval_of, remember as keep_yes, remembered
 from .budget import Budget
 from .keys import Keys
 from .messages import Call, Message
-from .plan import Plan, read_plan
+from .plan import Plan, as_plan, read_plan
 from .shape import misfit_text
 from .state import NEW, OpenCall, State, fold, topped
 from .steps import Body, Decision, Edit, Request, Step
@@ -167,7 +167,7 @@ class _Adding(Past):
         "The time that has passed"
         return max((self.clock() - start).total_seconds(), 0.0)
 
-# %% ../nbs/30_log.ipynb #1f72be51
+# %% ../nbs/30_log.ipynb #d23a8af9
 class Log(_Adding):
     "A past that grows, and is never rewritten"
     @property
@@ -177,13 +177,13 @@ class Log(_Adding):
         max_iterations: int | None = None,  # a new limit
         budget: Budget | None = None,  # a new limit
         messages: Sequence[Message] | None = None,  # a new conversation
-        plan: Plan | Sequence[Any] | None = None,  # another plan: the model is told; texts and dicts are its tasks
+        plan: Plan | Sequence[Any] | None = None,  # another plan, told with the model's next request; texts and dicts are its tasks
         by: str = "you",  # who
         **definition: Any,  # `instructions`, `model`, `tools`: as in `Edit`
     ) -> Step:  # the recorded edit
         "Change the state, as a step of its own; a stopped run can go on afterwards"
         said = None if messages is None else tuple(_answered(paired(messages)))
-        given = dict(definition, max_iterations=max_iterations, budget=budget, messages=said, plan=plan)
+        given = dict(definition, max_iterations=max_iterations, budget=budget, messages=said, plan=None if plan is None else as_plan(plan))
         if unknown := set(given) - set(Edit.model_fields): raise TypeError(f"{', '.join(unknown)} cannot be edited. What can: {_EDITABLE}.")
         if all(v is None for v in given.values()): raise ValueError(f"nothing is edited. What can be: {_EDITABLE}.")
         try: body = Edit.model_validate(dict(given, by=by))

@@ -5,9 +5,11 @@
 # %% auto #0
 __all__ = ['Kind', 'Model', 'ModelError', 'canonical', 'Scripted', 'AskedHuman', 'Human']
 
-# %% ../nbs/07_models.ipynb #dae8018f
+# %% ../nbs/07_models.ipynb #c2dea261
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from decimal import Decimal
+from itertools import takewhile
 from typing import Any, Literal, Protocol
 
 from .growing import Growing
@@ -69,7 +71,7 @@ def canonical(
     offered = [dump(t.model_copy(update=dict(code="", scopes=(), human=False, always_ask=""))) for t in tools]
     return dict(model=name, instructions=instructions, messages=[dump(m) for m in messages], tools=offered, ask=dump(ask.before or ask))
 
-# %% ../nbs/07_models.ipynb #04e28e06
+# %% ../nbs/07_models.ipynb #6ad2617f
 _FREE, _ONE_REQUEST = Decimal(0), Usage(requests=1)
 
 class Scripted:
@@ -86,7 +88,7 @@ class Scripted:
         if callable(self.script): return self._told(self.script(messages, tools), ask)
         said = self._said(messages)
         self.used = max(self.used, said + 1)
-        if said < len(self.script): return self._told(self.script[said], ask)
+        if said < len(self.script): return self._told(self.script[said] if isinstance(self.script[said], Exception) else deepcopy(self.script[said]), ask)
         raise ModelError("unknown", f"the script has {len(self.script)} entries and was asked for one more.", "Add an entry.", self.name)
 
     def _told(self, entry, ask):
@@ -115,7 +117,7 @@ class Scripted:
 
     def __repr__(self): return f"Scripted({len(self.script)} entries)" if isinstance(self.script, Sequence) else "Scripted(function)"
 
-# %% ../nbs/07_models.ipynb #bcf90c33
+# %% ../nbs/07_models.ipynb #32a4623e
 class AskedHuman(Exception):
     "A person has to say what comes next; a run turns this into a request"
     def __init__(self,
@@ -140,7 +142,7 @@ class Human:
     async def __call__(self, messages, tools=(), instructions="", ask=Ask()) -> Reply:
         if ask.must_call: raise ModelError("invalid_request", "a person answers in words, and this run wants a call.",
             "Name a type with Agent(result=...), not a tool, or leave Human() out.", self.name)
-        last = messages[-1] if messages else Message(role="user")
-        raise AskedHuman(self.question or str(last.failure or last.content))
+        said = [m.content for m in takewhile(lambda m: m.role == "user", reversed(messages))] or [str(m.failure or m.content) for m in messages[-1:]]
+        raise AskedHuman(self.question or "\n".join(reversed(said)))
 
     def __repr__(self): return f"Human({self.name!r})"

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PERFORM', 'Unanswered', 'next_request']
 
-# %% ../nbs/36_perform.ipynb #49070db1
+# %% ../nbs/36_perform.ipynb #f1d2ef57
 import asyncio, concurrent.futures, secrets, threading, traceback, warnings
 from decimal import Decimal
 from pathlib import Path
@@ -17,7 +17,7 @@ from .contract import without_left
 from .messages import Ask, Reply, Usage, readable, redact
 from .models import AskedHuman, ModelError
 from .plan import read_plan
-from .state import State, unsaid
+from .state import State
 from .steps import Finished, Intent, Note, Replied, Request, Returned
 from .store import asked
 from .tools import Context, ToolError
@@ -48,7 +48,7 @@ def _speaker(run):
             except Exception as e: warnings.warn(f"a listener failed: {type(e).__name__}: {e}. The reply goes on.", stacklevel=2)
     return tell
 
-# %% ../nbs/36_perform.ipynb #be18fb3c
+# %% ../nbs/36_perform.ipynb #a6a6fe64
 def next_request(
     state: State,  # before the reply
     ask: Ask = Ask(),  # how the agent wants to be answered
@@ -57,8 +57,7 @@ def next_request(
     offered = [t for t in state.tools.values() if t.name not in state.withheld] or list(state.tools.values())
     wanted = dict(must_call=ask.must_call or bool(state.result_tool), answer=state.answer or ask.answer, frugal=bool(state.warned))
     if state.result_tool or state.answer or state.warned: ask = ask.model_copy(update=wanted)
-    said = state.messages + unsaid(state) if state.replanned else state.messages
-    return state.examples + said, offered, state.instructions, ask
+    return state.examples + state.heard, offered, state.instructions, ask
 
 # %% ../nbs/36_perform.ipynb #473d20a9
 async def _ask_model(run, action):
@@ -102,7 +101,7 @@ def _unfit(run, reply):
         return f"Your answer does not fit: {wrong}. Answer with one JSON object that fits the schema."
     return ""
 
-# %% ../nbs/36_perform.ipynb #108bdcae
+# %% ../nbs/36_perform.ipynb #02744596
 def _checked(run, reply, seconds):
     calls, problems, malformed, renamed, content = [], {}, readable(reply.malformed), False, readable(reply.content)
     for i, c in enumerate(reply.calls):
@@ -113,7 +112,8 @@ def _checked(run, reply, seconds):
         same = args is c.args and call_id is c.id and name is c.tool
         calls.append(c if same else c.model_copy(update=dict(tool=name, id=call_id, args=args)))
     if not calls and not malformed: malformed = _unfit(run, reply)
-    if malformed is not reply.malformed or content is not reply.content or any([a is not b for a, b in zip(calls, reply.calls)]):
+    whole = type(reply.calls) is tuple and content is reply.content and malformed is reply.malformed
+    if not whole or any([a is not b for a, b in zip(calls, reply.calls)]):
         reply = reply.model_copy(update=dict(content=content, calls=tuple(calls), malformed=malformed, native=None if renamed else reply.native))
     return Replied.model_construct(reply=reply, problems=problems, seconds=seconds)
 

@@ -87,7 +87,7 @@ class PromptCache(Value):
         head = line("th", ("step", "model", "prompt tokens", "from the cache", "saved", "what broke it"))
         return f"<table>{head}{''.join(line('td', cells(t)) for t in self.turns)}</table>"
 
-# %% ../nbs/62_prefix.ipynb #7f3f5618
+# %% ../nbs/62_prefix.ipynb #f15a6a1c
 _LIVES, _LEAST = timedelta(minutes=5), 1024  # how long providers keep a prompt at least, and from how many tokens on
 
 def _saved(reply, at, prices):
@@ -106,7 +106,7 @@ def _suspect(reply, before, step):
 def _asked(state, reply):
     _, tools, instructions, ask = next_request(state)
     shown = tuple(state.tools[n] for n in reply.offered if n in state.tools) or tuple(tools)
-    return _Asked(shown, instructions, ask.answer, state.examples, state.messages)
+    return _Asked(shown, instructions, ask.answer, state.examples, state.heard)
 
 # %% ../nbs/62_prefix.ipynb #897d4a36
 def prompt_cache(

@@ -114,7 +114,7 @@ class Reservation:
 
 def _written(reply): return sum(map(text_tokens, (reply.content, reply.thinking, *(f"{c.tool}{c.broken}{c.args}" for c in reply.calls))))
 
-# %% ../nbs/35_reserve.ipynb #6844ca79
+# %% ../nbs/35_reserve.ipynb #6c506734
 class _Till(Meter):
     "A meter of one run that knows prices; holds those it looked up"
     def __init__(self):
@@ -124,7 +124,7 @@ class _Till(Meter):
     def request(self, run: Any) -> tuple[int, Tariff]:
         "The most tokens that the next request of `run` has, and what they may cost"
         s, model = run.tip, run.agent.model
-        tokens = self.tokens(s.messages, s.tools, s.instructions, s.examples, s.answer or run.agent.ask.answer)
+        tokens = self.tokens(s.heard, s.tools, s.instructions, s.examples, s.answer or run.agent.ask.answer)
         key = model, s.budget, tokens <= 100_000
         if self._key is None or key[0] is not self._key[0] or key[1:] != self._key[1:]: self._key, self._known = key, tariff_of(model, tokens, s.budget)
         told = _told(run, self._known.name)

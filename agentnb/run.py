@@ -135,10 +135,11 @@ def _counts(run, body):
     if isinstance(body, Returned): return any([c.call.id == body.call_id and (c.phase == "approved" or _mine(run, c)) for c in run.tip.open_calls])
     return isinstance(body, Replied) and isinstance(_next_action(run), AskModel)
 
-# %% ../nbs/37_run.ipynb #d26009c4
+# %% ../nbs/37_run.ipynb #b06b3d3f
 async def _performed(run, action):
     several = isinstance(action, Execute) and (run.under_way or len(run.tip.open_calls) > 1)
-    if not several or run.single or not run.tip.tools[action.call.call.tool].read_only: return await PERFORM[type(action).__name__](run, action)
+    spec = run.tip.tools[action.call.call.tool] if several else None
+    if spec is None or run.single or spec.plan or not spec.read_only: return await PERFORM[type(action).__name__](run, action)
     ready = ready_calls(run.tip, run.agent.policy)
     if len(ready) == 1 and not run.under_way: return await PERFORM["Execute"](run, action)
     for c in ready:
@@ -473,7 +474,7 @@ class Run(_Billed):
         fork = f", forked from {tip.parent.run_id} after step {tip.parent.index}, {len(self.behind)} effects behind that" if tip.parent else ""
         return f"Run({self.run_id}, {self.status}, {len(self.steps)} steps, iteration {tip.iteration} of {tip.max_iterations}{where}{fork}{tail})"
 
-# %% ../nbs/37_run.ipynb #92eb4d94
+# %% ../nbs/37_run.ipynb #3c7c4a2a
 def _definition(agent, model, tools) -> dict[str, Any]:
     changes = {} if model is None else dict(model=agent.model.name)
     return changes if tools is None else changes | dict(tools=tuple(t.spec for t in agent.tools.values()))
@@ -483,6 +484,7 @@ def _differences(tip, state, instructions) -> dict[str, Any]:
     if state is None: return changes
     state = state.model_copy(update={"messages": closed(state)})
     found = {k: getattr(state, k) for k in ("messages", "plan", "max_iterations", "budget", "instructions") if getattr(state, k) != getattr(tip, k)}
+    if state.replanned and not tip.replanned: found["plan"] = state.plan
     return {k: tuple(v) if k == "messages" else v for k, v in found.items()} | changes
 
 # %% ../nbs/37_run.ipynb #05b47672

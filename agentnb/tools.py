@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['ToolDefinitionError', 'Tool', 'tool']
 
-# %% ../nbs/02_tools.ipynb #9d57b4a3
+# %% ../nbs/02_tools.ipynb #2f170e58
 import asyncio, hashlib, inspect, re
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 
 from fastcore.docments import docments
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, create_model
@@ -68,7 +68,14 @@ def _untitled(schema: Any, is_names=False) -> Any:
     if not isinstance(schema, dict): return schema
     return {k: _untitled(v, k in ("properties", "$defs")) for k, v in schema.items() if is_names or k != "title" or not isinstance(v, str)}
 
-# %% ../nbs/02_tools.ipynb #54ee4430
+# %% ../nbs/02_tools.ipynb #04feef12
+def _makes_plan(fn, name):
+    hint = get_type_hints(fn).get("return")
+    maybe = any(isinstance(h, type) and issubclass(h, Plan) for h in get_args(hint))
+    if maybe: raise ToolDefinitionError(f"tool `{name}`: it may return a Plan or something else. Return a Plan always; one without tasks is none.")
+    return isinstance(hint, type) and issubclass(hint, Plan)
+
+# %% ../nbs/02_tools.ipynb #2c920ac3
 _PLAIN = (str, int, float, bool, type(None))
 
 class _Checked:
@@ -104,7 +111,7 @@ class _Checked:
         text = description or inspect.getdoc(fn) or ""
         self.spec = ToolSpec(name=name, description=text, parameters=_untitled(model.model_json_schema()),
             read_only=read_only, destructive=destructive and not read_only, idempotent=safe, open_world=open_world,
-            scopes=_scopes(name, scopes, fields), human=human, always_ask=always_ask, plan=get_type_hints(fn).get("return") is Plan, code=_digest(fn))
+            scopes=_scopes(name, scopes, fields), human=human, always_ask=always_ask, plan=_makes_plan(fn, name), code=_digest(fn))
 
     @property
     def name(self) -> str: return self.spec.name

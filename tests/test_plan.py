@@ -4,9 +4,11 @@ import asyncio, json
 import pytest
 from hypothesis import given, strategies as st
 
-from agentnb import Agent, Plan, Scripted, ToolError, call, diff, open_store, tool, update_plan
-from agentnb.policy import Rule
+from agentnb import Agent, Budget, Call, Human, Plan, Rule, Scripted, Task, ToolError, call, diff, open_store, tool, update_plan
+from agentnb.bounds import Meter
+from agentnb.tools import ToolDefinitionError
 from agentnb.ui.acts import ACTS
+from agentnb.ui.states import state_changes, state_parts
 
 
 def planner(*script, **given): return Agent(Scripted([*script]), [update_plan], store="memory:", **given)
@@ -70,7 +72,7 @@ def test_the_model_is_told_once_and_the_conversation_keeps_it():
     asyncio.run(run.until(kind="tool"))
     run.edit(plan=["Fix first"])
     go(run)
-    assert heard == [["go", "The plan is:\n1. open: Think"]] + [["go", "The plan is:\n1. open: Think", "The plan is:\n1. open: Fix first"]] * 2
+    assert heard == [["The plan is:\n1. open: Think", "go"]] + [["The plan is:\n1. open: Think", "go", "The plan is:\n1. open: Fix first"]] * 2
     assert [m.role for m in run.state.messages] == ["user", "user", "assistant", "tool", "user", "assistant", "tool", "assistant"]
     assert [t.text for t in run.state.plan.tasks] == ["Look"]
 
@@ -106,7 +108,9 @@ def test_a_fork_and_a_run_from_a_state_take_the_plan_along():
     assert not run.fork(at=0).state.plan.tasks and run.fork(at=0, state=run.state).state.plan == run.state.plan
     assert not run.fork(state=run.state_at(0)).state.plan.tasks
     other = agent.run(run.state_at(2))
-    assert go(other) and other.state.plan == run.state.plan and other.state.messages[-2].content.endswith("2. open: Fix")
+    assert go(other) and other.state.plan == run.state.plan and [m.role for m in other.state.messages] == ["user", "assistant", "tool", "assistant"]
+    newer = agent.run(run.state_at(2), plan=["Fix"])
+    assert go(newer) and str(newer.state.plan) == "1. open: Fix" and newer.state.messages[-2].content == "The plan is:\n1. open: Fix"
 
 
 def test_what_is_no_plan_does_not_become_one():
@@ -143,6 +147,122 @@ def test_lines_of_the_state_are_edited_and_shown():
 
 def test_an_edit_that_is_no_plan_says_so_and_changes_nothing():
     run = planner("Done.").run("go")
-    with pytest.raises(ValueError, match="plan: Value error, task '1' waits for 'x'"): run.edit(plan=[dict(text="Look", after=["x"])])
-    with pytest.raises(ValueError, match="plan"): run.edit(plan="Look")
-    assert not run.state.plan.tasks
+    with pytest.raises(ValueError, match="this is no plan: task '1' waits for 'x', which is none"): run.edit(plan=[dict(text="Look", after=["x"])])
+    with pytest.raises(ValueError, match="this is no plan: Input should be"): run.edit(plan="Look")
+    with pytest.raises(ValueError, match="this is no plan: two tasks have the id '1'"): planner("Done.").run("go", plan=[dict(id="1", text="a")] * 2)
+    assert not run.state.plan.tasks and not planner("Done.").run("go", plan=None).state.plan.tasks
+
+
+def test_what_was_not_told_is_told_by_the_run_that_goes_on_from_a_state():
+    heard = []
+
+    def say(messages, tools):
+        heard.append([m.content for m in messages if m.role == "user"])
+        return call("update_plan", plan=["Look"]) if len(heard) == 1 else "Done."
+    agent = Agent(Scripted(say), [update_plan], store="memory:")
+    run = agent.run("go")
+    asyncio.run(run.until(kind="tool"))
+    run.edit(plan=[])
+    other, fork = agent.run(run.state), run.fork()
+    go(other), go(fork)
+    assert heard[1:] == [["go", "The plan is:\nnothing is planned"]] * 2
+    early = run.fork(state=run.state_at(0).model_copy(update=dict(plan=Plan(tasks=["Ask"]), replanned=True)))
+    go(early)
+    assert heard[-1] == ["go", "The plan is:\n1. open: Ask"]
+
+
+def test_a_goal_alone_is_told():
+    run = planner("Done.").run("go", plan=Plan(goal="be fast"))
+    go(run)
+    assert [m.content for m in run.state.messages] == ["The plan is:\nGoal: be fast", "go", "Done."]
+
+
+def test_a_later_word_of_a_person_counts_more_than_an_earlier_one():
+    ask = [Rule(tool="update_plan", effect="ask")]
+    for decide, plan in ((lambda p: p.answer('["C"]'), "C"), (lambda p: p.approve(args=dict(plan=["C"])), "C"), (lambda p: p.approve(), "B")):
+        run = planner(call("update_plan", plan=["A"]), "Done.", policy=ask).run("go")
+        asyncio.run(run.until())
+        run.edit(plan=["B"])
+        decide(run.pending[0])
+        go(run)
+        assert str(run.state.plan) == f"1. open: {plan}"
+
+
+def test_a_person_who_is_the_model_reads_the_plan_and_is_told_once():
+    agent = Agent(Human(), store="memory:")
+    run = agent.run("What next?")
+    asyncio.run(run.until(kind="started"))
+    run.edit(plan=["Look"])
+    asyncio.run(run.until())
+    assert run.pending[0].request.question == "What next?\nThe plan is:\n1. open: Look"
+    run.pending[0].answer("ok")
+    go(run)
+    assert [m.content for m in run.state.messages] == ["What next?", "The plan is:\n1. open: Look", "ok"] and not run.state.replanned
+    assert Agent(Human(), store="memory:").run("What next?", plan=["Look"])._begin.messages[-1].content == "What next?"
+
+
+@pytest.mark.parametrize("bad", [["a"], {}, "a, b", "(a)"])
+def test_an_id_that_cannot_be_is_a_failure_and_not_a_crash(bad):
+    run = planner(call("update_plan", plan=dict(tasks=[dict(id=bad, text="x")])), "Done.").run("go")
+    assert go(run) == "Done." and run.state.messages[2].failure.kind == "invalid_input"
+    with pytest.raises(ValueError, match="this is no plan: tasks.0.id"): run.edit(plan=[dict(id=bad, text="x")])
+
+
+def test_numbers_are_ids():
+    run = planner(call("update_plan", plan=dict(tasks=[dict(id=1, text="a"), dict(id=2, text="b", after=[1])])), "Done.").run("go")
+    go(run)
+    assert str(run.state.plan) == "1. open: a\n2. open: b (after 1)"
+
+
+def test_a_budget_counts_the_plan_that_is_told():
+    made = planner(call("update_plan", plan=["A"]), "Done.", budget=Budget(tokens=10**6))
+    run = made.run("go")
+    asyncio.run(run.until(kind="tool"))
+    before = Meter().tokens(run.state.heard)
+    run.edit(plan=["x" * 4000])
+    run.meter = None
+    asyncio.run(run.step())
+    assert run.meter._said >= before + 1000
+
+
+def test_the_order_of_a_reply_counts():
+    @tool(read_only=True)
+    async def slow() -> Plan:
+        await asyncio.sleep(0.1)
+        return Plan(tasks=["slow"])
+
+    @tool(read_only=True)
+    def quick() -> Plan: return Plan(tasks=["quick"])
+    run = Agent(Scripted([(call("slow"), call("quick")), "Done."]), [slow, quick], store="memory:").run("go")
+    go(run)
+    assert str(run.state.plan) == "1. open: quick"
+
+
+def test_a_tool_that_may_return_no_plan_is_refused():
+    def guess() -> Plan | None: return None
+    with pytest.raises(ToolDefinitionError, match="it may return a Plan or something else"): tool(guess)
+
+
+def test_lines_that_nobody_touched_stay_as_they_are():
+    run = planner("Done.").run("go", plan=[dict(id="1", text="Look (after lunch)"), "Fix\nit"])
+    asyncio.run(run.step())
+    ACTS["edit"](run, dict(path="plan", text=json.dumps(dict(state_parts(run.state)["plan"], **{"2": "done: Fix"}))))
+    assert run.state.plan.tasks == (Task(id="1", text="Look (after lunch)"), Task(id="2", text="Fix", status="done"))
+    ACTS["edit"](run, dict(path="plan.1", text="open: Look (after lunch)"))
+    assert run.state.plan.tasks[0].text == "Look (after lunch)"
+    with pytest.raises(ValueError, match="at least 1 character"): ACTS["edit"](run, dict(path="plan.1", text="open:"))
+    two = run.state.plan.tasks
+    run.edit(plan=two[::-1])
+    assert "plan" in state_changes(run.state, run.state_at(run.place - 1)) and "order" in str(run.diff())
+
+
+def test_changing_what_a_request_shows_does_not_change_the_script():
+    @tool
+    def restart(service: str) -> str: return service
+    agent = Agent(Scripted([Call(id="a1", tool="restart", args={"service": "a"}), "Done."]), [restart], store="memory:")
+    for _ in range(2):
+        run = agent.run("go")
+        asyncio.run(run.until())
+        args = run.pending[0].request.call.args
+        assert args == {"service": "a"}
+        args["service"] = "b"

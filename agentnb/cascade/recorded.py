@@ -15,9 +15,9 @@ from ..state import State
 from ..steps import Replied, Request
 from ..store import open_store, read_run
 
-# %% ../../nbs/cascade/01_recorded.ipynb #4308cbde
+# %% ../../nbs/cascade/01_recorded.ipynb #5f8cfc25
 def _digest(state):
-    asked = [m.model_dump(mode="json", exclude={"native", "call_id", "escalated"}, exclude_defaults=True) for m in (*state.examples, *state.messages)]
+    asked = [m.model_dump(mode="json", exclude={"native", "call_id", "escalated"}, exclude_defaults=True) for m in (*state.examples, *state.heard)]
     for m in asked:
         for c in m.get("calls", ()): del c["id"]
     return hashlib.sha256(json.dumps([state.instructions, sorted(state.tools), asked], sort_keys=True).encode()).hexdigest()[:16]

@@ -5,19 +5,19 @@
 # %% auto #0
 __all__ = ['editable', 'edit_of', 'as_code']
 
-# %% ../../nbs/ui/06_edits.ipynb #ed3f0c93
+# %% ../../nbs/ui/06_edits.ipynb #a92688d7
 import json, re
 from typing import Any
 
 from ..budget import Budget
 from ..messages import Message
-from ..plan import Plan
+from ..plan import NOTHING, Plan, as_plan
 from ..state import State
 
-# %% ../../nbs/ui/06_edits.ipynb #2ff1a2aa
+# %% ../../nbs/ui/06_edits.ipynb #af38ccf8
 _LIMITS = tuple(Budget.model_fields)
 _EDITABLE = re.compile(rf"max_iterations|instructions|model|budget\.(?:{'|'.join(_LIMITS)})|messages\.\d+\.content|goal|plan(?:\..+)?", re.S)
-_TASK = re.compile(r"(?:(open|doing|done|dropped): )?(.*?)(?: \(after ([^()]+)\))?", re.S)
+_TASK = re.compile(r"(?:(open|doing|done|dropped):(?: |$))?(.*?)(?: \(after ([^()]+)\))?", re.S)
 
 def editable(
     path: str,  # of a line in the tree of a state
@@ -48,18 +48,20 @@ def _number(path, text):
     try: return json.loads(text)
     except ValueError: raise ValueError(f"{path}: {text!r} is not a number.") from None
 
-# %% ../../nbs/ui/06_edits.ipynb #0ff24b29
+# %% ../../nbs/ui/06_edits.ipynb #91f589eb
 def _plan(plan, path, text):
     if path == "goal": return Plan(goal=text, tasks=plan.tasks)
-    if path != "plan": return plan.changed(path.partition(".")[2], **_task(text))
-    try: return Plan.model_validate(dict(goal=plan.goal, tasks=[dict(_task(line), id=name) for name, line in json.loads(text).items()]))
+    old = {t.id: t for t in plan.tasks}
+    made = lambda name, line: old[name] if line == str(old.get(name)) else dict(_task(line), id=name)
+    if name := path.partition(".")[2]: return plan.changed(name, **dict(made(name, text)))
+    try: return as_plan(dict(goal=plan.goal, tasks=[made(name, line) for name, line in json.loads(text).items()]))
     except (AttributeError, TypeError, json.JSONDecodeError): raise ValueError(f'plan: {text!r} is not like {{"1": "open: Look at the logs"}}.') from None
 
 def _task(line):
     status, text, after = found.groups() if (found := _TASK.fullmatch(line.strip())) else ("", line, "")
     return dict(text=text, after=tuple(after.split(", ")) if after else ()) | ({"status": status} if status else {})
 
-# %% ../../nbs/ui/06_edits.ipynb #4eba756f
+# %% ../../nbs/ui/06_edits.ipynb #68dbbb2f
 def as_code(
     state: State,  # at any step
     name: str = "run",  # of the run, in the notebook
@@ -69,7 +71,7 @@ def as_code(
     budget = state.budget.model_dump(mode="json", exclude_defaults=True)
     more = f", budget=Budget({', '.join(f'{k}={v!r}' for k, v in budget.items())})" if budget else ""
     more += f", instructions={state.instructions!r}" if state.instructions else ""
-    more += f", plan={state.plan.model_dump(exclude_defaults=True)!r}" if state.plan.tasks else ""
+    more += f", plan={state.plan.model_dump(exclude_defaults=True)!r}" if state.plan != NOTHING else ""
     imports = ("from agentnb import Budget\n" if budget else "") + "from agentnb.messages import Failure, Message, assistant, call, user"
     return f"{imports}\n\nmessages = [\n{lines}\n]\n{name}.edit(messages=messages, max_iterations={state.max_iterations}{more})"
 

@@ -24,7 +24,7 @@ def state_parts(
     keep = ("status", "messages", "cost", "model", "instructions", "max_iterations", "budget")
     return {k: v for k, v in held.items() if k in keep or v not in (None, "", (), {}, 0, [])}
 
-# %% ../../nbs/ui/01_states.ipynb #ccfe7c9c
+# %% ../../nbs/ui/01_states.ipynb #4094768d
 def state_changes(
     state: State,  # after a step
     before: State,  # before it
@@ -32,7 +32,8 @@ def state_changes(
     "The parts of a state that a step has changed"
     now, then = state_parts(state), state_parts(before)
     same = lambda k: then.get(k) is now.get(k) or k == "messages" and len(now[k]) == len(then.get(k, ())) and now[k].continues(then[k])
-    return [k for k in {**now, **then} if not same(k) and now.get(k) != then.get(k)]
+    ordered = lambda v: [*v.items()] if isinstance(v, dict) else v
+    return [k for k in {**now, **then} if not same(k) and ordered(now.get(k)) != ordered(then.get(k))]
 
 # %% ../../nbs/ui/01_states.ipynb #b123331f
 def state_html(
