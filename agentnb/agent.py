@@ -130,7 +130,7 @@ class _Definition:
         if other.result_tool not in ("", *other.tools): raise ValueError(f"the tool {other.result_tool}, whose result is the run's, must be among the tools.")
         return other
 
-# %% ../nbs/38_agent.ipynb #e08ad572
+# %% ../nbs/38_agent.ipynb #bc06ba20
 class Agent(_Definition):
     "Which model, which tools, which rules; the same definition serves many runs"
     def run(self,
@@ -143,9 +143,10 @@ class Agent(_Definition):
         messages = (user(task),) if isinstance(task, str) else tuple(closed(task) if isinstance(task, State) else paired(task))
         words = task if isinstance(task, str) else task.task if isinstance(task, State) else next((m.content for m in messages if m.role == "user"), "")
         most = self.max_iterations if max_iterations is None else max_iterations
-        known = as_plan(plan)
-        if isinstance(task, State): known, messages = (task.plan, (*messages, *unsaid(task))) if known == NOTHING else (known, (*messages, told(known)))
-        elif known != NOTHING: messages = (told(known), *messages)
+        earlier, known = task if isinstance(task, State) else None, as_plan(plan)
+        news = (told(known),) if known != NOTHING else unsaid(earlier) if earlier else ()
+        if earlier and known == NOTHING: known = earlier.plan
+        messages = (*messages, *news) if earlier else (*news, *messages)
         given = Started(task=words, messages=messages, max_iterations=most, plan=known)
         return Run(self, run_id or new_run_id(self.clock()), begin=self.beginning(given), home=home_of(self, sys._getframe(1).f_globals))
 
