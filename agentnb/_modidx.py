@@ -1071,7 +1071,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'agentnb.plan._read': ('plan.html#_read', 'agentnb/plan.py'),
                               'agentnb.plan.as_plan': ('plan.html#as_plan', 'agentnb/plan.py'),
                               'agentnb.plan.read_plan': ('plan.html#read_plan', 'agentnb/plan.py')},
-            'agentnb.planning': {'agentnb.planning.update_plan': ('planning.html#update_plan', 'agentnb/planning.py')},
+            'agentnb.planning': {'agentnb.planning._set_down': ('planning.html#_set_down', 'agentnb/planning.py')},
             'agentnb.policy': { 'agentnb.policy.Rule': ('policy.html#rule', 'agentnb/policy.py'),
                                 'agentnb.policy.Rule.fits': ('policy.html#rule.fits', 'agentnb/policy.py'),
                                 'agentnb.policy.Rule.says': ('policy.html#rule.says', 'agentnb/policy.py'),

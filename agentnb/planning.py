@@ -9,10 +9,11 @@ __all__ = ['update_plan']
 from .plan import Plan
 from .tools import tool
 
-# %% ../nbs/39_planning.ipynb #0e362918
-@tool(read_only=True, open_world=False)
-def update_plan(
+# %% ../nbs/39_planning.ipynb #feef7d7d
+def _set_down(
     plan: Plan,  # all of it, also what is done already
 ) -> Plan:  # as it stands now
     "Set down the plan, or change it as you learn more. Tasks are open, doing, done or dropped; `after` has the ids of the tasks that one waits for"
     return plan
+
+update_plan = tool(_set_down, name="update_plan", read_only=True, open_world=False)
