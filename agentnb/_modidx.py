@@ -1063,6 +1063,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'agentnb.plan.Plan._repr_html_': ('plan.html#plan._repr_html_', 'agentnb/plan.py'),
                               'agentnb.plan.Plan._repr_pretty_': ('plan.html#plan._repr_pretty_', 'agentnb/plan.py'),
                               'agentnb.plan.Plan.changed': ('plan.html#plan.changed', 'agentnb/plan.py'),
+                              'agentnb.plan.Plan.lines': ('plan.html#plan.lines', 'agentnb/plan.py'),
                               'agentnb.plan.Plan.ready': ('plan.html#plan.ready', 'agentnb/plan.py'),
                               'agentnb.plan.Task': ('plan.html#task', 'agentnb/plan.py'),
                               'agentnb.plan.Task.__str__': ('plan.html#task.__str__', 'agentnb/plan.py'),

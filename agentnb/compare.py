@@ -171,13 +171,13 @@ class StateDiff(Value):
         return "\n".join([f"--- {self.before}", f"+++ {self.after}", *map(str, self.changes), *talk])
     def _repr_html_(self): return import_module("agentnb.ui.compare").state_diff_html(self)
 
-# %% ../nbs/39_compare.ipynb #1cf5f94a
+# %% ../nbs/39_compare.ipynb #20dd00e6
 _APART = {"index", "messages", "plan", "replanned", "asked_at", "open_calls", "examples", "requests"}
 
 def _fields(state):
     held = {k: v for k, v in state.model_dump(mode="json", exclude=_APART).items()}
     calls, asks = {f"{c.phase}: {_call(c.call)}": c for c in state.open_calls}, [r.question for r in state.requests]
-    planned = dict(goal=state.plan.goal, plan={t.id: str(t) for t in state.plan.tasks}, order=[t.id for t in state.plan.tasks])
+    planned = dict(goal=state.plan.goal, plan=state.plan.lines, order=list(state.plan.lines))
     return held | planned | dict(open_calls=list(calls), requests=asks, examples=[_turn(m) for m in state.examples])
 
 def _where(state): return f"run {state.run_id} after step {state.index - 1}" if state.index else "before the first step"

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['NOTHING', 'Task', 'Plan', 'as_plan', 'read_plan']
 
-# %% ../nbs/02_plan.ipynb #bc683a39
+# %% ../nbs/02_plan.ipynb #a9b988e4
 from graphlib import CycleError, TopologicalSorter
-from itertools import count
 from importlib import import_module
+from itertools import count
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -25,7 +25,7 @@ class Task(BaseModel):
     def over(self) -> bool: return self.status in ("done", "dropped")
     def __str__(self): return f"{self.status}: {' '.join(self.text.split())}" + (f" (after {', '.join(self.after)})" if self.after else "")
 
-# %% ../nbs/02_plan.ipynb #76fd827c
+# %% ../nbs/02_plan.ipynb #7ce48bf7
 class Plan(BaseModel):
     "Tasks in order; empty where nothing is planned"
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,16 +57,19 @@ class Plan(BaseModel):
         over = {t.id for t in self.tasks if t.over}
         return tuple(t for t in self.tasks if t.status == "open" and over.issuperset(t.after))
 
+    @property
+    def lines(self) -> dict[str, str]: return {t.id: str(t) for t in self.tasks}  # by id, in order
+
     def changed(self,
         task_id: str,  # which task
         **changes: Any,  # of its fields: `status="done"`
     ) -> "Plan":
         "The same with one task changed; raises `ValueError`"
-        if task_id not in (ids := [t.id for t in self.tasks]): raise ValueError(f"there is no task {task_id!r}. Tasks: {', '.join(ids) or 'none'}.")
+        if task_id not in self.lines: raise ValueError(f"there is no task {task_id!r}. Tasks: {', '.join(self.lines) or 'none'}.")
         return as_plan(dict(goal=self.goal, tasks=[dict(t) | changes if t.id == task_id else t for t in self.tasks]))
 
     def __str__(self):
-        return "\n".join([*([f"Goal: {self.goal}"] if self.goal else []), *(f"{t.id}. {t}" for t in self.tasks)]) or "nothing is planned"
+        return "\n".join([*([f"Goal: {self.goal}"] if self.goal else []), *(f"{i}. {line}" for i, line in self.lines.items())]) or "nothing is planned"
 
 def _numbered(tasks):
     tasks = [dict(text=t) if isinstance(t, str) else dict(t) if isinstance(t, Task) else t for t in tasks]

@@ -107,10 +107,10 @@ def _reply_html(r):
     said = messages_html([Message(role="assistant", content=r.content or r.malformed, calls=r.calls)])
     return f'<div role="region" aria-label="Reply">{said}<p><small>{as_text(_reply_line(r))}</small></p></div>'
 
-# %% ../../nbs/ui/15_display.ipynb #04e3ecc0
+# %% ../../nbs/ui/15_display.ipynb #550c651a
 def _budget_html(b): return fields_html("Budget", _budget_said(b))
 
-def _plan_html(p): return fields_html("Plan", dict(goal=p.goal) | {f"{t.id}.": str(t) for t in p.tasks} if p.tasks else {"": str(p)})
+def _plan_html(p): return fields_html("Plan", dict(goal=p.goal) | p.lines if p.tasks else {"": str(p)})
 
 # %% ../../nbs/ui/15_display.ipynb #035ebdbf
 _PAGES = dict[str, Callable[[Any], str]](Reply=_reply_html, Request=_request_html, Budget=_budget_html,

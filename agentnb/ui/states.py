@@ -11,7 +11,7 @@ from typing import Any
 from ..state import State
 from .tree import Branches, tree_html
 
-# %% ../../nbs/ui/01_states.ipynb #409b313c
+# %% ../../nbs/ui/01_states.ipynb #e1636b4b
 _FIRST = ("status", "reason", "result", "task", "goal", "plan", "iteration", "max_iterations", "messages", "open_calls", "requests", "budget", "usage", "cost",
     "seconds", "model", "instructions", "tools", "grant", "examples", "answer", "nudges", "withheld")
 
@@ -19,7 +19,7 @@ def state_parts(
     state: State,  # at any step
 ) -> dict[str, Any]:  # by name, in the order of interest
     "What a person wants to see of a state"
-    shown = dict(goal=state.plan.goal, plan={t.id: str(t) for t in state.plan.tasks}, budget=dict(state.budget))
+    shown = dict(goal=state.plan.goal, plan=state.plan.lines, budget=dict(state.budget))
     held = {k: shown[k] if k in shown else getattr(state, k) for k in _FIRST}
     keep = ("status", "messages", "cost", "model", "instructions", "max_iterations", "budget")
     return {k: v for k, v in held.items() if k in keep or v not in (None, "", (), {}, 0, [])}
