@@ -53,7 +53,7 @@ def _by_name(tools):
     if len({t.name for t in made}) < len(made): raise ValueError(f"two tools have the same name: {', '.join(t.name for t in made)}")
     return {t.name: t for t in made}
 
-# %% ../nbs/38_agent.ipynb #e27bd9a2
+# %% ../nbs/38_agent.ipynb #3169a73a
 class _Definition:
     "Which model, which tools, which rules"
     def __init__(self,
@@ -106,7 +106,7 @@ class _Definition:
         mine = dict[str, Any](agent=self.name, model=self.model.name, instructions=self.instructions, examples=self.examples,
             tools=tuple(t.spec for t in self.tools.values()), result_tool=self.result_tool, answer=self.answer, grant=self.grant, budget=self.budget)
         try:
-            if mine != self._given: self._given, self._valid = mine, {k: v for k, v in Started(**mine) if k in mine}
+            if mine != self._given: self._given, self._valid = mine, {k: v for k, v in vars(Started(**mine)).items() if k in mine}
             return given.model_copy(update=self._valid)
         except ValidationError as e:
             wrong = "; ".join(f"{_ARGUMENTS.get(str(x['loc'][0]), x['loc'][0])}: {x['msg']}, got {x['input']!r}" for x in e.errors()[:3])

@@ -5,23 +5,24 @@
 # %% auto #0
 __all__ = ['Break']
 
-# %% ../nbs/36_breakpoints.ipynb #532031e7
+# %% ../nbs/36_breakpoints.ipynb #ebe47a6d
 from collections.abc import Mapping
 from decimal import Decimal
 from fnmatch import fnmatchcase
+from typing import Annotated
 
 from pydantic import Field
 
 from .messages import Value
 from .steps import Note, Replied, Returned, Step
 
-# %% ../nbs/36_breakpoints.ipynb #de5a5b12
+# %% ../nbs/36_breakpoints.ipynb #823c87d7
 class Break(Value):
     "Where to stop"
     tool: str = ""  # a glob over names of tools that are asked for
     args: Mapping[str, str] = {}  # globs over the text of that call's arguments, by name
     kind: str = ""  # a kind of step
-    cost: Decimal | None = Field(default=None, ge=0)  # US dollars that the run has cost in all; an unknown cost counts as more
+    cost: Annotated[Decimal | None, Field(ge=0)] = None  # US dollars that the run has cost in all; an unknown cost counts as more
     error: bool = False  # a tool failed, a reply could not be used, a model could not be asked
 
     def hits(self,
@@ -39,7 +40,7 @@ class Break(Value):
         return any(fnmatchcase(c.tool, self.tool) and fits(c.args) for c in calls)
 
     def __repr__(self):
-        given = ((k, str(v) if isinstance(v, Decimal) else v) for k, v in self if v != type(self).model_fields[k].default)
+        given = ((k, str(v) if isinstance(v, Decimal) else v) for k, v in vars(self).items() if v != type(self).model_fields[k].default)
         return f"Break({', '.join(f'{k}={v!r}' for k, v in given)})"
     __str__ = __repr__
 

@@ -27,7 +27,7 @@ class Crossed(BaseModel):
     limit: str  # its name: `usd`, or `usd of team-a` where it is shared
     text: str  # in words
 
-# %% ../nbs/03_budget.ipynb #3daa388f
+# %% ../nbs/03_budget.ipynb #e6d4e472
 _AMOUNTS = dict(usd="${:f}", tokens="{:,} tokens", iterations="{} iterations", tool_calls="{} tool calls", seconds="{:g} s")
 _USED = dict(usd="${:f} spent", tokens="{:,} used", iterations="{} made", tool_calls="{} made", seconds="{:.1f} s spent")
 
@@ -46,7 +46,8 @@ class _Limits(BaseModel):
 
     @property
     def limited(self) -> list[str]:  # names of the limits that are set
-        return [k for k in Spent._fields if self.__dict__[k] is not None]
+        given = self.__dict__
+        return [k for k in Spent._fields if given[k] is not None]
 
     def name_of(self,
         limit: str,  # `usd`

@@ -33,7 +33,7 @@ def _words(value, size=200):
     text = " ".join(value.split()) if isinstance(value, str) else repr(value)
     return text if len(text) <= size else f"{text[:size]}… ({len(text):,} characters)"
 
-# %% ../nbs/39_compare.ipynb #dfb79506
+# %% ../nbs/39_compare.ipynb #903fd5a4
 def _flat(values):
     for name, value in values.items():
         if isinstance(value, dict): yield from ((f"{name}.{k}", v) for k, v in value.items())
@@ -44,9 +44,9 @@ def _changes(before, after):
     names = [*before, *(n for n in after if n not in before)]
     return tuple(Change(name=n, before=before.get(n), after=after.get(n)) for n in names if before.get(n) != after.get(n))
 
-def _json(value): return value.model_dump(mode="json", exclude_defaults=True) if isinstance(value, BaseModel) else value
+def _json(value): return value.model_dump(mode="json", exclude_defaults=True) if isinstance(value, BaseModel | Value) else value
 
-# %% ../nbs/39_compare.ipynb #aeca2cda
+# %% ../nbs/39_compare.ipynb #f45b9707
 _MEASURED = {"kind", "seconds", "session", "key", "source", "request_id", "call_id"}
 _REPLY = {"content", "malformed", "cut", "model"}
 
@@ -60,11 +60,11 @@ class _Reader:
 
     def __call__(self, step):
         body = step.body
-        held = {k: self._plain(k, v) for k, v in body if k not in _MEASURED and v not in (None, "", (), {})}
+        held = {k: self._plain(k, v) for k, v in vars(body).items() if k not in _MEASURED and v not in (None, "", (), {})}
         reply = getattr(body, "reply", None)
         if reply:
             self.calls |= {c.id: c for c in reply.calls}
-            held |= {k: v for k, v in reply if k in _REPLY and v} | {"calls": [_call(c) for c in reply.calls]}
+            held |= {k: v for k, v in vars(reply).items() if k in _REPLY and v} | {"calls": [_call(c) for c in reply.calls]}
             held["problems"] = [str(f) for f in body.problems.values()]
             del held["reply"]
         asked = self.calls.get(getattr(body, "call_id", ""))

@@ -110,7 +110,7 @@ def _opened(agent, state):
     task = next((m.content for m in reversed(messages) if m.role == "user"), "")
     return agent.run(State(task=task, messages=Growing(messages)), run_id=state["run_id"])
 
-# %% ../nbs/49_graphs.ipynb #d82aafc8
+# %% ../nbs/49_graphs.ipynb #9a2ebc73
 def _given(run): return sum(len(s.body.messages) for s in run.steps[:1] if isinstance(s.body, Started))
 
 def _shown(run, state) -> dict[str, Any]:
@@ -118,7 +118,7 @@ def _shown(run, state) -> dict[str, Any]:
     gone = {str(m.id) for m in state["messages"] if str(m.id).startswith(f"{run.run_id}-")} - {m.id for m in made}
     value = run.result if tip.status == "done" else None
     return dict(messages=[*(RemoveMessage(id=i) for i in gone), *made], run_id=run.run_id, status=tip.status, reason=tip.reason,
-        result=value.model_dump(mode="json") if isinstance(value, BaseModel) else value)
+        result=value.model_dump(mode="json") if isinstance(value, BaseModel | Value) else value)
 
 # %% ../nbs/49_graphs.ipynb #55e6182e
 def _unfinished(agent, state):

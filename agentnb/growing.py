@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar, get_args, overload
 
 from pydantic_core import core_schema
 
-# %% ../nbs/04_growing.ipynb #4085b72a
+# %% ../nbs/04_growing.ipynb #6d922661
 T = TypeVar("T")
 _adding = threading.Lock()
 
@@ -32,7 +32,7 @@ class Growing(Sequence, Generic[T]):
     def __getitem__(self, at: slice) -> tuple[T, ...]: ...
     def __getitem__(self, at):
         if isinstance(at, slice): return tuple(map(self._items.__getitem__, range(self._length)[at]))
-        return self._items[at if 0 <= at < self._length else at + self._length if -self._length <= at < 0 else range(self._length)[at]]
+        return self._items[range(self._length)[at]]
 
     def __add__(self, more: Iterable[T]) -> "Growing[T]":
         longer = Growing.__new__(Growing)

@@ -12,8 +12,9 @@ from itertools import islice
 from .contract import without_left
 from .messages import Call, Message
 
-# %% ../nbs/27_loops.ipynb #a9c81415
+# %% ../nbs/27_loops.ipynb #4818c175
 _TIMES = {1: 3, 2: 2, 3: 3, 4: 3}  # how often a circle of so many replies is gone through
+_FEWEST = 6  # messages: three replies and their results
 
 def _replies(messages):
     found, asked = list[dict](), dict[str, tuple[int, Call]]()
@@ -39,7 +40,7 @@ def find_loop(
     window: int = 60,  # how many of the last messages are looked at
 ) -> Call | None:  # the last call, if it is part of a circle
     "The call that the conversation turns in circles with"
-    if not messages or messages[-1].role != "tool" or not _said_before(messages): return None
+    if len(messages) < _FEWEST or messages[-1].role != "tool" or not _said_before(messages): return None
     replies, asked = _replies(messages[-window:])
     for size, times in _TIMES.items():
         circle = replies[-size * times:]

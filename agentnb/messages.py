@@ -6,54 +6,72 @@
 __all__ = ['Text', 'Value', 'readable', 'redact', 'Call', 'call', 'Failure', 'Native', 'Message', 'user', 'assistant', 'result',
            'ToolSpec', 'Usage', 'Verdict', 'Attempt', 'beside', 'Reply', 'Delta', 'Ask']
 
-# %% ../nbs/01_messages.ipynb #0787f5fd
-import json, math, os, re
+# %% ../nbs/01_messages.ipynb #ca9fa128
+import copy, inspect, json, math, os, re
 from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from functools import cache
 from importlib import import_module
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, dataclass_transform
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
+from pydantic.dataclasses import dataclass
+from pydantic.fields import FieldInfo
 
-# %% ../nbs/01_messages.ipynb #6f1bedec
-class Value(BaseModel):
-    "A frozen value; an unknown field is an error, so a misspelt one is never silently lost"
-    model_config = ConfigDict(frozen=True, extra="forbid")
+# %% ../nbs/01_messages.ipynb #fffd54a4
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(Field,))
+class Value:
+    "A frozen value that pydantic validates; an unknown field is an error, so a misspelt one is never silently lost"
+    model_fields: ClassVar[dict[str, FieldInfo]] = {}
+    __pydantic_validator__: ClassVar[Any]
+    __pydantic_serializer__: ClassVar[Any]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        changeable = [k for k in inspect.get_annotations(cls) if type(vars(cls).get(k)).__hash__ is None]
+        for name in changeable: setattr(cls, name, Field(default=vars(cls)[name], kw_only=True))
+        dataclass(cls, frozen=True, kw_only=True, eq=False, repr=False, config=ConfigDict(extra="forbid"))
+        cls.model_fields = vars(cls)["__pydantic_fields__"]
 
     @classmethod
-    def model_construct(cls, _fields_set: set[str] | None = None, **values: Any) -> Self:
-        defaults, required, known = _of_class(cls)
+    def model_construct(cls, **values: Any) -> Self:
+        defaults, required = _of_class(cls)
         fields = defaults | values
-        if len(fields) > len(defaults) or not required <= values.keys(): raise TypeError(f"{cls.__name__} has {', '.join(known)}; got {', '.join(values)}.")
-        return _put(cls, fields, known if _fields_set is None else _fields_set)
+        if len(fields) > len(defaults) or not required <= values.keys(): raise TypeError(f"{cls.__name__} has {', '.join(defaults)}; got {', '.join(values)}.")
+        return _made(cls, fields)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        if deep: return super().model_copy(update=update, deep=True)
-        known, changes = self.__pydantic_fields_set__, update or {}
-        return _put(type(self), {**self.__dict__, **changes}, known if known.issuperset(changes) else _of_class(type(self))[2])
+        fields = copy.deepcopy(self.__dict__) if deep else self.__dict__
+        return _made(type(self), {**fields, **update} if update else {**fields})
 
     def __eq__(self, other: object) -> bool: return self.__dict__ == other.__dict__ if type(self) is type(other) else NotImplemented
+    def __hash__(self) -> int: return hash(tuple(self.__dict__.values()))
+    def __repr__(self) -> str: return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.__dict__.items())})"
+
+    @classmethod
+    def model_validate(cls, given: Any) -> Self: return cls.__pydantic_validator__.validate_python(given)
+    @classmethod
+    def model_validate_json(cls, text: str | bytes) -> Self: return cls.__pydantic_validator__.validate_json(text)
+    @classmethod
+    def model_json_schema(cls) -> dict[str, Any]: return TypeAdapter(cls).json_schema()
+    def model_dump(self, **how: Any) -> dict[str, Any]: return self.__pydantic_serializer__.to_python(self, **how)
+    def model_dump_json(self, **how: Any) -> str: return self.__pydantic_serializer__.to_json(self, **how).decode()
 
     def _repr_html_(self): return import_module("agentnb.ui.display").value_html(self)
     def _repr_pretty_(self, printer, cycle): printer.text(import_module("agentnb.ui.display").one_line(self))
 
-_PARTS = ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
-_set_fields, _set_known, _set_extra, _set_private = (BaseModel.__dict__[part].__set__ for part in _PARTS)
-
-# %% ../nbs/01_messages.ipynb #2814a314
+# %% ../nbs/01_messages.ipynb #30d656ed
 @cache
 def _of_class(cls):
     fields = cls.model_fields
-    return {k: f.default for k, f in fields.items()}, {k for k, f in fields.items() if f.is_required()}, set(fields)
+    return {k: f.default for k, f in fields.items()}, {k for k, f in fields.items() if f.is_required()}
 
-def _put(cls, fields, known):
-    made = object.__new__(cls)
-    _set_fields(made, fields)
-    _set_known(made, known)
-    _set_extra(made, None)
-    _set_private(made, None)
-    return made
+def _made(cls, fields):
+    value = _new(cls)
+    _set(value, "__dict__", fields)
+    return value
+
+_new, _set = object.__new__, object.__setattr__
 
 # %% ../nbs/01_messages.ipynb #3b0f00bf
 def readable(
@@ -166,7 +184,7 @@ class ToolSpec(Value):
     always_ask: str = ""  # why a human is asked about each call, whatever was allowed before; empty if not
     code: str = ""  # digest of its source, so that a change is noticed; models do not see it
 
-# %% ../nbs/01_messages.ipynb #b5a7ba73
+# %% ../nbs/01_messages.ipynb #93876b69
 class Usage(Value):
     "Tokens, and the requests that used them"
     input: int = 0  # prompt tokens, cached ones included
@@ -181,18 +199,19 @@ class Usage(Value):
     def total(self) -> int: return self.input + self.output
     def __hash__(self): return hash((self.input, self.output, self.requests))  # pydantic copies a default that has none, each time
     def __add__(self, other: "Usage") -> "Usage":
-        more = {k: getattr(self, k) + v for k, v in other.__dict__.items() if v and k in _COUNTS}
+        mine, theirs = self.__dict__, other.__dict__
+        more = {k: mine[k] + theirs[k] for k in _COUNTS}
         if other.other: more["other"] = {k: self.other.get(k, 0) + other.other.get(k, 0) for k in {**self.other, **other.other}}
         if other.estimated: more["estimated"] = True
         return self.model_copy(update=more)
 
 _COUNTS = ("input", "output", "cached", "written", "reasoning", "requests")
 
-# %% ../nbs/01_messages.ipynb #486ea091
+# %% ../nbs/01_messages.ipynb #45368fbe
 class Verdict(Value):
     "What a gate says of a reply"
     accept: bool  # it may stand
-    score: float | None = Field(default=None, ge=0, le=1)  # how good it looks, where the gate can tell
+    score: Annotated[float | None, Field(ge=0, le=1)] = None  # how good it looks, where the gate can tell
     reason: Text = ""  # why, in words
     cost: Decimal | None = Decimal(0)  # of the models that the gate asked, US dollars; `None` is unknown
     usage: Usage = Usage()  # what those used
@@ -268,7 +287,9 @@ class Delta(NamedTuple):
     kind: str  # `text`, `thinking`, `call` with the name of its tool, or `restart`
     text: str = ""  # what is added
 
-# %% ../nbs/01_messages.ipynb #c9c1a8d8
+# %% ../nbs/01_messages.ipynb #ed674a02
+_UNWRITTEN = Field(exclude=True)
+
 class Ask(Value):
     "How the next reply should be made"
     must_call: bool = False  # text alone is not an answer: call a tool
@@ -276,8 +297,8 @@ class Ask(Value):
     temperature: float | None = None  # 0 repeats itself, 1 varies
     logprobs: bool = False  # tell each token's probability
     answer: dict[str, Any] | None = None  # JSON schema: a reply without calls is JSON that fits it
-    seconds: float | None = Field(default=None, exclude=True)  # the most time it may take, retries included
-    frugal: bool = Field(default=False, exclude=True)  # a budget is nearly used up: the cheap way will do
-    again: Callable[[Usage, Decimal | None], Awaitable[bool]] | None = Field(default=None, exclude=True)  # may it be asked again after a try that used this
-    before: "Ask | None" = Field(default=None, exclude=True)  # as it was before a budget set `max_tokens`
-    on_delta: Callable[[Delta], None] | None = Field(default=None, exclude=True)  # hears the reply as it is made
+    seconds: Annotated[float | None, _UNWRITTEN] = None  # the most time it may take, retries included
+    frugal: Annotated[bool, _UNWRITTEN] = False  # a budget is nearly used up: the cheap way will do
+    again: Annotated[Callable[[Usage, Decimal | None], Awaitable[bool]] | None, _UNWRITTEN] = None  # may it be asked again after a try that used this
+    before: Annotated["Ask | None", _UNWRITTEN] = None  # as it was before a budget set `max_tokens`
+    on_delta: Annotated[Callable[[Delta], None] | None, _UNWRITTEN] = None  # hears the reply as it is made

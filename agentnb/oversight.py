@@ -14,7 +14,7 @@ from .messages import Value
 from .steps import Decision, Replied, Request, Step
 from .store import Store, open_store
 
-# %% ../nbs/51_oversight.ipynb #26954d9b
+# %% ../nbs/51_oversight.ipynb #1c44a4fd
 class Oversight(Value):
     "What became of the calls of one tool"
     tool: str  # its name; empty for questions that are not about a call
@@ -32,7 +32,7 @@ class Oversight(Value):
     @property
     def rate(self) -> float | None: return self.interventions/self.calls if self.calls else None  # of its calls; `None` if there are none
     def __str__(self):
-        said = ", ".join(f"{n} {k}" for k, n in self if k in _VERDICTS and n)
+        said = ", ".join(f"{n} {k}" for k, n in vars(self).items() if k in _VERDICTS and n)
         rate = "" if self.rate is None else f"; intervention rate {self.rate:.0%}"
         return f"{self.tool or 'questions'}: {self.calls} calls, {self.asked} asked about ({said or 'none decided'}){rate}"
 

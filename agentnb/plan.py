@@ -25,7 +25,7 @@ class Task(BaseModel):
     def over(self) -> bool: return self.status in ("done", "dropped")
     def __str__(self): return f"{self.status}: {' '.join(self.text.split())}" + (f" (after {', '.join(self.after)})" if self.after else "")
 
-# %% ../nbs/02_plan.ipynb #7ce48bf7
+# %% ../nbs/02_plan.ipynb #2f74c6dc
 class Plan(BaseModel):
     "Tasks in order; empty where nothing is planned"
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,6 +40,7 @@ class Plan(BaseModel):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
+        if not self.tasks: return self
         ids = [t.id for t in self.tasks]
         if twice := [i for n, i in enumerate(ids) if i in ids[:n]]: raise ValueError(f"two tasks have the id {twice[0]!r}.")
         lost = [(t.id, i) for t in self.tasks for i in t.after if i not in ids]

@@ -212,9 +212,9 @@ def _decision(state, body, step):
     return dict(changes, messages=state.messages + (said,), open_calls=tuple(c for c in state.open_calls if c.call.id != call.id),
         result=body.message if done else state.result)
 
-# %% ../nbs/06_state.ipynb #452f0834
+# %% ../nbs/06_state.ipynb #0d418b6b
 def _given(state, body):
-    given = {k: v for k, v in body if v is not None and k not in ("kind", "by", "added", "values", "as_node")}
+    given = {k: v for k, v in vars(body).items() if v is not None and k not in ("kind", "by", "added", "values", "as_node")}
     if body.tools is not None: given["tools"] = {t.name: t for t in body.tools}
     if body.answer is not None: given["answer"] = body.answer or None
     if body.plan is not None: given["replanned"] = True

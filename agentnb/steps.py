@@ -99,11 +99,11 @@ class Decision(Value):
     remembered: str = ""  # the yes that was kept for the next time, or that answered here
     seconds: float = 0.0  # how long the request was open
 
-# %% ../nbs/05_steps.ipynb #d1fa1b09
+# %% ../nbs/05_steps.ipynb #be5b6e6e
 class Edit(Value):
     "The state was changed by hand or by code"
     kind: Literal["edit"] = "edit"
-    max_iterations: int | None = Field(default=None, ge=0)  # a new limit
+    max_iterations: Annotated[int | None, Field(ge=0)] = None  # a new limit
     budget: Budget | None = None  # a new limit
     messages: tuple[Message, ...] | None = None  # a new conversation
     added: tuple[Message, ...] = ()  # turns that follow the conversation

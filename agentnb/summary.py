@@ -82,10 +82,10 @@ def _note(body):
     if body.about == "node": return dict(icon="○", tone="plain", head=body.tool or "graph", note=body.text, side=show_seconds(body.seconds))
     return dict(icon="!", tone="error", head=body.about, note=body.text)
 
-# %% ../nbs/34_summary.ipynb #1490ea79
+# %% ../nbs/34_summary.ipynb #1eeb1979
 def _edit(body):
     if body.added: return dict(icon="✎", tone="human", head=f"said by {body.by}", note=body.added[-1].content)
-    changed = ", ".join(f"budget: {v}" if k == "budget" else k for k, v in body if v is not None and k not in ("kind", "by", "added"))
+    changed = ", ".join(f"budget: {v}" if k == "budget" else k for k, v in vars(body).items() if v is not None and k not in ("kind", "by", "added"))
     return dict(icon="✎", tone="human", head=f"edited by {body.by}", note=changed)
 
 def _finished(body): return dict(icon="■", tone="ok" if body.status == "done" else "error", head=body.status, note=body.result or body.reason)

@@ -42,14 +42,15 @@ def export_runs(
     wanted = _with_parents(store, reversed(known) if run_ids is None else run_ids)
     return (step.model_dump_json() for run_id in wanted for step in store.read(run_id))
 
-# %% ../nbs/44_transfer.ipynb #e741aedb
+# %% ../nbs/44_transfer.ipynb #e63f369f
 def _parsed(lines) -> Iterator[tuple[int, Step]]:
     for n, line in enumerate(lines, 1):
         if not line.strip(): continue
         try: yield n, Step.model_validate_json(line)
         except ValidationError as e:
             wrong = "; ".join(f"{'.'.join(map(str, x['loc'])) or 'line'}: {x['msg']}" for x in e.errors(include_url=False, include_input=False)[:3])
-            raise StoreError(f"line {n} is no step: {redact(wrong)}. Its run was not imported; the runs before it were.", "damaged") from None
+            wrong = redact(wrong).replace("Unexpected keyword argument", "there is no such field")
+            raise StoreError(f"line {n} is no step: {wrong}. Its run was not imported; the runs before it were.", "damaged") from None
 
 def _shared(store, step, n):
     if not (origin := _parent(step)): return []

@@ -85,7 +85,7 @@ def foreign_decision(lines): return [line.replace('"kind":"decision","request_id
 
 
 @pytest.mark.parametrize("damage, n, text", [(cut, -1, "is no step"), (swap, 3, "does not fit"), (no_begin, 1, "does not begin here"),
-    (hole, 2, "does not follow"), (unknown_field, 2, "mood: Extra inputs"), (foreign_decision, 4, "answers a request that was not made"),
+    (hole, 2, "does not follow"), (unknown_field, 2, "mood: there is no such field"), (foreign_decision, 4, "answers a request that was not made"),
     (lambda lines: [*lines, "[1]"], -1, "is no step")])
 def test_a_damaged_line_is_named_and_its_run_is_not_there(store, target, damage, n, text):
     good, lines = list(export_runs(filled(store), ["alone"])), list(export_runs(store, ["first"]))

@@ -16,7 +16,7 @@ from ..messages import Call, Message, Value
 from .markdown import picture_html
 from .text import COLOURS, as_text, visible
 
-# %% ../../nbs/ui/01_tree.ipynb #046f6afb
+# %% ../../nbs/ui/01_tree.ipynb #9f60fbe3
 _GONE = object()
 
 def _is_list(value): return isinstance(value, Sequence) and not isinstance(value, str | bytes)
@@ -25,9 +25,10 @@ def parts(
     value: Any,  # anything
 ) -> list[tuple[str, Any]] | None:  # `None` if it has none
     "Names and values of what is inside"
-    if isinstance(value, BaseModel):
+    if isinstance(value, BaseModel | Value):
         fields = type(value).model_fields
-        return [(k, v) for k, v in value if fields[k].is_required() or v != fields[k].get_default(call_default_factory=True)]
+        held = [(k, getattr(value, k)) for k in fields]
+        return [(k, v) for k, v in held if fields[k].is_required() or v != fields[k].get_default(call_default_factory=True)]
     if isinstance(value, Mapping): return [(str(k), v) for k, v in value.items()]
     return [(str(i), v) for i, v in enumerate(value)] if _is_list(value) else None
 
@@ -56,7 +57,7 @@ def _short(value, size=80):
     line = " ".join(text[:size * 4].split())
     return line if len(line) <= size and len(text) <= size * 4 else line[:size - 1] + "…"
 
-# %% ../../nbs/ui/01_tree.ipynb #3db7aa05
+# %% ../../nbs/ui/01_tree.ipynb #d168e915
 class Branches(Value):
     "How a tree is drawn"
     find: str = ""  # only lines with this text in their name or value, whatever its case
@@ -74,7 +75,7 @@ def _inside(value, how):
     return [*map(pick, range(4)), ("…", f"{rest:,} more; search finds them"), *map(pick, range(4 + rest, len(inside)))]
 
 def _before(before, name):
-    if isinstance(before, BaseModel): return getattr(before, name, ...)
+    if isinstance(before, BaseModel | Value): return getattr(before, name, ...)
     if isinstance(before, Mapping): return before.get(name, ...)
     return before[int(name)] if _is_list(before) and name.isdecimal() and int(name) < len(before) else ...
 
