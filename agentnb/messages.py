@@ -6,32 +6,32 @@
 __all__ = ['Text', 'Value', 'readable', 'redact', 'Call', 'call', 'Failure', 'Native', 'Message', 'user', 'assistant', 'result',
            'ToolSpec', 'Usage', 'Verdict', 'Attempt', 'beside', 'Reply', 'Delta', 'Ask']
 
-# %% ../nbs/01_messages.ipynb #ca9fa128
+# %% ../nbs/01_messages.ipynb #700dca25
 import copy, inspect, json, math, os, re
 from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from functools import cache
 from importlib import import_module
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, dataclass_transform
+from typing import Annotated, Any, Literal, NamedTuple, Self, cast, dataclass_transform
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 from pydantic.fields import FieldInfo
 
-# %% ../nbs/01_messages.ipynb #fffd54a4
+# %% ../nbs/01_messages.ipynb #5e61d801
+class _Fields:
+    def __get__(self, _, cls): return getattr(cls, "__pydantic_fields__", {})
+
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(Field,))
 class Value:
     "A frozen value that pydantic validates; an unknown field is an error, so a misspelt one is never silently lost"
-    model_fields: ClassVar[dict[str, FieldInfo]] = {}
-    __pydantic_validator__: ClassVar[Any]
-    __pydantic_serializer__: ClassVar[Any]
+    model_fields = _Fields()
+    __pydantic_validator__ = __pydantic_serializer__ = cast(Any, None)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        changeable = [k for k in inspect.get_annotations(cls) if type(vars(cls).get(k)).__hash__ is None]
-        for name in changeable: setattr(cls, name, Field(default=vars(cls)[name], kw_only=True))
+        _by_keyword(cls)
         dataclass(cls, frozen=True, kw_only=True, eq=False, repr=False, config=ConfigDict(extra="forbid"))
-        cls.model_fields = vars(cls)["__pydantic_fields__"]
 
     @classmethod
     def model_construct(cls, **values: Any) -> Self:
@@ -46,25 +46,38 @@ class Value:
 
     def __eq__(self, other: object) -> bool: return self.__dict__ == other.__dict__ if type(self) is type(other) else NotImplemented
     def __hash__(self) -> int: return hash(tuple(self.__dict__.values()))
-    def __repr__(self) -> str: return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.__dict__.items())})"
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.__dict__.items() if self.model_fields[k].repr)})"
 
     @classmethod
-    def model_validate(cls, given: Any) -> Self: return cls.__pydantic_validator__.validate_python(given)
+    def model_validate(cls, given: Any, **how: Any) -> Self: return cls.__pydantic_validator__.validate_python(given, **how)
     @classmethod
-    def model_validate_json(cls, text: str | bytes) -> Self: return cls.__pydantic_validator__.validate_json(text)
+    def model_validate_json(cls, text: str | bytes, **how: Any) -> Self: return cls.__pydantic_validator__.validate_json(text, **how)
     @classmethod
-    def model_json_schema(cls) -> dict[str, Any]: return TypeAdapter(cls).json_schema()
+    def model_json_schema(cls, **how: Any) -> dict[str, Any]: return TypeAdapter(cls).json_schema(**how)
     def model_dump(self, **how: Any) -> dict[str, Any]: return self.__pydantic_serializer__.to_python(self, **how)
     def model_dump_json(self, **how: Any) -> str: return self.__pydantic_serializer__.to_json(self, **how).decode()
 
     def _repr_html_(self): return import_module("agentnb.ui.display").value_html(self)
     def _repr_pretty_(self, printer, cycle): printer.text(import_module("agentnb.ui.display").one_line(self))
 
-# %% ../nbs/01_messages.ipynb #30d656ed
+# %% ../nbs/01_messages.ipynb #5ac7c860
+def _by_keyword(cls):
+    hints = {k: v for k, v in inspect.get_annotations(cls).items() if "ClassVar" not in str(v)}
+    lost = [k for k in vars(cls) if k in ("__init__", "model_config", "model_post_init") or k in cls.model_fields and k not in hints]
+    if lost := lost + [k for k in hints if k.startswith("_")]:
+        raise TypeError(f"{cls.__name__}: {', '.join(lost)} would not count. A field has a type and a name without `_`; a Value has no other settings.")
+    for name, kind in hints.items():
+        given = vars(cls).get(name, ... if hasattr(cls, name) else None)
+        if isinstance(given, FieldInfo): cls.__annotations__[name] = Annotated[kind, given]
+        if given is ... or isinstance(given, FieldInfo): setattr(cls, name, Field(kw_only=True))
+        elif type(given).__hash__ is None: setattr(cls, name, Field(default=given, kw_only=True))
+
+# %% ../nbs/01_messages.ipynb #f40abea1
 @cache
 def _of_class(cls):
     fields = cls.model_fields
-    return {k: f.default for k, f in fields.items()}, {k for k, f in fields.items() if f.is_required()}
+    return {k: f.get_default(call_default_factory=True) for k, f in fields.items()}, {k for k, f in fields.items() if f.is_required()}
 
 def _made(cls, fields):
     value = _new(cls)

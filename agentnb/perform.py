@@ -85,7 +85,7 @@ def _human_reply(run, e, seconds):
     return Request(request_id=f"q{run.tip.index}", about="answer", role="assistant", question=e.question, preview=tried,
         seconds=seconds, **_used(run, e))
 
-# %% ../nbs/36_perform.ipynb #67dc3dec
+# %% ../nbs/36_perform.ipynb #c292bef2
 def _args(run, c, cut):
     if not c.broken and not cut: return run.tool(c.tool).check(c.args)
     why = "They were cut at the limit of tokens: call again, shorter." if cut else "Call again, with one JSON object."
@@ -98,6 +98,7 @@ def _unfit(run, reply):
     try: run.agent.result_type.model_validate_json(reply.content)
     except ValidationError as e:
         wrong = "; ".join(f"{'.'.join(map(str, x['loc'])) or 'answer'}: {x['msg']}" for x in e.errors()[:5])
+        wrong = wrong.replace("Unexpected keyword argument", "there is no such field")
         return f"Your answer does not fit: {wrong}. Answer with one JSON object that fits the schema."
     return ""
 

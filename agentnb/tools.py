@@ -75,7 +75,7 @@ def _makes_plan(fn, name):
     if maybe: raise ToolDefinitionError(f"tool `{name}`: it may return a Plan or something else. Return a Plan always; one without tasks is none.")
     return isinstance(hint, type) and issubclass(hint, Plan)
 
-# %% ../nbs/02_tools.ipynb #2c920ac3
+# %% ../nbs/02_tools.ipynb #644fff73
 _PLAIN = (str, int, float, bool, type(None))
 
 class _Checked:
@@ -137,6 +137,7 @@ class _Checked:
         except ValidationError as e:
             said = [(".".join(map(str, err["loc"])) or "arguments", err["msg"].removeprefix("Value error, ")) for err in e.errors()[:5]]
             wrong, known = "; ".join(f"{where}: {what}" for where, what in said), ", ".join(self.spec.parameters["properties"])
+            wrong = wrong.replace("Unexpected keyword argument", "there is no such field")
             raise ToolError("invalid_input", f"{wrong}.", f"Arguments of {self.name}: {known}.") from None
 
     def _same(self, kept, given):

@@ -16,7 +16,7 @@ from ..messages import Call, Message, Value
 from .markdown import picture_html
 from .text import COLOURS, as_text, visible
 
-# %% ../../nbs/ui/01_tree.ipynb #9f60fbe3
+# %% ../../nbs/ui/01_tree.ipynb #1977636e
 _GONE = object()
 
 def _is_list(value): return isinstance(value, Sequence) and not isinstance(value, str | bytes)
@@ -27,7 +27,7 @@ def parts(
     "Names and values of what is inside"
     if isinstance(value, BaseModel | Value):
         fields = type(value).model_fields
-        held = [(k, getattr(value, k)) for k in fields]
+        held = [(k, v) for k, v in vars(value).items() if k in fields]
         return [(k, v) for k, v in held if fields[k].is_required() or v != fields[k].get_default(call_default_factory=True)]
     if isinstance(value, Mapping): return [(str(k), v) for k, v in value.items()]
     return [(str(i), v) for i, v in enumerate(value)] if _is_list(value) else None
