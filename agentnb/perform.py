@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PERFORM', 'Unanswered', 'next_request']
 
-# %% ../nbs/36_perform.ipynb #f1d2ef57
+# %% ../nbs/36_perform.ipynb #bd9f2026
 import asyncio, concurrent.futures, secrets, threading, traceback, warnings
 from decimal import Decimal
 from pathlib import Path
@@ -17,6 +17,7 @@ from .contract import without_left
 from .messages import Ask, Reply, Usage, readable, redact
 from .models import AskedHuman, ModelError
 from .plan import read_plan
+from .shape import misfits
 from .state import State
 from .steps import Finished, Intent, Note, Replied, Request, Returned
 from .store import asked
@@ -85,7 +86,7 @@ def _human_reply(run, e, seconds):
     return Request(request_id=f"q{run.tip.index}", about="answer", role="assistant", question=e.question, preview=tried,
         seconds=seconds, **_used(run, e))
 
-# %% ../nbs/36_perform.ipynb #c292bef2
+# %% ../nbs/36_perform.ipynb #78036539
 def _args(run, c, cut):
     if not c.broken and not cut: return run.tool(c.tool).check(c.args)
     why = "They were cut at the limit of tokens: call again, shorter." if cut else "Call again, with one JSON object."
@@ -97,9 +98,7 @@ def _unfit(run, reply):
     if run.agent.result_type is None: return ""
     try: run.agent.result_type.model_validate_json(reply.content)
     except ValidationError as e:
-        wrong = "; ".join(f"{'.'.join(map(str, x['loc'])) or 'answer'}: {x['msg']}" for x in e.errors()[:5])
-        wrong = wrong.replace("Unexpected keyword argument", "there is no such field")
-        return f"Your answer does not fit: {wrong}. Answer with one JSON object that fits the schema."
+        return f"Your answer does not fit: {misfits(e, 'answer')}. Answer with one JSON object that fits the schema."
     return ""
 
 # %% ../nbs/36_perform.ipynb #02744596

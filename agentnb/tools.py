@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ToolDefinitionError', 'Tool', 'tool']
 
-# %% ../nbs/02_tools.ipynb #2f170e58
+# %% ../nbs/02_tools.ipynb #2c2728c4
 import asyncio, hashlib, inspect, re
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -20,6 +20,7 @@ from .kernel import birth
 from .messages import ToolSpec, readable, redact
 from .plan import Plan
 from .scopes import check_scopes
+from .shape import misfits
 
 # %% ../nbs/02_tools.ipynb #0f6309d2
 class ToolDefinitionError(TypeError):
@@ -75,7 +76,7 @@ def _makes_plan(fn, name):
     if maybe: raise ToolDefinitionError(f"tool `{name}`: it may return a Plan or something else. Return a Plan always; one without tasks is none.")
     return isinstance(hint, type) and issubclass(hint, Plan)
 
-# %% ../nbs/02_tools.ipynb #644fff73
+# %% ../nbs/02_tools.ipynb #942fdc53
 _PLAIN = (str, int, float, bool, type(None))
 
 class _Checked:
@@ -135,10 +136,8 @@ class _Checked:
     def _given(self, args):
         try: return self._validate(args)
         except ValidationError as e:
-            said = [(".".join(map(str, err["loc"])) or "arguments", err["msg"].removeprefix("Value error, ")) for err in e.errors()[:5]]
-            wrong, known = "; ".join(f"{where}: {what}" for where, what in said), ", ".join(self.spec.parameters["properties"])
-            wrong = wrong.replace("Unexpected keyword argument", "there is no such field")
-            raise ToolError("invalid_input", f"{wrong}.", f"Arguments of {self.name}: {known}.") from None
+            known = ", ".join(self.spec.parameters["properties"])
+            raise ToolError("invalid_input", f"{misfits(e, 'arguments')}.", f"Arguments of {self.name}: {known}.") from None
 
     def _same(self, kept, given):
         try: return self._validate(kept) == given

@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = ['export_runs', 'import_runs']
 
-# %% ../nbs/44_transfer.ipynb #4a2a6d5e
+# %% ../nbs/44_transfer.ipynb #f554ff05
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 from pydantic import ValidationError
 
 from .messages import redact
+from .shape import misfits
 from .state import fold
 from .steps import Started, Step
 from .store import RunConflict, RunNotFound, Store, StoreError, origin_of, read_run
@@ -42,15 +43,13 @@ def export_runs(
     wanted = _with_parents(store, reversed(known) if run_ids is None else run_ids)
     return (step.model_dump_json() for run_id in wanted for step in store.read(run_id))
 
-# %% ../nbs/44_transfer.ipynb #e63f369f
+# %% ../nbs/44_transfer.ipynb #14875960
 def _parsed(lines) -> Iterator[tuple[int, Step]]:
     for n, line in enumerate(lines, 1):
         if not line.strip(): continue
         try: yield n, Step.model_validate_json(line)
         except ValidationError as e:
-            wrong = "; ".join(f"{'.'.join(map(str, x['loc'])) or 'line'}: {x['msg']}" for x in e.errors(include_url=False, include_input=False)[:3])
-            wrong = redact(wrong).replace("Unexpected keyword argument", "there is no such field")
-            raise StoreError(f"line {n} is no step: {wrong}. Its run was not imported; the runs before it were.", "damaged") from None
+            raise StoreError(f"line {n} is no step: {redact(misfits(e, 'line', 3))}. Its run was not imported; the runs before it were.", "damaged") from None
 
 def _shared(store, step, n):
     if not (origin := _parent(step)): return []
