@@ -131,7 +131,13 @@ def _replied(state, body, step):
     return dict(_spent(state, reply.usage, reply.cost, body.seconds), status="running", messages=state.messages + said, open_calls=calls,
         unusable=state.unusable + 1 if useless else 0, withheld=(), reason="", replanned=False)
 
-# %% ../nbs/06_state.ipynb #fcb37b4e
+# %% ../nbs/06_state.ipynb #7c576839
+def _moot(state, call_id):
+    moot = {r.request_id for r in state.requests if r.call and r.call.id == call_id}
+    left = tuple(r for r in state.requests if r.request_id not in moot)
+    return dict(requests=left, status="waiting" if left else "running", asked_at={k: v for k, v in state.asked_at.items() if k not in moot}) if moot else {}
+
+# %% ../nbs/06_state.ipynb #fc9c02d8
 def _with_call(state, call_id, **changes):
     return tuple(c.model_copy(update=changes) if c.call.id == call_id else c for c in state.open_calls)
 
@@ -141,9 +147,7 @@ def _intent(state, body, step):
 def _returned(state, body, step):
     said = Message.model_construct(role="tool", content=body.content, call_id=body.call_id, tool=body.tool, failure=body.failure, native=body.native)
     done = body.tool == state.result_tool and not body.failure
-    moot = {r.request_id for r in state.requests if r.call and r.call.id == body.call_id}
-    left = tuple(r for r in state.requests if r.request_id not in moot)
-    over = dict(requests=left, status="waiting" if left else "running", asked_at={k: v for k, v in state.asked_at.items() if k not in moot}) if moot else {}
+    over = _moot(state, body.call_id) if state.requests else {}
     if body.made and not body.failure and not state.replanned: over |= _planned(state, body.tool, body.content)
     return dict(over, messages=state.messages + (said,), open_calls=tuple([c for c in state.open_calls if c.call.id != body.call_id]),
         seconds=state.seconds + body.seconds, tool_calls=state.tool_calls + body.made, result=body.content if done else state.result)

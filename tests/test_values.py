@@ -27,6 +27,18 @@ def test_a_field_that_is_written_with_Field_is_as_the_others():
     with pytest.raises(ValidationError, match="less than or equal to 100"): Disk(name="sda", used=101)
 
 
+def test_a_value_is_made_of_checked_parts_by_name():
+    with pytest.raises(TypeError, match=r"Disk.model_construct\(\) missing 1 required keyword-only argument: 'name'"): Disk.model_construct(used=1)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'size'"): Disk.model_construct(name="sda", size=1)
+    class Encrypted(Disk): cipher: str = "aes"
+    for _ in range(2): assert Encrypted.model_construct(name="sda").cipher == "aes" and type(Disk.model_construct(name="sda")) is Disk
+    class Odd(Value):
+        made: int = 1
+        cls: int = 2
+        new: int = 3
+    assert Odd.model_construct(new=4) == Odd(new=4)
+
+
 def test_what_is_not_for_the_log_is_neither_shown_nor_written():
     disk = Disk(name="sda", key="hunter2")
     assert disk.key == "hunter2" and "hunter2" not in repr(disk) + disk.model_dump_json() and "key" not in disk.model_dump()
