@@ -30,7 +30,7 @@ class Unanswered(Exception):
         note: Note,  # for the log
     ): self.note = note
 
-# %% ../nbs/36_perform.ipynb #3f7663e6
+# %% ../nbs/36_perform.ipynb #00789be0
 def _used(run, e, unsaid=None):
     known = isinstance(e, ModelError | AskedHuman)
     usage, cost = (e.usage, e.cost) if known else (Usage(), None if run.reserved else unsaid)
@@ -41,8 +41,8 @@ def _late(run, left, e):
     return Note(about="error", text="the model did not answer within the time that was left of the run's budget", seconds=left, **_used(run, e))
 
 def _speaker(run):
+    if not run.listeners and run.agent.ask.on_delta is None: return None
     listeners = [f for f in (*run.listeners, run.agent.ask.on_delta) if f]
-    if not listeners: return None
     def tell(delta):
         for listener in listeners:
             try: listener(delta)

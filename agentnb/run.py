@@ -46,13 +46,17 @@ class AgentMismatch(ValueError):
 class RunPaused(RuntimeError):
     "The run was paused while it was awaited; it can be continued"
 
-# %% ../nbs/37_run.ipynb #c33ad1e9
+# %% ../nbs/37_run.ipynb #5825fe0f
 def new_run_id(
     at: datetime,  # when
 ) -> str:  # 26 characters: 10 of time in milliseconds, 16 of chance, as in a ULID
     "An id that sorts by time"
-    letters, number = "0123456789ABCDEFGHJKMNPQRSTVWXYZ", int(at.timestamp() * 1000) << 80 | secrets.randbits(80)
-    return "".join([letters[number >> shift & 31] for shift in range(125, -1, -5)])
+    milliseconds = int(at.timestamp() * 1000)
+    time = "".join([_LETTERS[milliseconds >> shift & 31] for shift in range(45, -1, -5)])
+    return time + secrets.token_bytes(16).translate(_OF_BYTE).decode()
+
+_LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_OF_BYTE = (_LETTERS * 8).encode()  # each letter stands for eight of the 256 bytes
 
 # %% ../nbs/37_run.ipynb #7141494e
 def _request_open(run):
