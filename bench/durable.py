@@ -244,11 +244,9 @@ def resident():
 
 
 CROWDS = dict(bare="bare loop, a commit a turn", agentnb="agentnb", full="agentnb, synchronous=full")
-RARELY = (20_000, 20, 100)  # objects and rounds between two looks of the garbage collector: what the page of the writer says for a crowd
 
 
-def crowd_child(which, collecting, path, count):
-    if collecting == "rarely": gc.set_threshold(*RARELY)
+def crowd_child(which, path, count):
     before = resident()
     if which == "bare": took, steps, memory = asyncio.run(bare_at_once(path, count)), 5 * count, resident()
     else: took, steps, memory = asyncio.run(all_at_once(f"sqlite:///{path}" + ("?synchronous=full" if which == "full" else ""), count))
@@ -257,14 +255,13 @@ def crowd_child(which, collecting, path, count):
 
 def crowd_table(rounds):
     print("\n4. 1,000 runs at once, 5 replies each, models of 50 ms (0.25 s if nothing else took time)")
-    found = {(which, collecting): [] for collecting in ("", "rarely") for which in CROWDS}
+    found = {which: [] for which in CROWDS}
     for _ in range(rounds):
-        for (which, collecting), took in found.items():
+        for which, took in found.items():
             with folder() as at:
-                command = [sys.executable, __file__, "--crowd", which, collecting, str(at/"c.db")]
+                command = [sys.executable, __file__, "--crowd", which, str(at/"c.db")]
                 took.append(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
-    for (which, collecting), all_took in found.items():
-        if which == "bare": print(f"   gc.set_threshold{RARELY}:" if collecting else "   Python's garbage collector as it is:")
+    for which, all_took in found.items():
         took, first = statistics.median(f["took"] for f in all_took), all_took[0]
         held = f"{first['memory']:.0f} MB, {first['before']:.0f} before"
         print(f"   {CROWDS[which]:28} {took:.2f} s, {took/0.25:.1f} times the ideal; {first['steps']:,} steps; {held}")
@@ -274,7 +271,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--peers", nargs="*", default=["dbos", "langgraph"])
-    parser.add_argument("--crowd", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--crowd", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.crowd: return crowd_child(*args.crowd, 1000)
     turns_table(args.rounds, args.peers)

@@ -1,11 +1,13 @@
 """The promises of the log, tested by breaking them: killed, raced, cut off, out of space."""
-import asyncio, signal, sqlite3, subprocess, sys
+import asyncio, gc, signal, sqlite3, subprocess, sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from agentnb import Agent, RequestOpen, RunConflict, RunNotFound, Scripted, StoreError, call, open_store, tool
+from agentnb.messages import Reply
+from agentnb.models import ModelError
 from crash_child import make_agent
 
 CHILD = Path(__file__).parent/"crash_child.py"
@@ -218,6 +220,47 @@ def test_waiting_sees_the_answer_of_another_process(tmp_path, monkeypatch):
         agent().load("r1").pending[0].approve(by="elsewhere")
         return await asyncio.wait_for(run._to_end(), 5)
     assert asyncio.run(both()) == "done"
+
+
+class Looking:
+    "A model that notes how often the garbage collector looks, then does something"
+    name = "looking"
+    def __init__(self, do): self.seen, self.do = [], do
+    async def __call__(self, messages, *rest):
+        await asyncio.sleep(0.01)
+        self.seen.append(gc.get_threshold()[0])
+        self.do(len(self.seen))
+        return Reply(content="done")
+
+
+async def crowd(count, model):
+    made = Agent(model, store="memory:")
+    return await asyncio.gather(*(made.run("go")._to_end() for _ in range(count)), return_exceptions=True)
+
+
+def fail_often(n):
+    if n % 10 == 0: raise ModelError("unavailable", "no answer")
+
+
+@pytest.mark.parametrize("usual, during", [(700, 20_000), (50_000, 50_000), (0, 0)])
+def test_a_crowd_and_the_garbage_collector(usual, during):
+    "It looks rarely while a hundred runs go on, and as often as before once they are done, or failed"
+    before, few, many = gc.get_threshold(), Looking(fail_often), Looking(fail_often)
+    gc.set_threshold(usual)
+    try:
+        asyncio.run(crowd(99, few))
+        assert {*few.seen} == {usual}
+        assert asyncio.run(crowd(150, many)).count("done") == 135
+        assert {*many.seen[:51]} == {during} and gc.get_threshold() == (usual, *before[1:])
+    finally: gc.set_threshold(*before)
+
+
+def test_what_was_set_while_a_crowd_went_on_stays():
+    before, model = gc.get_threshold(), Looking(lambda n: gc.set_threshold(900))
+    try:
+        asyncio.run(crowd(100, model))
+        assert model.seen == [20_000] + [900] * 99 and gc.get_threshold()[0] == 900
+    finally: gc.set_threshold(*before)
 
 
 def test_bytes_do_not_grow_with_the_run(tmp_path):
