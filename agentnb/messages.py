@@ -17,7 +17,7 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 from pydantic.fields import FieldInfo
 
-# %% ../nbs/01_messages.ipynb #c7a489c6
+# %% ../nbs/01_messages.ipynb #2993c49d
 V = TypeVar("V")
 
 class _Fields:
@@ -46,7 +46,9 @@ class Value:
         _set(value, "__dict__", {**fields, **update} if update else {**fields})
         return value
 
-    def __eq__(self, other: object) -> bool: return self.__dict__ == other.__dict__ if type(self) is type(other) else NotImplemented
+    def __eq__(self, other: object) -> bool:
+        if self is other: return True
+        return self.__dict__ == other.__dict__ if type(self) is type(other) else NotImplemented
     def __hash__(self) -> int: return hash(tuple(self.__dict__.values()))
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.__dict__.items() if self.model_fields[k].repr)})"

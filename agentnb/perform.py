@@ -101,20 +101,22 @@ def _unfit(run, reply):
         return f"Your answer does not fit: {misfits(e, 'answer')}. Answer with one JSON object that fits the schema."
     return ""
 
-# %% ../nbs/36_perform.ipynb #02744596
+# %% ../nbs/36_perform.ipynb #04b0cebf
 def _checked(run, reply, seconds):
-    calls, problems, malformed, renamed, content = [], {}, readable(reply.malformed), False, readable(reply.content)
+    calls, problems, malformed, content, own = {}, {}, readable(reply.malformed), readable(reply.content), f"c{run.tip.index}."
+    renamed, as_said = False, type(reply.calls) is tuple
     for i, c in enumerate(reply.calls):
         name, call_id = readable(c.tool), c.id
-        if not c.id or run.keys.knows(c.id) or any([c.id == other.id for other in calls]): call_id, renamed = f"c{run.tip.index}.{i}", True
+        if not c.id or c.id in calls or c.id.startswith(own) or run.keys.knows(c.id): call_id, renamed = f"{own}{i}", True
         try: args = _args(run, c, reply.cut and i == len(reply.calls) - 1)
         except ToolError as e: args, problems[call_id] = readable(c.args), e.failure
         same = args is c.args and call_id is c.id and name is c.tool
-        calls.append(c if same else c.model_copy(update=dict(tool=name, id=call_id, args=args)))
+        calls[call_id] = c if same else c.model_copy(update=dict(tool=name, id=call_id, args=args))
+        as_said = as_said and same
     if not calls and not malformed: malformed = _unfit(run, reply)
-    whole = type(reply.calls) is tuple and content is reply.content and malformed is reply.malformed
-    if not whole or any([a is not b for a, b in zip(calls, reply.calls)]):
-        reply = reply.model_copy(update=dict(content=content, calls=tuple(calls), malformed=malformed, native=None if renamed else reply.native))
+    if not (as_said and content is reply.content and malformed is reply.malformed):
+        said = tuple(calls.values())
+        reply = reply.model_copy(update=dict(content=content, calls=said, malformed=malformed, native=None if renamed else reply.native))
     return Replied.model_construct(reply=reply, problems=problems, seconds=seconds)
 
 # %% ../nbs/36_perform.ipynb #60c0dc51

@@ -203,7 +203,7 @@ async def _advance(run):
         if step and run.reserved: await settle(run)
         if step: return step
 
-# %% ../nbs/37_run.ipynb #d7028333
+# %% ../nbs/37_run.ipynb #af371439
 BREATH = 0.005  # seconds
 
 class _Engine(Log):
@@ -231,12 +231,12 @@ class _Engine(Log):
         if b.cost is None: return b.hits(step)
         return b.hits(step, self.state_at(step.index - 1).cost, self.state_at(step.index).cost)
 
-    def _breaks(self, step): return bool(self.breaks) and any(self._hits(b, step) for b in self.breaks)
+    def _breaks(self, step): return any(self._hits(b, step) for b in self.breaks)
 
     def _refuse_if_active(self, what):
         if self.active: raise RunConflict(f"run {self.run_id} is going on, so it cannot be {what}. Call run.pause() first.")
 
-# %% ../nbs/37_run.ipynb #c89989d0
+# %% ../nbs/37_run.ipynb #56ae3c92
 class _Driven(_Engine):
     "A log that goes on"
     async def _go(self, stop, wait=False, single=False):
@@ -272,7 +272,7 @@ class _Driven(_Engine):
             step = await self._advance()
             if step and isinstance(step.body, Request): await _recalled(self, step.body)
             if step and stop(step): break
-            if step and self._breaks(step): self._pausing = True
+            if step and self.breaks and self._breaks(step): self._pausing = True
             if step:
                 if self._writer.runs > 1 or monotonic() - breathed < BREATH: continue
                 await asyncio.sleep(0)

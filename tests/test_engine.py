@@ -228,6 +228,14 @@ def test_ids_of_a_provider_cannot_hide_a_call():
     assert [c.phase for c in run.state.open_calls] == ["asked"]
 
 
+@pytest.mark.parametrize("first, second", [("c1.1", ""), ("c1.1", "c1.1"), ("", "c1.0"), ("c1.0", "c1.1")])
+def test_ids_that_look_like_our_own_hide_no_call_either(first, second):
+    both = [Call(id=first, tool="look", args={"where": "here"}), Call(id=second, tool="look", args={"where": "there"})]
+    run = agent([both, "done"]).run("go")
+    asyncio.run(run._to_end())
+    assert [(m.call_id, m.content) for m in run.state.messages if m.role == "tool"] == [("c1.0", "looked at here"), ("c1.1", "looked at there")]
+
+
 def test_a_denial_holds_for_changed_arguments():
     run = agent([call("act", what="good"), "done"], policy=[Rule(tool="act", effect="deny", when=lambda a: a["what"] == "harm")]).run("go")
     asyncio.run(run.until())
