@@ -11,7 +11,7 @@ import hashlib
 from .messages import Call
 from .steps import Decision, Intent, Replied, Request, Returned, Step
 
-# %% ../nbs/30_keys.ipynb #f9989555
+# %% ../nbs/30_keys.ipynb #6ec58d66
 class Keys:
     "Which announced calls have succeeded under which key; holds what the steps of one log tell of that"
     def __init__(self): self._keys, self._asked, self._succeeded, self._tries, self._calls = {}, {}, {}, {}, {}
@@ -21,7 +21,7 @@ class Keys:
     ) -> None:
         "Take in a step"
         body = step.body
-        if isinstance(body, Replied): self._calls |= {c.id: step.index for c in body.reply.calls}
+        if isinstance(body, Replied): self._calls.update([(c.id, step.index) for c in body.reply.calls])
         elif isinstance(body, Intent): self._keys[body.call_id] = step.index, body.key
         elif isinstance(body, Request) and body.call: self._asked[body.request_id] = body.call.id
         elif isinstance(body, Returned) and not body.failure: self._done(step.index, body.call_id)

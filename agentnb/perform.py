@@ -49,15 +49,17 @@ def _speaker(run):
             except Exception as e: warnings.warn(f"a listener failed: {type(e).__name__}: {e}. The reply goes on.", stacklevel=2)
     return tell
 
-# %% ../nbs/36_perform.ipynb #a6a6fe64
+# %% ../nbs/36_perform.ipynb #08fc483c
 def next_request(
     state: State,  # before the reply
     ask: Ask = Ask(),  # how the agent wants to be answered
 ) -> tuple:  # messages, tools, instructions, ask: the arguments of a model
     "What the model is asked in this state"
-    offered = [t for t in state.tools.values() if t.name not in state.withheld] or list(state.tools.values())
-    wanted = dict(must_call=ask.must_call or bool(state.result_tool), answer=state.answer or ask.answer, frugal=bool(state.warned))
-    if state.result_tool or state.answer or state.warned: ask = ask.model_copy(update=wanted)
+    offered = list(state.tools.values())
+    if state.withheld: offered = [t for t in offered if t.name not in state.withheld] or offered
+    if state.result_tool or state.answer or state.warned:
+        must_call, answer = ask.must_call or bool(state.result_tool), state.answer or ask.answer
+        ask = ask.model_copy(update=dict(must_call=must_call, answer=answer, frugal=bool(state.warned)))
     return state.examples + state.heard, offered, state.instructions, ask
 
 # %% ../nbs/36_perform.ipynb #473d20a9

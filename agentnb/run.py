@@ -236,7 +236,7 @@ class _Engine(Log):
     def _refuse_if_active(self, what):
         if self.active: raise RunConflict(f"run {self.run_id} is going on, so it cannot be {what}. Call run.pause() first.")
 
-# %% ../nbs/37_run.ipynb #56ae3c92
+# %% ../nbs/37_run.ipynb #50fe0ac3
 class _Driven(_Engine):
     "A log that goes on"
     async def _go(self, stop, wait=False, single=False):
@@ -259,7 +259,7 @@ class _Driven(_Engine):
         self._writer = writer_of(self.store)
         self._lease = Holding(self.store, self.run_id, self._holder, self._writer.call)
         self._check()
-        async with self._lease, self._writer:
+        async with self._writer, self._lease:
             try: await self._loop(stop, wait)
             finally:
                 for task in self.under_way.values(): task.cancel()

@@ -13,8 +13,8 @@ from typing import Any
 from .steps import Step
 from .store import Store, StoreError, asked
 
-# %% ../nbs/29_writer.ipynb #dbe2806b
-CROWD, RARELY = 100, 20_000  # runs that go on at once; new objects between two looks of the garbage collector
+# %% ../nbs/29_writer.ipynb #43eeede3
+CROWD, RARELY = 100, 50_000  # runs that go on at once; new objects between two looks of the garbage collector
 
 class _Collector:
     "The garbage collector; holds how often it looked before there was a crowd"
