@@ -1478,6 +1478,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'agentnb.rows._Rows.runs': ('rows.html#_rows.runs', 'agentnb/rows.py'),
                               'agentnb.rows._Rows.starts': ('rows.html#_rows.starts', 'agentnb/rows.py'),
                               'agentnb.rows._Rows.together': ('rows.html#_rows.together', 'agentnb/rows.py'),
+                              'agentnb.rows._iso': ('rows.html#_iso', 'agentnb/rows.py'),
                               'agentnb.rows._row': ('rows.html#_row', 'agentnb/rows.py'),
                               'agentnb.rows._too_late': ('rows.html#_too_late', 'agentnb/rows.py'),
                               'agentnb.rows.newer': ('rows.html#newer', 'agentnb/rows.py')},

@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['MIGRATIONS', 'LAST', 'newer', 'Rows', 'Taken']
 
-# %% ../nbs/22_rows.ipynb #29b72ee4
+# %% ../nbs/22_rows.ipynb #ffc0258e
 import importlib, json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
@@ -154,18 +154,22 @@ class Rows(_Rows):
 
     def __repr__(self): return f"{type(self).__name__}({self.url!r})"
 
-# %% ../nbs/22_rows.ipynb #550c0143
+# %% ../nbs/22_rows.ipynb #73e7c53d
 LAST = chr(0x10FFFF)  # sorts after every text that begins the same
 
 class Taken(Exception):
     "A row with this key is there already"
     def __init__(self, again: bool = False): self.again = again  # an earlier try may have written it
 
-def _row(step: Step) -> tuple[Any, ...]:
-    body, at = step.body, to_json(step.at)[1:-1].decode().replace("Z", "+00:00")  # as isoformat() says it, in half the time
-    payload = body.__pydantic_serializer__.to_json(body, exclude_defaults=True).decode()
-    return (step.run_id, step.index, step.iteration, body.kind, at, payload)
-
 def _too_late(steps):
     which = " or ".join(s.key for s in steps)
     return RunConflict(f"{which} is already written: someone else continued run {steps[0].run_id}. Load the run again to see it as it is now.")
+
+# %% ../nbs/22_rows.ipynb #60431933
+def _row(step: Step) -> tuple[Any, ...]:
+    body = step.body
+    payload = body.__pydantic_serializer__.to_json(body, exclude_defaults=True).decode()
+    return (step.run_id, step.index, step.iteration, body.kind, _iso(step.at), payload)
+
+def _iso(at: datetime) -> str:  # pydantic says it in half the time
+    return f"{to_json(at)[1:-2].decode()}+00:00" if at.tzinfo is UTC else at.isoformat()

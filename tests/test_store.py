@@ -1,6 +1,6 @@
 """What every store promises, on each of them: SQLite in a file and in memory, PostgreSQL."""
 import asyncio, multiprocessing, sqlite3, subprocess, sys, threading, uuid
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 
 import pytest
@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from agentnb import Agent, RunConflict, Scripted, StoreError, Tool, call, open_store, tool, user
 from agentnb.lease import Holding, holder, stuck
 from agentnb.messages import Call, Failure, Native, Reply, Usage
+from agentnb.rows import _row
 from agentnb.steps import Decision, Edit, Finished, Intent, Note, Origin, Replied, Request, Returned, Started, Step
 from agentnb.store import read_run
 
@@ -27,6 +28,12 @@ BODIES = [Started(task="disk full", messages=(user("disk full"),), parent=Origin
     Request(request_id="q1", about="approve", question="?", call=ASKED),
     Decision(request_id="q1", verdict="approve", args={"deep": {"er": [1, 2.5, "é"]}}),
     Edit(max_iterations=3, messages=()), Note(about="loop", text="t", cost=None), Finished(status="failed")]
+
+
+@given(st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30)), timezone(-timedelta(minutes=30, seconds=7))])))
+def test_the_time_in_a_row_is_the_time_of_the_step(at):
+    made = Step.model_construct(run_id="r1", index=0, at=at, body=BODIES[0])
+    assert _row(made)[4] == at.isoformat() and datetime.fromisoformat(_row(made)[4]) == at
 
 
 def test_what_is_appended_is_read_back_the_same(store):
