@@ -1060,6 +1060,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'agentnb.perform._crossed': ('perform.html#_crossed', 'agentnb/perform.py'),
                                  'agentnb.perform._execute': ('perform.html#_execute', 'agentnb/perform.py'),
                                  'agentnb.perform._finish': ('perform.html#_finish', 'agentnb/perform.py'),
+                                 'agentnb.perform._fresh': ('perform.html#_fresh', 'agentnb/perform.py'),
                                  'agentnb.perform._human_reply': ('perform.html#_human_reply', 'agentnb/perform.py'),
                                  'agentnb.perform._late': ('perform.html#_late', 'agentnb/perform.py'),
                                  'agentnb.perform._nudge': ('perform.html#_nudge', 'agentnb/perform.py'),

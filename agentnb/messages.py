@@ -65,10 +65,10 @@ class Value:
     def _repr_html_(self): return import_module("agentnb.ui.display").value_html(self)
     def _repr_pretty_(self, printer, cycle): printer.text(import_module("agentnb.ui.display").one_line(self))
 
-# %% ../nbs/01_messages.ipynb #5ac7c860
+# %% ../nbs/01_messages.ipynb #0df7d017
 def _by_keyword(cls):
     hints = {k: v for k, v in inspect.get_annotations(cls).items() if "ClassVar" not in str(v)}
-    lost = [k for k in vars(cls) if k in ("__init__", "model_config", "model_post_init") or k in cls.model_fields and k not in hints]
+    lost = [k for k in vars(cls) if k in ("__init__", "model_construct", "model_config", "model_post_init") or k in cls.model_fields and k not in hints]
     if lost := lost + [k for k in hints if k.startswith("_")]:
         raise TypeError(f"{cls.__name__}: {', '.join(lost)} would not count. A field has a type and a name without `_`; a Value has no other settings.")
     for name, kind in hints.items():
@@ -77,19 +77,20 @@ def _by_keyword(cls):
         if given is ... or isinstance(given, FieldInfo): setattr(cls, name, Field(kw_only=True))
         elif type(given).__hash__ is None: setattr(cls, name, Field(default=given, kw_only=True))
 
-# %% ../nbs/01_messages.ipynb #0db27f0d
+# %% ../nbs/01_messages.ipynb #acb7bb6f
 def _constructor(cls) -> Any:
     fields = cls.model_fields
-    known = dict[str, Any]({f"_{k}": f.get_default(call_default_factory=True) for k, f in fields.items()}, _cls_=cls, _new_=_new, _set_=_set)
+    known = dict[str, Any]({f"_{k}": f.get_default(call_default_factory=True) for k, f in fields.items()}, __name__=cls.__module__)
+    known |= dict(__cls=cls, __new=_new, __set=_set)
     given = ", ".join(["*"] * bool(fields) + [k if f.is_required() else f"{k}=_{k}" for k, f in fields.items()])
     exec(_CONSTRUCTOR.format(given=given, fields=", ".join(f"{k!r}: {k}" for k in fields)), known)
     known["model_construct"].__qualname__ = f"{cls.__name__}.model_construct"
     return known["model_construct"]
 
 _CONSTRUCTOR = """def model_construct({given}):
-    _value_ = _new_(_cls_)
-    _set_(_value_, "__dict__", {{{fields}}})
-    return _value_
+    __value = __new(__cls)
+    __set(__value, "__dict__", {{{fields}}})
+    return __value
 """
 
 _new, _set = object.__new__, object.__setattr__

@@ -103,13 +103,15 @@ def _unfit(run, reply):
         return f"Your answer does not fit: {misfits(e, 'answer')}. Answer with one JSON object that fits the schema."
     return ""
 
-# %% ../nbs/36_perform.ipynb #04b0cebf
+# %% ../nbs/36_perform.ipynb #314c6cbb
+def _fresh(run, call_id): return _fresh(run, f"{call_id}_") if run.keys.knows(call_id) else call_id
+
 def _checked(run, reply, seconds):
     calls, problems, malformed, content, own = {}, {}, readable(reply.malformed), readable(reply.content), f"c{run.tip.index}."
     renamed, as_said = False, type(reply.calls) is tuple
     for i, c in enumerate(reply.calls):
         name, call_id = readable(c.tool), c.id
-        if not c.id or c.id in calls or c.id.startswith(own) or run.keys.knows(c.id): call_id, renamed = f"{own}{i}", True
+        if not c.id or c.id in calls or c.id.startswith(own) or run.keys.knows(c.id): call_id, renamed = _fresh(run, f"{own}{i}"), True
         try: args = _args(run, c, reply.cut and i == len(reply.calls) - 1)
         except ToolError as e: args, problems[call_id] = readable(c.args), e.failure
         same = args is c.args and call_id is c.id and name is c.tool

@@ -236,6 +236,12 @@ def test_ids_that_look_like_our_own_hide_no_call_either(first, second):
     assert [(m.call_id, m.content) for m in run.state.messages if m.role == "tool"] == [("c1.0", "looked at here"), ("c1.1", "looked at there")]
 
 
+def test_an_id_that_a_later_step_would_give_is_given_once():
+    run = agent([Call(id="c3.0", tool="look", args={"where": "here"}), call("look", where="there"), "done"]).run("go")
+    asyncio.run(run._to_end())
+    assert [(m.call_id, m.content) for m in run.state.messages if m.role == "tool"] == [("c3.0", "looked at here"), ("c3.0_", "looked at there")]
+
+
 def test_a_denial_holds_for_changed_arguments():
     run = agent([call("act", what="good"), "done"], policy=[Rule(tool="act", effect="deny", when=lambda a: a["what"] == "harm")]).run("go")
     asyncio.run(run.until())

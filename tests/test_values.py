@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar
 import pytest
 from pydantic import BaseModel, Field, ValidationError
 
-from agentnb.messages import Call, ToolSpec, Value, user
+from agentnb.messages import Call, ToolSpec, Usage, Value, user
 from agentnb.policy import Rule
 from agentnb.tools import ToolError, tool
 from agentnb.ui.tree import parts
@@ -36,7 +36,20 @@ def test_a_value_is_made_of_checked_parts_by_name():
         made: int = 1
         cls: int = 2
         new: int = 3
-    assert Odd.model_construct(new=4) == Odd(new=4)
+        cls_: int = 4
+        set_: int = 5
+    assert Odd.model_construct(new=4) == Odd(new=4) and Odd.model_construct.__module__ == __name__
+    with pytest.raises(TypeError, match="model_construct would not count"):
+        class Own(Disk):
+            @classmethod
+            def model_construct(cls, **given): return None
+
+
+def test_a_sum_of_usage_has_every_field():
+    ones = {k: 1 for k, f in Usage.model_fields.items() if f.annotation is int}
+    both = Usage(**ones, other=dict(a=1)) + Usage(**ones, other=dict(a=1, b=1), estimated=True)
+    assert both == Usage(**dict.fromkeys(ones, 2), other=dict(a=2, b=1), estimated=True)
+    assert set(Usage.model_fields) == {*ones, "other", "estimated"}
 
 
 def test_what_is_not_for_the_log_is_neither_shown_nor_written():
