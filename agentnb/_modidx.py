@@ -2322,6 +2322,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'agentnb.ui.heading._note': ('ui/heading.html#_note', 'agentnb/ui/heading.py'),
                                     'agentnb.ui.heading._totals': ('ui/heading.html#_totals', 'agentnb/ui/heading.py'),
                                     'agentnb.ui.heading._waiting': ('ui/heading.html#_waiting', 'agentnb/ui/heading.py'),
+                                    'agentnb.ui.heading._words': ('ui/heading.html#_words', 'agentnb/ui/heading.py'),
                                     'agentnb.ui.heading.head_of': ('ui/heading.html#head_of', 'agentnb/ui/heading.py'),
                                     'agentnb.ui.heading.left_behind': ('ui/heading.html#left_behind', 'agentnb/ui/heading.py'),
                                     'agentnb.ui.heading.meters': ('ui/heading.html#meters', 'agentnb/ui/heading.py'),

@@ -210,7 +210,7 @@ def _attempt(run, tariff, tokens, wanted):
     if not _shared(run) or all(room.has(made.most) for room in _rooms(run, own)): return made
     _hold(run, own, Amount())
 
-# %% ../nbs/35_reserve.ipynb #897de044
+# %% ../nbs/35_reserve.ipynb #b44eb77b
 async def reserve(
     run: Any,  # whose model is asked next
 ) -> Reservation | Crossed | str | None:  # or a soft limit of a team that is crossed, why the model cannot be asked, nothing if the run was paused
@@ -220,7 +220,7 @@ async def reserve(
     except ValueError as e: return str(e)
     if not tariff.times and not _shared(run): return Reservation(run, tariff)
     wanted, wait = (tariff.fixed or run.agent.ask.max_tokens or tariff.usual) + tariff.apart, 0.02
-    while not run._pausing:
+    while not run.pausing:
         if found := await asked(run.store, _attempt, run, tariff, tokens, wanted): return found
         await asyncio.sleep(random.uniform(0, wait))
         wait = min(2 * wait, 1.0)

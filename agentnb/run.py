@@ -203,7 +203,7 @@ async def _advance(run):
         if step and run.reserved: await settle(run)
         if step: return step
 
-# %% ../nbs/37_run.ipynb #af371439
+# %% ../nbs/37_run.ipynb #5a9ee70f
 BREATH = 0.005  # seconds
 
 class _Engine(Log):
@@ -211,7 +211,7 @@ class _Engine(Log):
     def __init__(self, agent: Any, run_id: str, steps: Sequence[Step] = (), begin: Started | None = None, home: Home = Home({})):
         super().__init__(run_id, agent.store, agent.tools, agent.clock, steps)
         self.agent, self.session, self._holder, self._begin, self.home = agent, secrets.token_hex(4), secrets.token_hex(4), begin, home
-        self.going, self._pausing, self.attended, self.listeners, self._behind, self._lease = None, False, interactive, [], None, None
+        self.going, self.pausing, self.attended, self.listeners, self._behind, self._lease = None, False, interactive, [], None, None
         self.single, self.under_way, self._first, self.reserved, self.meter, self.breaks = False, {}, None, None, None, list[Break]()
 
     @property
@@ -236,20 +236,20 @@ class _Engine(Log):
     def _refuse_if_active(self, what):
         if self.active: raise RunConflict(f"run {self.run_id} is going on, so it cannot be {what}. Call run.pause() first.")
 
-# %% ../nbs/37_run.ipynb #50fe0ac3
+# %% ../nbs/37_run.ipynb #0d60f5e6
 class _Driven(_Engine):
     "A log that goes on"
     async def _go(self, stop, wait=False, single=False):
         if not wait: self._refuse_if_active("stepped")
         if not self.active: self.single = single
-        while self.going and self.active and self._pausing: await wait_live(self.going)
+        while self.going and self.active and self.pausing: await wait_live(self.going)
         try: await wait_live(self.going if self.going and self.active else self._launch(stop, wait))
         except asyncio.CancelledError:
-            self._pausing = True
+            self.pausing = True
             raise
 
     def _launch(self, stop, wait):
-        self._pausing, self._place = False, None
+        self.pausing, self._place = False, None
         stoppable(self)
         self.going = task = asyncio.ensure_future(self._drive(stop, wait))
         task.add_done_callback(lambda t: t.cancelled() or t.exception())
@@ -268,11 +268,11 @@ class _Driven(_Engine):
     async def _loop(self, stop, wait):
         await self._catch_up()
         breathed = monotonic()
-        while not self._pausing:
+        while not self.pausing:
             step = await self._advance()
             if step and isinstance(step.body, Request): await _recalled(self, step.body)
             if step and stop(step): break
-            if step and self.breaks and self._breaks(step): self._pausing = True
+            if step and self.breaks and self._breaks(step): self.pausing = True
             if step:
                 if self._writer.runs > 1 or monotonic() - breathed < BREATH: continue
                 await asyncio.sleep(0)
@@ -295,7 +295,7 @@ def _typed(run_id, text, kind):
     try: return kind.model_validate_json(text)
     except ValidationError as e: raise AgentMismatch(f"the result of run {run_id} is no {kind.__name__}: {text[:200]!r}. run.tip.result has it.") from e
 
-# %% ../nbs/37_run.ipynb #dd5e780a
+# %% ../nbs/37_run.ipynb #12db4409
 class _Held(_Driven):
     "A log that a person goes on with"
     @property
@@ -335,7 +335,7 @@ class _Held(_Driven):
     async def _to_end(self):
         while self.tip.status not in ("done", "stopped"):
             await self._go(lambda _: False, wait=True)
-            if self._pausing: break
+            if self.pausing: break
         if self.tip.status == "done": return self.result
         if self.tip.status == "stopped":
             raise RunStopped(f"run {self.run_id} stopped: {self.tip.reason}. run.top_up(...) or run.edit(...) changes a limit and reopens it.")
@@ -348,17 +348,17 @@ class _Held(_Driven):
             for step in self.steps[seen:]:
                 seen += 1
                 yield step
-            if self._pausing and not self.active: return
+            if self.pausing and not self.active: return
 
     def start(self) -> Self:  # itself
         "Go on in the background, through requests, to the end"
-        self._pausing = False
+        self.pausing = False
         if not self.active: self._launch(lambda _: False, True)
         return self
 
     def pause(self) -> None:
         "Stop after the step that is being taken"
-        self._pausing = True
+        self.pausing = True
 
 # %% ../nbs/37_run.ipynb #2b55a7ee
 class _Told(_Held):

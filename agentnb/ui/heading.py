@@ -61,7 +61,7 @@ def _note(run, behind):
     code = f"; in code it is agent.load({run.run_id!r})" if hasattr(run.agent, "load") else ""
     return f"A fork of {run.tip.parent.run_id} after step {run.tip.parent.index}{code}. {left_behind(behind, 'It')}"
 
-# %% ../../nbs/ui/07_heading.ipynb #6d9aa824
+# %% ../../nbs/ui/07_heading.ipynb #237b3178
 def _waiting(run):
     since, recent = run.tip.asked_at, run.steps[-200:] if run.tip.requests else []
     return [dict(id=s.body.request_id, index=s.index, age=run.since(since[s.body.request_id])) for s in recent
@@ -71,8 +71,13 @@ _TABS = dict(started="Start", model="Reply", intent="Intent", tool="Result", req
 
 def _can(run, tape):
     going, ended = run.active, run.tip.status in ("done", "stopped")
-    return dict(step=tape or not (ended or going or run.tip.requests), request=tape or not (ended or going), run=not (tape or ended or going), pause=going,
-        back=run.place > 0, forward=tape, live=tape and not going, fork=bool(run.steps) and not going, edit=not going)
+    return dict(step=tape or not (ended or going or run.tip.requests), request=tape or not (ended or going), run=not (tape or ended or going),
+        pause=going and not run.pausing, back=run.place > 0, forward=tape, live=tape and not going, fork=bool(run.steps) and not going, edit=not going)
+
+# %% ../../nbs/ui/07_heading.ipynb #c2074ed7
+def _words(run, tape):
+    if tape: return f"on tape: step {run.place} of {len(run.steps) - 1}"
+    return "pausing after this step" if run.pausing and run.active and run.status == "running" else STATUS[run.status]
 
 def head_of(
     run,  # an `agentnb.agent.Run`
@@ -87,7 +92,7 @@ def head_of(
         tab=_TABS[run.steps[place].kind] if place >= 0 else "Start", key=f"{run.run_id} {place} {last} {len(tip.requests)}")
     said = dict(title=visible(tip.task or run.task, 400), status="tape" if tape else run.status, reason=visible(tip.reason, 1000),
         problem=visible(problem, 4000), iteration=f"iteration {state.iteration} of {state.max_iterations}", totals=_totals(state),
-        words=f"on tape: step {place} of {last}" if tape else STATUS[run.status], note=_note(run, behind))
+        words=_words(run, tape), note=_note(run, behind))
     offered = dict(can=_can(run, tape), waiting=_waiting(run), breaks=[visible(repr(b)) for b in run.breaks], tools=sorted(tip.tools))
     return dict(where, **said, **offered, meters=meters(state))
 

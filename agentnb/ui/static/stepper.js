@@ -122,11 +122,11 @@ const PANELS = {
 
 const TABS = ["Step", "Messages", "State", "Cost", "Raw"];
 
-function pages(send, ask) {
+function pages(send, request) {
   const tabs = make("div", { className: "an-tabs", role: "tablist", "aria-label": "About the step" }), pane = make("div", { className: "an-pane", role: "tabpanel", tabIndex: 0 });
   const find = make("input", { type: "search", placeholder: "search the state", "aria-label": "Search the state" });
   const tools = make("div", { className: "an-buttons an-find", hidden: true }, find, button("Copy as code", () => send({ type: "code" })));
-  const cardbox = make("div"), text = make("div", { className: "an-text" }), earlier = button("Show earlier messages", () => { more += 200; ask(opts()); });
+  const cardbox = make("div"), text = make("div", { className: "an-text" }), earlier = button("Show earlier messages", () => { more += 200; ask(); });
   pane.append(tools, earlier, cardbox, text);
   const folds = new Map();   // what was opened or closed by hand, by tab and place
   const where = node => {
@@ -136,7 +136,8 @@ function pages(send, ask) {
   };
   const open = new Map();    // cards of open requests by id: what was typed in them stays
   let tab = "Step", more = 40, shown = "", html = "", cards = [], wait = 0, editing = false, names = {};
-  const opts = () => ({ tab, ...(tab === "State" ? { find: find.value } : {}), ...(tab === "Messages" ? { more } : {}) });
+  const busy = on => pane.setAttribute("aria-busy", String(on));   // it shows another page than the one that was asked for
+  const ask = () => { busy(true); request({ tab, ...(tab === "State" ? { find: find.value } : {}), ...(tab === "Messages" ? { more } : {}) }); };
   const buttons = TABS.map(name => make("button", { type: "button", role: "tab", "data-tab": name, onclick: () => choose(name) }, make("span"), make("small")));
   tabs.append(...buttons);
   const mark = () => {
@@ -148,7 +149,7 @@ function pages(send, ask) {
     }
     tools.hidden = tab !== "State";
   };
-  const choose = name => { tab = name; more = 40; editing = false; mark(); ask(opts()); };
+  const choose = name => { tab = name; more = 40; editing = false; mark(); ask(); };
   tabs.onkeydown = e => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[e.key];
     if (!step) return;
@@ -157,7 +158,7 @@ function pages(send, ask) {
     choose(TABS[next]);
     e.preventDefault(); e.stopPropagation();
   };
-  find.oninput = () => { clearTimeout(wait); wait = setTimeout(() => ask(opts()), 150); };
+  find.oninput = () => { clearTimeout(wait); wait = setTimeout(ask, 150); };
   const draw = c => {
     if (!c.decided && open.has(c.id)) return open.get(c.id);
     const made = card(c, send);
@@ -184,13 +185,15 @@ function pages(send, ask) {
   };
   mark();
   return {
-    tabs, pane, opts,
+    tabs, pane, ask, busy,
     tab: () => tab, choose, cards: () => cards,
     name(h) { names = { Step: h.tab }; buttons[2].lastChild.textContent = h.changed ? `${h.changed} changed` : ""; mark(); },
     shown: () => shown,
     forget() { open.clear(); folds.clear(); },
     paint(m) {
-      if (m.tab !== tab || editing && m.key === shown) return;
+      if (m.tab !== tab) return;
+      busy(false);
+      if (editing && m.key === shown) return;
       editing = false;
       shown = m.key;
       earlier.hidden = !m.earlier;
@@ -207,7 +210,7 @@ function pages(send, ask) {
       if (m.act === "decide") cards.find(c => c.id === m.request)?.wrong(m);
       if (m.act !== "edit" || !editing) return;
       if (m.text) text.querySelector(".an-editing .an-wrong").textContent = m.text;
-      else { editing = false; shown = html = ""; ask(opts()); }
+      else { editing = false; shown = html = ""; ask(); }
     },
     code(value) {
       html = "";
@@ -235,7 +238,8 @@ function render({ model, el }) {
     try { Promise.resolve(model.send({ ...message, n: said })).catch(silent); } catch { silent(); }
   };
   const act = type => () => send({ type });
-  const steps = timeline(send, i => { steps.look(i); send({ type: "look", index: i }); });
+  const look = i => { if (i !== head.place) page.busy(true); head = { ...head, place: i }; steps.look(i); send({ type: "look", index: i }); };
+  const steps = timeline(send, look);
   const page = pages(send, opts => send({ type: "page", ...opts }));
   const open = name => () => { panel = panel === name ? "" : name; unfold(); };
   const c = {
@@ -284,14 +288,14 @@ function render({ model, el }) {
     if (panel === "break") folded.querySelector(".an-breaks").replaceWith(breakpoints(h, send));
     steps.heed(h);
     page.name(h);
-    if (page.shown() !== h.key) send({ type: "page", ...page.opts() });
+    page.shown() === h.key ? page.busy(false) : page.ask();
   };
   const received = m => {
     heard = Math.max(heard, m.n ?? 0);
     if (heard >= said) { clearTimeout(timer); lost.hidden = true; }
     if (m.type === "rows") { if (m.run !== run) { run = m.run; steps.forget(); page.forget(); } steps.add(m.rows); }
     else if (m.type === "page") page.paint(m);
-    else if (m.type === "done") page.done(m);
+    else if (m.type === "done") { page.done(m); if (m.text) page.busy(false); }
     else if (m.type === "code") page.code(m.text);
     else if (m.type === "speech") {   // text on its way: appended in place, replaced by the step when it is there
       if (m.start === 0) speech.replaceChildren();
@@ -314,7 +318,7 @@ function render({ model, el }) {
     else if (e.key === "a" || e.key === "x") decide(e.key === "a" ? "approve" : "reject");
     else if (e.target === steps.list && jump[e.key]) {
       const to = Math.min(Math.max(head.place + jump[e.key](), 0), head.count - 1);
-      if (to !== head.place && to >= 0) { head = { ...head, place: to }; steps.look(to); send({ type: "look", index: to }); }
+      if (to !== head.place && to >= 0) look(to);
     } else return;
     e.preventDefault(); e.stopPropagation();
   };
