@@ -65,7 +65,7 @@ def main():
     kernel = dict(display_name="Python 3", language="python", name="python3")
     cells = [cell(s) for s in (STEPS, SPEECH, "print(spoken[0], max(gaps))")]
     (root/"bench.ipynb").write_text(json.dumps(dict(cells=cells, metadata=dict(kernelspec=kernel), nbformat=4, nbformat_minor=4)))
-    lab = Lab(root, AGENTNB_STORE=f"sqlite:///{root}/runs.db")
+    lab = Lab(root)
     try:
         with sync_playwright() as p:
             browser = p.chromium.launch(**CHROMIUM)

@@ -2,7 +2,7 @@
 import pytest
 
 from agentnb.store import open_store, read_run
-from lab import Lab
+from lab import Lab, new_page
 from scene import SCENE
 from test_browser import ARTIFACTS, write_page
 
@@ -13,14 +13,13 @@ INBOX = "from agentnb.ui.inbox import inbox\ninbox(agent)"
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
     root = tmp_path_factory.mktemp("notebook7")
-    server = Lab(root, app="JupyterNotebookApp", AGENTNB_STORE=f"sqlite:///{root}/runs.db")
+    server = Lab(root, app="JupyterNotebookApp")
     yield server
     server.stop()
 
 
 def test_step_answer_and_run_by_mouse_and_keyboard(lab, chromium):
-    page = chromium.new_page(viewport=dict(width=1180, height=1300))
-    page.set_default_timeout(30_000)
+    page = new_page(chromium, height=1300)
     page.goto(f"{lab.url}/notebooks/{write_page(lab, 'page.ipynb', SCENE.replace('RUN', 'seven'), 'run', INBOX)}")
     cells = page.locator(".jp-Cell")
     cells.nth(2).wait_for()
@@ -50,5 +49,5 @@ def test_step_answer_and_run_by_mouse_and_keyboard(lab, chromium):
     page.keyboard.press("g")
     view.locator(".an-status").get_by_text("done").wait_for()
     assert cells.count() == count, "a key went to the notebook"
-    assert [s.kind for s in read_run(open_store(f"sqlite:///{lab.root}/runs.db"), "seven")][-1] == "finished"
+    assert [s.kind for s in read_run(open_store(lab.store()), "seven")][-1] == "finished"
     page.close()

@@ -2,9 +2,10 @@
 import json
 
 import pytest
+from playwright.sync_api import expect
 
 from agentnb.store import open_store, read_run
-from lab import Lab
+from lab import Lab, new_page
 from scene import ALWAYS, ASKING, FORM, HOSTILE, LONG, SCENE, SCROLL
 from test_browser import ARTIFACTS, notebook, write_page  # noqa: F401 (fixtures)
 
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.browser
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory):
     root = tmp_path_factory.mktemp("stepper")
-    server = Lab(root, AGENTNB_STORE=f"sqlite:///{root}/runs.db")
+    server = Lab(root)
     server.theme = "light"
     yield server
     server.stop()
@@ -28,9 +29,10 @@ class View:
     def __init__(self, nb, root): self.nb, self.page, self.root = nb, nb.page, root
     def button(self, name): return self.root.get_by_role("button", name=name, exact=True)
     def click(self, name): self.button(name).click()
+    def settled(self): self.root.locator(".an-pane[aria-busy=false]").wait_for()
     def tab(self, name):
         self.root.locator(f"[role=tab][data-tab={name}]").click()
-        self.page.wait_for_timeout(250)
+        self.settled()
     def write(self, cell, source):
         cells = "window.jupyterapp.shell.currentWidget.content.model.cells"
         self.page.evaluate(f"([i, s]) => {{ {cells}.get(i).sharedModel.setSource(s) }}", [cell, source])
@@ -45,7 +47,7 @@ class View:
         self.root.locator(".an-steps").focus()
         for key in keys:
             self.page.keyboard.press(key)
-            self.page.wait_for_timeout(150)
+            self.settled()
     def shoot(self, name):
         ARTIFACTS.mkdir(exist_ok=True)
         self.page.mouse.move(2, 2)
@@ -68,14 +70,15 @@ def open_view(notebook, lab, request):
             nb.done(i)
         view = View(nb, nb.page.locator(".an-stepper").first)
         view.root.wait_for()
-        view.run_id, view.store = run_id, open_store(f"sqlite:///{lab.root}/runs.db")
+        view.run_id, view.store = run_id, open_store(lab.store())
         return view
     return opened
 
 
 def test_step_back_fork_and_live_by_mouse(open_view):
     v = open_view("run")
-    assert v.button("Back").is_disabled() and "no steps yet" in v.root.inner_text()
+    v.sees("no steps yet")
+    expect(v.button("Back")).to_be_disabled()
     for n in range(3):
         v.click("Step")
         v.last(n)
@@ -83,7 +86,8 @@ def test_step_back_fork_and_live_by_mouse(open_view):
     v.click("To request")
     v.last(8)
     v.status("waiting for you")
-    assert v.button("Step").is_disabled() and "not idempotent" in v.rows()[8]
+    expect(v.button("Step")).to_be_disabled()
+    assert "not idempotent" in v.rows()[8]
     v.shoot("request")
     v.click("Back")
     v.selected(7)
@@ -91,7 +95,8 @@ def test_step_back_fork_and_live_by_mouse(open_view):
     v.status("on tape: step 3 of 8")
     v.tab("State")
     v.shoot("tape")
-    assert "recorded" in v.rows()[7] and not v.button("Step").is_visible()
+    expect(v.button("Step")).to_be_hidden()
+    assert "recorded" in v.rows()[7]
     v.click("Forward")
     v.selected(4)
     v.click("Back")
@@ -157,7 +162,8 @@ def test_approve_with_changed_arguments(open_view):
     v = open_view("run", scene=FORM)
     field = lambda name: v.root.get_by_label(name, exact=True)
     changed = v.button("Approve with changes")
-    assert "Deploy “checkout”?" in v.root.inner_text() and changed.is_disabled()
+    v.sees("Deploy “checkout”?")
+    expect(changed).to_be_disabled()
     field("pods").fill("many")
     field("env").fill("{nonsense")
     changed.click()
@@ -167,7 +173,7 @@ def test_approve_with_changed_arguments(open_view):
     field("pods").fill("5")
     field("mode").select_option(label="all at once")
     field("dry").uncheck()
-    assert v.button("Approve").is_disabled()
+    expect(v.button("Approve")).to_be_disabled()
     changed.click()
     v.sees("LEVEL")   # the tool's own check: a number where text is meant
     field("env").fill('{"LEVEL": "debug"}')
@@ -208,7 +214,7 @@ def test_a_yes_is_remembered_for_a_pattern(open_view):
     assert [d.by for d in decisions] == ["you", "you, remembered"]
     v.root.locator(".an-steps li", has_text="asks: deploy").first.click()
     v.sees("approved by you after")
-    assert v.root.locator(".an-decided").count() == 1
+    expect(v.root.locator(".an-decided")).to_have_count(1)
 
 
 PLANNED = """from agentnb import Agent, Scripted, call, update_plan
@@ -261,12 +267,12 @@ def test_the_state_is_searched_edited_and_copied(open_view):
     v.sees("was 10")
     find.fill("")
     v.sees("budget")
+    expect(v.root.locator(".an-tabs")).to_contain_text("1 changed")
     edit = read_run(v.store, v.run_id)[-1].body
-    assert edit.max_iterations == 12 and edit.by == "you" and "1 changed" in v.root.locator(".an-tabs").inner_text()
+    assert edit.max_iterations == 12 and edit.by == "you"
     v.shoot("state")
     v.click("Copy as code")
-    code = v.root.get_by_label("The state as code").input_value()
-    assert "run.edit(messages=messages, max_iterations=12" in code
+    assert "run.edit(messages=messages, max_iterations=12" in v.root.get_by_label("The state as code").input_value()
     v.click("Back")   # an edit of what is on tape makes a fork
     v.selected(0)
     v.root.locator("summary", has_text="user:").click()   # it is new here, so the list of messages is open
@@ -321,7 +327,7 @@ def test_a_click_and_a_line_of_python_stop_at_the_same_step(open_view):
     v.click("Add")
     v.sees("Break(error=True)")
     v.click("Close")
-    assert "Break… (1)" in v.button("Break…").inner_text()
+    expect(v.button("Break…")).to_contain_text("Break… (1)")
     v.click("Run")
     v.last(4)
     v.status("paused")
@@ -335,7 +341,6 @@ def test_a_click_and_a_line_of_python_stop_at_the_same_step(open_view):
     v.last(7)
     v.write(1, code)
     v.nb.run_cell(1)
-    v.nb.page.wait_for_timeout(300)
     assert "stopped at 4" in v.nb.done(1)
 
 
@@ -350,8 +355,7 @@ def test_two_views_and_a_second_tab_agree(open_view, lab, chromium):
     other.selected(0)
     other.status("on tape: step 0 of 1")
     v.nb.save()
-    page = chromium.new_page(viewport=dict(width=1000, height=900))
-    page.set_default_timeout(30_000)
+    page = new_page(chromium, width=1000, height=900)
     page.goto(f"{lab.url}/lab/workspaces/second/tree/two-views.ipynb")
     third = View(v.nb, page.locator(".an-stepper").first)
     third.status("on tape: step 0 of 1")
@@ -359,7 +363,7 @@ def test_two_views_and_a_second_tab_agree(open_view, lab, chromium):
     v.selected(1)
     v.nb.run_cell(2)   # the cell runs again: its view is a new one, and no run was started
     v.nb.done(2)
-    v.page.wait_for_timeout(300)
+    expect(v.nb.cell(2).locator(".an-stepper")).to_have_count(1)
     assert v.page.locator(".an-stepper").count() == 2 and len(read_run(v.store, v.run_id)) == 2
     page.close()
 
@@ -384,9 +388,9 @@ def test_a_reload_and_a_lost_kernel_lose_nothing(open_view, lab):
     v.page.reload()
     v.page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
     v.status("waiting for you")
-    assert len(v.rows()) == 9
+    expect(v.root.locator(".an-steps li")).to_have_count(9)
+    v.button("Approve").wait_for()
     v.nb.kernel_ready()
-    v.page.wait_for_timeout(500)
     v.nb.restart()
     v.click("Approve")
     v.sees("Nothing is lost")
@@ -395,7 +399,6 @@ def test_a_reload_and_a_lost_kernel_lose_nothing(open_view, lab):
     load = SCENE.partition("run = agent.run")[0] + f"run = agent.load({v.run_id!r})\nrun"
     v.write(1, load)
     v.nb.run_cell(1)
-    v.page.wait_for_timeout(400)
     v.nb.done(1)
     v.status("waiting for you")
     v.nb.save()
@@ -408,16 +411,18 @@ def test_a_reload_and_a_lost_kernel_lose_nothing(open_view, lab):
     v.status("done")
 
 
-def test_pause_errors_and_an_ended_run(open_view):
-    slow = SCENE.replace('    "Latency of `service`"', '    "Latency of `service`"\n    import time; time.sleep(0.6)')
-    v = open_view("run", scene=slow)
+def test_pause_errors_and_an_ended_run(open_view, lab):
+    wait = '"Latency of `service`"\n    import time, pathlib\n    while not pathlib.Path("go").exists(): time.sleep(0.05)'
+    v = open_view("run", scene=SCENE.replace('"Latency of `service`"', wait))
     v.click("Run")
     v.root.locator(".an-steps li[data-index='3']").wait_for()
     v.click("Pause")
+    v.status("pausing after this step")
+    expect(v.button("Pause")).to_be_disabled()
+    (lab.root/"go").touch()
     v.status("paused")
-    paused = len(read_run(v.store, v.run_id))
-    v.page.wait_for_timeout(900)
-    assert len(read_run(v.store, v.run_id)) == paused < 8
+    v.page.wait_for_timeout(500)
+    assert len(read_run(v.store, v.run_id)) == 5
     down = "Scripted([ModelError('unavailable', 'the model is <b>down</b>')])"
     broken = f"from agentnb import ModelError\nrun = Agent({down}, name='on-call').run('x')\nrun.start()\nrun"
     v.write(1, broken)
@@ -455,8 +460,7 @@ def test_the_page_stays_when_the_run_has_ended(open_view, lab):
 def test_five_thousand_steps(open_view):
     v = open_view("run", scene=LONG)
     v.selected(4999)
-    most, frame = v.page.evaluate(SCROLL)
-    assert most < 80 and frame < 60, (most, frame)
+    assert v.page.evaluate(SCROLL) < 80, "lines that cannot be seen are in the page"
     v.keys("Home")
     v.selected(0)
     v.sees("started")
@@ -477,9 +481,9 @@ def test_five_thousand_steps(open_view):
 def test_narrow(open_view):
     v = open_view("await run.until()\nrun")
     v.page.set_viewport_size(dict(width=470, height=1000))
-    v.page.wait_for_timeout(500)
-    width = v.root.evaluate("n => n.getBoundingClientRect().width")
-    assert width < 420 and v.root.evaluate("n => n.scrollWidth <= n.clientWidth")
+    v.page.wait_for_function("n => n.getBoundingClientRect().width < 420", arg=v.root.element_handle())
+    v.settled()
+    assert v.root.evaluate("n => n.scrollWidth <= n.clientWidth")
     top = lambda s: v.root.locator(s).evaluate("n => n.getBoundingClientRect().top")
     assert top(".an-detail") > top(".an-steps") + 150
     v.shoot("narrow")
@@ -493,14 +497,15 @@ def test_nothing_that_is_shown_runs(open_view, lab):
     found = []
     look = lambda root: found.extend(root.evaluate(BAD))
     asks = View(v.nb, v.page.locator(".an-stepper").nth(1))
-    assert asks.root.locator(".an-ask").count() == len(CORPUS)
+    expect(asks.root.locator(".an-ask")).to_have_count(len(CORPUS))
     for tab in ("Step", "Messages", "State", "Cost", "Raw"):
         asks.tab(tab)
         look(asks.root)
     for tab in ("Messages", "State", "Cost", "Raw", "Step"):
         v.tab(tab)
-        if tab == "Messages": v.click("Show earlier messages")
-        v.page.wait_for_timeout(300)
+        if tab == "Messages":
+            v.click("Show earlier messages")
+            v.settled()
         look(v.root)
     for n in range(2 * len(CORPUS)):
         v.keys("ArrowUp")

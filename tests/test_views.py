@@ -3,9 +3,10 @@ import json, re
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 from agentnb.store import hidden, open_store, read_run
-from lab import Lab, Notebook
+from lab import Lab, Notebook, new_page
 
 pytestmark = pytest.mark.browser
 ARTIFACTS, TESTS = Path(__file__).parent/"artifacts", Path(__file__).parent
@@ -14,7 +15,7 @@ ARTIFACTS, TESTS = Path(__file__).parent/"artifacts", Path(__file__).parent
 @pytest.fixture(scope="module", params=["Light", "Dark"])
 def lab(request, tmp_path_factory):
     root = tmp_path_factory.mktemp("views")
-    server = Lab(root, f"JupyterLab {request.param}", AGENTNB_STORE=f"sqlite:///{root}/runs.db")
+    server = Lab(root, f"JupyterLab {request.param}")
     server.theme = request.param.lower()
     yield server
     server.stop()
@@ -25,8 +26,7 @@ def notebook(lab, chromium, request):
     opened, said = [], []
 
     def open_notebook(*sources, width=1180, name=""):
-        page = chromium.new_page(viewport=dict(width=width, height=1000))
-        page.set_default_timeout(20_000)
+        page = new_page(chromium, width)
         page.on("console", lambda m: said.append(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda e: said.append(str(e)))
         opened.append(Notebook(page, lab, name or write_page(lab, f"{request.node.name.partition('[')[0]}.ipynb", *sources)))
@@ -58,8 +58,8 @@ def rewrite(nb, index, source):
     nb.page.evaluate(write, [index, source])
 
 
-def run_all(nb, count):
-    for i in range(count):
+def run_all(nb, count, first=0):
+    for i in range(first, count):
         nb.run_cell(i)
         nb.done(i)
 
@@ -68,11 +68,11 @@ WEEK = f"""import sys
 sys.path.insert(0, {str(TESTS)!r})
 import week, random
 from agentnb import open_store
-store = open_store("sqlite:///NAME.db")
+store = open_store("STORE")
 if not store.runs(): await week.fill(store)"""
 
 
-def week(lab, name): return WEEK.replace("NAME", f"{lab.root}/{name}"), open_store(f"sqlite:///{lab.root}/{name}.db")
+def week(lab, name): return WEEK.replace("STORE", lab.store(name)), open_store(lab.store(name))
 
 
 def test_runs_are_browsed_searched_deleted_and_had_back(notebook, lab):
@@ -83,12 +83,13 @@ def test_runs_are_browsed_searched_deleted_and_had_back(notebook, lab):
     rows = view.locator("li[data-run]")
     rows.nth(19).wait_for()
     shoot(nb, f"runs-{lab.theme}", view)
-    assert "20 runs" in view.inner_text() and "waiting for you" in rows.first.inner_text()
+    view.get_by_text("20 runs").wait_for()
+    expect(rows.first).to_contain_text("waiting for you")
     view.get_by_label("Search runs").fill("disk of mail")
     view.get_by_text("4 runs").wait_for()
     view.get_by_label("Status").select_option("waiting")
     view.get_by_text("1 run", exact=True).wait_for()
-    assert rows.first.get_attribute("data-run") == "week-07-careful"
+    expect(rows.first).to_have_attribute("data-run", "week-07-careful")
     view.get_by_label("Search runs").fill("")
     view.get_by_label("Status").select_option("")
     rows.nth(19).wait_for()
@@ -126,7 +127,9 @@ def test_an_inbox_is_answered_by_mouse_by_keyboard_and_elsewhere(notebook, lab):
     cards.nth(5).wait_for()
     shoot(nb, f"inbox-{lab.theme}", view)
     runs = [cards.nth(i).get_attribute("data-run") for i in range(6)]
-    assert "6 waiting" in view.inner_text() and runs[0] == "week-00" and "Restart the service" in cards.last.inner_text()
+    view.get_by_text("6 waiting", exact=True).wait_for()
+    expect(cards.last).to_contain_text("Restart the service")
+    assert runs[0] == "week-00"
 
     last = cards.last
     last.get_by_label("grace_s").fill("soon")
@@ -168,39 +171,43 @@ def test_two_inboxes_agree(notebook, lab):
     other.nth(5).wait_for()
     cards.last.get_by_role("button", name="Approve", exact=True).click()
     two.cell(1).get_by_text("5 waiting", exact=True).wait_for()
-    assert other.count() == 5
+    expect(other).to_have_count(5)
 
 
 def test_ten_thousand_runs_and_a_damaged_one(notebook, lab):
     from datetime import UTC, datetime, timedelta
     from agentnb.steps import Finished, Started, Step
-    store, at = open_store(f"sqlite:///{lab.root}/many.db"), datetime(2026, 5, 4, tzinfo=UTC)
+    store, at = open_store(lab.store("many")), datetime(2026, 5, 4, tzinfo=UTC)
     step = lambda i, index, body: Step(run_id=f"r{i:05}", index=index, at=at + timedelta(seconds=i), body=body)
     store.append(*(s for i in range(10_000) for s in (step(i, 0, Started(task=f"<img src=x onerror='window.agentnb_owned=1'> task {i}", agent="a")),
         step(i, 1, Finished(status="done", result="**x** <script>window.agentnb_owned=1</script>")))))
     store._run(("UPDATE steps SET payload = '{\"task\": 7}' WHERE run_id = 'r09998' AND idx = 0", ()))
-    nb = notebook(f"from agentnb.ui.runs import browse\nbrowse('sqlite:///{lab.root}/many.db')")
+    nb = notebook(f"from agentnb.ui.runs import browse\nbrowse({lab.store('many')!r})")
     nb.run_cell(0)
     view = nb.cell(0).locator(".an-runs")
     rows = view.locator("li[data-run]")
     view.get_by_text("10,000 runs").wait_for()
-    assert rows.count() == 25 and "cannot be read" in rows.nth(1).inner_text() and rows.nth(1).get_attribute("data-status") == "damaged"
+    expect(rows).to_have_count(25)
+    expect(rows.nth(1)).to_contain_text("cannot be read")
+    expect(rows.nth(1)).to_have_attribute("data-status", "damaged")
     view.locator("ul").focus()
     nb.page.keyboard.press("PageDown")
     view.get_by_text("26–50").wait_for()
     rows.first.dblclick()
     view.locator(".an-detail details").first.wait_for()
-    assert "<script>" in view.locator(".an-detail").inner_text() and not view.locator(".an-detail script, .an-detail img").count()
+    expect(view.locator(".an-detail")).to_contain_text("<script>")
+    assert not view.locator(".an-detail script, .an-detail img").count()
     shoot(nb, f"runs-many-{lab.theme}", view)
     view.get_by_label("Search runs").fill("task 123")
     view.get_by_text("11 runs", exact=True).wait_for(timeout=60_000)
     view.get_by_label("Search runs").fill("")
     view.get_by_label("Status").select_option("damaged")
     view.get_by_text("1 run", exact=True).wait_for(timeout=60_000)
-    assert view.get_by_role("button", name="Open").is_disabled()
+    expect(view.get_by_role("button", name="Open")).to_be_disabled()
 
 
 CHAT = """import asyncio
+from pathlib import Path
 from agentnb import Agent, Delta, ModelError, Reply, Scripted, call, tool
 @tool
 def restart(service: str) -> str:
@@ -213,23 +220,25 @@ class Slow(Scripted):
             for word in said.split(" "):
                 ask.on_delta(Delta("text", word + " "))
                 await asyncio.sleep(0.05)
+            while not Path("seen").exists(): await asyncio.sleep(0.05)
             return Reply(content=said)
         return await super().__call__(messages, tools, instructions, ask)
 script = [None, call("restart", service="<b>pump</b>"), "**Restarted**.\\n\\n- <script>window.agentnb_owned=1</script> it runs\\n- `p99` is low"]
-agent = Agent(Slow(script), [restart], name="plumber", store="sqlite:///NAME.db")
+agent = Agent(Slow(script), [restart], name="plumber", store="STORE")
 from agentnb.ui.chat import chat
 talk = chat(agent)
 talk"""
 
 
 def test_a_chat_by_keyboard_with_a_request_in_it_and_back_after_a_restart(notebook, lab):
-    nb = notebook(CHAT.replace("NAME", f"{lab.root}/chat"), "print(talk.run.run_id)")
+    nb = notebook(CHAT.replace("STORE", lab.store("chat")), "print(talk.run.run_id)")
     nb.run_cell(0)
     view = nb.cell(0).locator(".an-chat")
     view.get_by_label("Message", exact=True).click()
     nb.page.keyboard.type("Is the cellar dry?")
     nb.page.keyboard.press("Enter")
     view.locator(".an-speech").get_by_text("The cellar is").wait_for()
+    (lab.root/"seen").touch()
     view.locator(".an-answer").get_by_text("I have looked twice").wait_for()
     assert view.locator(".an-answer a").count() == 0
     nb.page.keyboard.type("Then restart the pump.")
@@ -247,18 +256,19 @@ def test_a_chat_by_keyboard_with_a_request_in_it_and_back_after_a_restart(notebo
     nb.run_cell(1)
     run_id = nb.done(1).strip()
     nb.restart()
-    rewrite(nb, 1, CHAT.replace("NAME", f"{lab.root}/chat").replace("chat(agent)", f"chat(agent, {run_id!r})"))
+    rewrite(nb, 1, CHAT.replace("STORE", lab.store("chat")).replace("chat(agent)", f"chat(agent, {run_id!r})"))
     nb.run_cell(1)
     again = nb.cell(1).locator(".an-chat")
     again.locator(".an-turn").nth(1).wait_for()
-    assert "Is the cellar dry?" in again.inner_text() and "it runs" in again.inner_text()
+    expect(again).to_contain_text("Is the cellar dry?")
+    expect(again).to_contain_text("it runs")
 
 
 def test_a_cell_is_a_task_and_running_it_again_is_no_second_run(notebook, lab):
     agent = f"""from agentnb import Agent, Scripted, call, tool
 @tool
 def restart(service: str) -> str: return "restarted"
-on_call = Agent(Scripted([call("restart", service="checkout"), "Restarted."]), [restart], name="on-call", store="sqlite:///{lab.root}/cells.db")
+on_call = Agent(Scripted([call("restart", service="checkout"), "Restarted."]), [restart], name="on-call", store={lab.store("cells")!r})
 %load_ext agentnb"""
     nb = notebook(agent, "%%agent on_call\nCheckout is slow.", "print(run.run_id, len(on_call.store.heads()))", "%runs", "%inbox", "%budget")
     run_all(nb, 2)
@@ -268,21 +278,11 @@ on_call = Agent(Scripted([call("restart", service="checkout"), "Restarted."]), [
         nb.page.wait_for_function("n => document.querySelectorAll('.an-stepper li[data-index]').length >= n", arg=count)
     nb.run_cell(2)
     first = nb.done(2)
-    nb.run_cell(1)
-    nb.page.wait_for_timeout(500)
-    nb.done(1)
-    nb.run_cell(2)
-    nb.page.wait_for_timeout(500)
-    assert nb.done(2) == first and first.strip().endswith(" 1")
+    run_all(nb, 3, 1)
+    assert nb.output(2) == first and first.strip().endswith(" 1")
     nb.restart()
-    for i in (0, 1, 2):
-        nb.run_cell(i)
-        nb.page.wait_for_timeout(500)
-        nb.done(i)
+    run_all(nb, 6)
     assert nb.output(2) == first
-    for i in (3, 4, 5):
-        nb.run_cell(i)
-        nb.done(i)
     nb.cell(3).get_by_text("1 run", exact=True).wait_for()
     nb.cell(4).locator(".an-inbox").wait_for()
     assert "runs in sqlite" in nb.output(5)
