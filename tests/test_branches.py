@@ -119,7 +119,7 @@ def test_nothing_varied_is_one_fork(run):
 def test_a_person_is_not_waited_for(run):
     "In a notebook with a person at it, a grid does not stand still at the first request"
     run.attended = lambda: True
-    table = asyncio.run(asyncio.wait_for(run.fork_many(at=2), 10))
+    table = asyncio.run(asyncio.wait_for(run.fork_many(at=2), 60))
     assert list(table.status) == ["waiting"]
 
 

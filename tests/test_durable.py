@@ -219,7 +219,7 @@ def test_waiting_sees_the_answer_of_another_process(tmp_path, monkeypatch):
         run = agent().run("go", run_id="r1").start()
         while not run.pending: await asyncio.sleep(0.01)
         agent().load("r1").pending[0].approve(by="elsewhere")
-        return await asyncio.wait_for(run._to_end(), 5)
+        return await asyncio.wait_for(run._to_end(), 60)
     assert asyncio.run(both()) == "done"
 
 

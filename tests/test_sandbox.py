@@ -236,7 +236,7 @@ def test_kernels_die_with_a_killed_parent(tools, sandbox):
     assert Path(f"/proc/{pid}").exists()
     child.send_signal(signal.SIGKILL)
     child.wait()
-    gone = time.monotonic() + 5
+    gone = time.monotonic() + 30
     while gone > time.monotonic() and alive(pid): time.sleep(0.05)
     assert not alive(pid)
 
@@ -275,7 +275,7 @@ def test_a_cancelled_call_is_stopped(tools):
 def test_computing_on_between_calls_is_seen(tools):
     kernel = PythonKernel(SMALL.model_copy(update=dict(cpu=1.0)))
     kernel.run("import threading\ndef burn():\n    while True: pass\nthreading.Thread(target=burn).start()")
-    gone = time.monotonic() + 10
+    gone = time.monotonic() + 60
     while gone > time.monotonic() and kernel.alive: time.sleep(0.1)
     assert not kernel.alive and kernel.run("1+1").text == "2"
     kernel.close()

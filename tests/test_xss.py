@@ -46,7 +46,7 @@ def test_each_text_in_each_function(n):
     began = time.monotonic()
     for shown in (as_text(bad), markdown_html(bad), code_html(bad, "python"), code_html(bad, bad[:40]), diff_html(bad), json_html(bad),
             tree_html({bad: bad, "x": [bad]}, {}), json_html(f'{{"a": {bad}}}')): harmless(shown)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     assert "\x1b" not in visible(bad) and "\u202e" not in visible(bad)
 
 
