@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['tutorials', 'run_page', 'prepare_lab', 'lab_command', 'open_lab']
 
-# %% ../nbs/53_cli_lab.ipynb #26838457
+# %% ../nbs/53_cli_lab.ipynb #b8c6d8bf
 import importlib.util, json, os, shutil, subprocess, sys
 from collections.abc import Sequence
 from importlib.resources import files
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .settings import load_settings, store_url
-from .store import StoreError, open_store, read_run
+from .store import RunNotFound, StoreError, open_store, read_run
 
 # %% ../nbs/53_cli_lab.ipynb #41f91d8f
 def tutorials() -> Path:  # a folder with notebooks, their tapes and data
@@ -47,22 +47,29 @@ def prepare_lab(
     if run_id and not page.exists(): page.write_text(json.dumps(run_page(run_id, agent), indent=1))
     return page
 
-# %% ../nbs/53_cli_lab.ipynb #1567bb47
+# %% ../nbs/53_cli_lab.ipynb #f4991d36
+_HIDDEN = ("__pycache__", "*.pyc", "*.pyo", ".DS_Store", "*~", "*.*-wal", "*.*-shm")  # the first five are Jupyter's own
+
 def lab_command(
     page: Path,  # relative to the working directory
     more: Sequence[str] = (),  # further arguments for JupyterLab
 ) -> list[str]:  # to be started
     "The command that opens JupyterLab on `page`"
     root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    return [sys.executable, "-m", "jupyterlab", *root, f"--LabApp.default_url=/lab/tree/{page.as_posix()}", *more]
+    hidden = [f"--ContentsManager.hide_globs={name}" for name in _HIDDEN]
+    return [sys.executable, "-m", "jupyterlab", *root, *hidden, f"--LabApp.default_url=/lab/tree/{page.as_posix()}", *more]
 
-# %% ../nbs/53_cli_lab.ipynb #7ba7e4d5
+# %% ../nbs/53_cli_lab.ipynb #27000ec0
 def open_lab(
     args: Any,  # of the command line
 ) -> int:  # JupyterLab's own
     "The command `agentnb lab`"
     url = store_url(load_settings(), args.store)
-    if args.run_id: read_run(open_store(url), args.run_id)
+    try:
+        if args.run_id: read_run(open_store(url), args.run_id)
+    except RunNotFound as e:
+        if args.more: raise RunNotFound(f"{e} Options of JupyterLab are written with `=`: --port=8899.") from None
+        raise
     if not importlib.util.find_spec("jupyterlab"): raise StoreError('JupyterLab is not installed. Run: pip install "agentnb-kit[lab]"')
     page = prepare_lab(Path("agentnb-lab"), args.agent, args.run_id)
     return subprocess.call(lab_command(page, args.more), env=dict(os.environ, AGENTNB_STORE=url))

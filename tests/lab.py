@@ -4,6 +4,8 @@ from pathlib import Path
 
 from playwright.sync_api import expect
 
+from agentnb.cli_lab import lab_command
+
 SETTINGS = {
     "apputils-extension/notification": dict(fetchNews="false", checkForUpdates=False),
     "notebook-extension/tracker": dict(windowingMode="none"),   # cells that are scrolled away stay in the page
@@ -31,8 +33,8 @@ class Lab:
         options = dict(ip="127.0.0.1", port=port) | {"ServerApp.port_retries": 0, "IdentityProvider.token": "", "ServerApp.disable_check_xsrf": True,
             "ServerApp.root_dir": self.root, f"{app}.expose_app_in_browser": True, "LabApp.news_url": None, "LabApp.extension_manager": "readonly",
             "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate"}
-        module = "jupyterlab" if app == "LabApp" else "notebook"
-        command = [sys.executable, "-m", module, "--no-browser", "--allow-root", *(f"--{k}={v}" for k, v in options.items())]
+        more = ["--no-browser", *(f"--{k}={v}" for k, v in options.items())]
+        command = lab_command(Path("page.ipynb"), more) if app == "LabApp" else [sys.executable, "-m", "notebook", "--allow-root", *more]
         self.process = subprocess.Popen(command, env=env, cwd=self.root, stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True)
         self._wait()
 

@@ -1,5 +1,5 @@
 """The quickstart by hand: JupyterLab in Chromium, the embedded model answering. Screenshots are kept in tests/artifacts."""
-import json, re
+import json, re, urllib.request
 from pathlib import Path
 
 import pytest
@@ -117,6 +117,13 @@ def test_the_quickstart_by_hand(notebook, lab):
     shown = nb.done(last)
     assert str(kinds) in shown and written in shown
     shoot(nb.page, f"loaded-after-restart-{lab.theme}")
+
+
+def test_what_comes_and_goes_beside_a_store_is_not_listed(lab):
+    "SQLite's own files: JupyterLab says that the folder is not found when one goes while it lists"
+    for name in ("mine.db", "mine.db-wal", "mine.db-shm"): (lab.root/name).touch()
+    with urllib.request.urlopen(f"{lab.url}/api/contents") as said: listed = {file["name"] for file in json.load(said)["content"]}
+    assert "mine.db" in listed and not listed & {"mine.db-wal", "mine.db-shm"}
 
 
 def write_page(lab, name, *sources):
