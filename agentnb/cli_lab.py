@@ -59,7 +59,7 @@ def lab_command(
     hidden = [f"--ContentsManager.hide_globs={name}" for name in _HIDDEN]
     return [sys.executable, "-m", "jupyterlab", *root, *hidden, f"--LabApp.default_url=/lab/tree/{page.as_posix()}", *more]
 
-# %% ../nbs/53_cli_lab.ipynb #27000ec0
+# %% ../nbs/53_cli_lab.ipynb #e1aa1d76
 def open_lab(
     args: Any,  # of the command line
 ) -> int:  # JupyterLab's own
@@ -68,7 +68,7 @@ def open_lab(
     try:
         if args.run_id: read_run(open_store(url), args.run_id)
     except RunNotFound as e:
-        if args.more: raise RunNotFound(f"{e} Options of JupyterLab are written with `=`: --port=8899.") from None
+        if args.more and "=" not in args.more[-1]: raise RunNotFound(f"{e} If it belongs to {args.more[-1]}: {args.more[-1]}={args.run_id}") from None
         raise
     if not importlib.util.find_spec("jupyterlab"): raise StoreError('JupyterLab is not installed. Run: pip install "agentnb-kit[lab]"')
     page = prepare_lab(Path("agentnb-lab"), args.agent, args.run_id)

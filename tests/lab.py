@@ -81,8 +81,8 @@ RUN_CELL = """i => {
 HAS_RUN = """async i => {
     if (window.ran && i in window.ran) return window.ran[i];
     const { promptNode, outputArea } = window.jupyterapp.shell.currentWidget.content.widgets[i];
-    const soon = new Promise(no => setTimeout(no, 20, false));
-    return /\\d/.test(promptNode.innerText) && Promise.race([outputArea.future.done.then(() => true, () => true), soon]) }"""
+    const ended = outputArea.future?.done.then(() => true, () => true) ?? true, soon = new Promise(no => setTimeout(no, 20, false));
+    return /\\d/.test(promptNode.innerText) && Promise.race([ended, soon]) }"""
 RESTART = """() => {
     window.restarted = false;
     window.jupyterapp.commands.execute("kernelmenu:restart").then(() => { window.restarted = true }) }"""
@@ -100,7 +100,7 @@ class Notebook:
         session = "window.jupyterapp?.shell.currentWidget?.context?.sessionContext?.session"
         self.page.wait_for_function(f"() => ['idle', 'busy'].includes({session}?.kernel?.status)", timeout=60_000)
 
-    def command(self, name): self.page.evaluate("c => { window.jupyterapp.commands.execute(c) }", name)
+    def command(self, name): self.page.evaluate("c => { window.ran = {}; window.jupyterapp.commands.execute(c) }", name)
 
     def run_cell(self, index): self.page.evaluate(RUN_CELL, index)
 

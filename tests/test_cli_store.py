@@ -191,4 +191,4 @@ def test_a_hidden_run_is_back_until_the_vacuum(folder):
 
 def test_a_number_after_an_option_of_jupyterlab_is_not_a_run(tmp_path):
     said = subprocess.run([*AGENTNB, "lab", "--port", "8899", "--store", f"sqlite:///{tmp_path}/runs.db"], capture_output=True, text=True)
-    assert said.returncode == 1 and "has no run '8899'" in said.stderr and "written with `=`: --port=8899" in said.stderr
+    assert said.returncode == 1 and "has no run '8899'" in said.stderr and "If it belongs to --port: --port=8899" in said.stderr

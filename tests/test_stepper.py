@@ -120,8 +120,10 @@ def test_step_back_fork_and_live_by_mouse(open_view):
 def test_the_same_by_keyboard(open_view):
     v = open_view("run")
     for n in range(2):
+        expect(v.button("Step")).to_be_enabled()
         v.keys("s")
         v.last(n)
+    expect(v.button("To request")).to_be_enabled()
     v.keys("r")
     v.last(8)
     v.keys("ArrowLeft")
@@ -507,8 +509,10 @@ def test_nothing_that_is_shown_runs(open_view, lab):
             v.click("Show earlier messages")
             v.settled()
         look(v.root)
+    place = int(v.root.locator(".an-steps li[aria-selected=true]").get_attribute("data-index"))
     for n in range(2 * len(CORPUS)):
         v.keys("ArrowUp")
+        v.selected(place - 1 - n)
         if n % 3 == 0: look(v.root)
     v.page.evaluate("""document.querySelectorAll('.an-stepper *').forEach(n => {
         for (const e of ['mouseover', 'focus', 'toggle', 'animationstart']) n.dispatchEvent(new Event(e, {bubbles: true})) })""")

@@ -84,7 +84,7 @@ class _Speech:
         start, self.told = max(self.told, 0), len(self.text)
         return dict(type="speech", start=start, text=self.text[start:])
 
-# %% ../../nbs/ui/09_stepper.ipynb #182211d8
+# %% ../../nbs/ui/09_stepper.ipynb #87c14d65
 _PAUSE, _BATCH = 0.05, 200
 
 class _Feed:
@@ -134,13 +134,18 @@ class _Feed:
         if head["key"] != self.shown: self.tell_page(head["key"])
         self.widget.head, self.sent = head, last
 
+    def tell_all(self) -> None:
+        self.speech.told, self.shown, self.sent = -1, "", len(self.run.steps)
+        self.tell_rows(max(0, self.sent - _BATCH), self.sent)
+        self.changed(at_once=True)
+
     def tell_rows(self, start: int, stop: int) -> None: self.widget.send(dict(type="rows", run=self.run.run_id, rows=rows_of(self.run, start, stop)))
 
     def tell_page(self, key: str) -> None:
         self.shown = key
-        self.widget.send(dict(page_of(self.run, **self.open), type="page", key=key))
+        self.widget.send(dict(page_of(self.run, **self.open), type="page", key=key, place=self.run.place))
 
-# %% ../../nbs/ui/09_stepper.ipynb #381f55a4
+# %% ../../nbs/ui/09_stepper.ipynb #06c52cce
 _LINKS = WeakSet()
 
 def _said(error): return visible(f"{error}" if isinstance(error, ValueError | ToolError) else f"{type(error).__name__}: {error}")
@@ -161,7 +166,8 @@ class Link(_Feed):
         "A message from the browser"
         kind = message.get("type", "")
         self.widget.send(dict(type="heard", n=message.get("n")))
-        if kind == "ready": self._tell_all()
+        if kind not in ("rows", "code"): self.shown = ""
+        if kind == "ready": self.tell_all()
         elif kind == "rows": self.tell_rows(message["start"], min(message["stop"], message["start"] + _BATCH))
         elif kind == "page":
             self.open = {k: message[k] for k in ("tab", "find", "more") if k in message}
@@ -169,11 +175,6 @@ class Link(_Feed):
         elif kind == "code": self.widget.send(dict(type="code", text=as_code(self.run.state)))
         elif kind in ("step", "run", "request"): self.go(kind)
         else: self.act(kind, message)
-
-    def _tell_all(self):
-        self.speech.told, self.shown, self.sent = -1, "", len(self.run.steps)
-        self.tell_rows(max(0, self.sent - _BATCH), self.sent)
-        self.changed(at_once=True)
 
     def act(self,
         kind: str,  # one of `ACTS`
@@ -188,7 +189,7 @@ class Link(_Feed):
         if run is not self.run:
             self._leave()
             self._follow(run)
-            self._tell_all()
+            self.tell_all()
         self.widget.send(dict(problem, type="done", act=kind, request=message.get("request")))
         for link in list(_LINKS):
             if link.run is run: link.changed(at_once=True)

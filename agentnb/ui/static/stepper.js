@@ -136,8 +136,7 @@ function pages(send, request) {
   };
   const open = new Map();    // cards of open requests by id: what was typed in them stays
   let tab = "Step", more = 40, shown = "", html = "", cards = [], wait = 0, editing = false, names = {};
-  const busy = on => pane.setAttribute("aria-busy", String(on));   // it shows another page than the one that was asked for
-  const ask = () => { busy(true); request({ tab, ...(tab === "State" ? { find: find.value } : {}), ...(tab === "Messages" ? { more } : {}) }); };
+  const ask = () => request({ tab, ...(tab === "State" ? { find: find.value } : {}), ...(tab === "Messages" ? { more } : {}) });
   const buttons = TABS.map(name => make("button", { type: "button", role: "tab", "data-tab": name, onclick: () => choose(name) }, make("span"), make("small")));
   tabs.append(...buttons);
   const mark = () => {
@@ -185,15 +184,14 @@ function pages(send, request) {
   };
   mark();
   return {
-    tabs, pane, ask, busy,
+    tabs, pane, ask,
+    busy(on) { pane.setAttribute("aria-busy", String(on)); },
     tab: () => tab, choose, cards: () => cards,
     name(h) { names = { Step: h.tab }; buttons[2].lastChild.textContent = h.changed ? `${h.changed} changed` : ""; mark(); },
     shown: () => shown,
     forget() { open.clear(); folds.clear(); },
     paint(m) {
-      if (m.tab !== tab) return;
-      busy(false);
-      if (editing && m.key === shown) return;
+      if (m.tab !== tab || editing && m.key === shown) return;
       editing = false;
       shown = m.key;
       earlier.hidden = !m.earlier;
@@ -225,7 +223,7 @@ function pages(send, request) {
 // ---- the whole
 
 function render({ model, el }) {
-  let said = 0, heard = 0, timer = 0, head = model.get("head"), panel = "", run = "";
+  let said = 0, asked = 0, heard = 0, timer = 0, head = model.get("head"), panel = "", run = "";
   const lost = make("div", { className: "an-problem", role: "alert", hidden: true });
   const silent = () => {
     lost.hidden = false;
@@ -233,12 +231,14 @@ function render({ model, el }) {
   };
   const send = message => {
     said += 1;
+    if (!["rows", "code"].includes(message.type)) { asked = said; page.busy(true); }   // until the page that follows is there
     clearTimeout(timer);
     timer = setTimeout(silent, PATIENCE);
     try { Promise.resolve(model.send({ ...message, n: said })).catch(silent); } catch { silent(); }
   };
   const act = type => () => send({ type });
-  const look = i => { if (i !== head.place) page.busy(true); head = { ...head, place: i }; steps.look(i); send({ type: "look", index: i }); };
+  const turn = i => { head = { ...head, place: i }; steps.look(i); };
+  const look = i => { turn(i); send({ type: "look", index: i }); };
   const steps = timeline(send, look);
   const page = pages(send, opts => send({ type: "page", ...opts }));
   const open = name => () => { panel = panel === name ? "" : name; unfold(); };
@@ -288,14 +288,19 @@ function render({ model, el }) {
     if (panel === "break") folded.querySelector(".an-breaks").replaceWith(breakpoints(h, send));
     steps.heed(h);
     page.name(h);
-    page.shown() === h.key ? page.busy(false) : page.ask();
+    if (page.shown() !== h.key) page.ask();
   };
   const received = m => {
     heard = Math.max(heard, m.n ?? 0);
     if (heard >= said) { clearTimeout(timer); lost.hidden = true; }
     if (m.type === "rows") { if (m.run !== run) { run = m.run; steps.forget(); page.forget(); } steps.add(m.rows); }
-    else if (m.type === "page") page.paint(m);
-    else if (m.type === "done") { page.done(m); if (m.text) page.busy(false); }
+    else if (m.type === "page") {
+      page.paint(m);
+      if (heard < asked || m.tab !== page.tab()) return;
+      page.busy(false);
+      if (m.place !== head.place && m.place < head.count && head.run_id === run) turn(m.place);   // what was looked for meanwhile was overtaken
+    }
+    else if (m.type === "done") page.done(m);
     else if (m.type === "code") page.code(m.text);
     else if (m.type === "speech") {   // text on its way: appended in place, replaced by the step when it is there
       if (m.start === 0) speech.replaceChildren();
