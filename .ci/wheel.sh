@@ -16,13 +16,13 @@ python - <<'PY'
 import asyncio
 from importlib.resources import files
 from agentnb import Agent, Scripted, call, tool
-from agentnb.cli_lab import prepare_lab
+from agentnb.cli.lab import prepare_lab
 from pathlib import Path
 
 @tool(read_only=True)
 def look(where: str) -> str: return f"looked at {where}"
-assert asyncio.run(Agent(Scripted([call("look", where="here"), "found"]), [look]).run("go")._to_end()) == "found"
-assert prepare_lab(Path("lab"), "agentnb.demo:on_call").exists() and Path("lab/01_quickstart.tape").exists() and Path("lab/images/debug-fork.png").exists()
+assert asyncio.run(Agent(Scripted([call("look", where="here"), "found"]), [look]).run("go").wait()) == "found"
+assert prepare_lab(Path("lab"), "agentnb.cli.demo:on_call").exists() and Path("lab/01_quickstart.tape").exists() and Path("lab/images/debug-fork.png").exists()
 assert (files("agentnb")/"ui"/"static"/"stepper.js").is_file()
 PY
 agentnb runs

@@ -5,51 +5,98 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from agentnb.agent import Agent as Agent, Ticks as Ticks
-from agentnb.budget import Budget as Budget
-from agentnb.cache import Cached as Cached
+from agentnb.run import Run as Run
+from agentnb.core.budget import Budget as Budget
+from agentnb.core.messages import Ask as Ask, Call as Call, Delta as Delta, Failure as Failure, Message as Message, Reply as Reply, ToolSpec as ToolSpec
+from agentnb.core.messages import Usage as Usage, Verdict as Verdict, assistant as assistant, call as call, result as result, user as user
+from agentnb.core.plan import Plan as Plan, Task as Task
+from agentnb.core.state import State as State
+from agentnb.core.steps import Decision as Decision, Origin as Origin, Request as Request, Step as Step
+from agentnb.tools.contract import Context as Context, ToolError as ToolError
+from agentnb.tools.tool import Tool as Tool, ToolDefinitionError as ToolDefinitionError, tool as tool
+from agentnb.tools.scopes import missing_scopes as missing_scopes, needed_scopes as needed_scopes
+from agentnb.engine.policy import Rule as Rule, Ruling as Ruling
+from agentnb.engine.breakpoints import Break as Break
+from agentnb.engine.outcomes import AgentMismatch as AgentMismatch, RequestOpen as RequestOpen, RunPaused as RunPaused, RunStopped as RunStopped
+from agentnb.store.opening import open_store as open_store
+from agentnb.store.protocol import RunConflict as RunConflict, RunNotFound as RunNotFound, Store as Store, StoreError as StoreError
+from agentnb.log.requests import Pending as Pending
+from agentnb.log.approval import Approval as Approval, approvals as approvals, revoke as revoke
+from agentnb.log.forks import SideEffect as SideEffect, lineage as lineage
+from agentnb.log.inbox import pending as pending
+from agentnb.models.protocol import AskedHuman as AskedHuman, Human as Human, Model as Model, ModelError as ModelError, Scripted as Scripted
+from agentnb.wrappers.cache import Cached as Cached
+from agentnb.wrappers.fallback import Fallback as Fallback
+from agentnb.wrappers.retry import Retry as Retry
+from agentnb.wrappers.tape import Tape as Tape, TapeMiss as TapeMiss
 from agentnb.cascade.live import Cascade as Cascade
-from agentnb.fallback import Fallback as Fallback
-from agentnb.messages import Ask as Ask, Call as Call, Delta as Delta, Message as Message, Reply as Reply
-from agentnb.messages import assistant as assistant, call as call, result as result, user as user
-from agentnb.models import Human as Human, Model as Model, ModelError as ModelError, Scripted as Scripted
-from agentnb.plan import Plan as Plan, Task as Task
-from agentnb.policy import Rule as Rule
-from agentnb.retry import Retry as Retry
-from agentnb.run import AgentMismatch as AgentMismatch, RequestOpen as RequestOpen, Run as Run, RunPaused as RunPaused, RunStopped as RunStopped
-from agentnb.state import State as State
-from agentnb.steps import Step as Step
-from agentnb.store import RunConflict as RunConflict, RunNotFound as RunNotFound, StoreError as StoreError, open_store as open_store
-from agentnb.tape import Tape as Tape, TapeMiss as TapeMiss
-from agentnb.tools import Context as Context, Tool as Tool, ToolError as ToolError, tool as tool
+from agentnb.cascade.gates import Gate as Gate
+from agentnb.study.compare import diff as diff
+from agentnb.study.conversations import read_messages as read_messages, write_messages as write_messages
+from agentnb.study.testcase import replay as replay
+from agentnb.study.transcripts import take_over as take_over
+from agentnb.host.kernel import interactive as interactive
+from agentnb.host.settings import SettingsError as SettingsError
 
 if _TYPE_CHECKING:
-    from agentnb.approval import Approval as Approval, approvals as approvals, revoke as revoke
-    from agentnb.audits import audit as audit
-    from agentnb.compare import diff as diff
-    from agentnb.conversations import read_messages as read_messages, write_messages as write_messages
-    from agentnb.forks import lineage as lineage
-    from agentnb.functions import tool_from_schema as tool_from_schema, tools_from_schemas as tools_from_schemas
-    from agentnb.graphs import to_langgraph as to_langgraph
-    from agentnb.held import hold as hold
-    from agentnb.inbox import pending as pending
-    from agentnb.langchain import from_langchain as from_langchain, to_langchain as to_langchain
-    from agentnb.mcp import serve_mcp as serve_mcp
-    from agentnb.mcp_client import tools_from_mcp as tools_from_mcp
-    from agentnb.oversight import intervention_rates as intervention_rates
-    from agentnb.planning import update_plan as update_plan
-    from agentnb.saver import AgentnbSaver as AgentnbSaver
-    from agentnb.saver_store import LangGraphStore as LangGraphStore
-    from agentnb.scopes import missing_scopes as missing_scopes, needed_scopes as needed_scopes
-    from agentnb.testcase import replay as replay
-    from agentnb.transcripts import take_over as take_over
-    from agentnb.transfer import export_runs as export_runs, import_runs as import_runs
+    from agentnb.cascade.gates import answer_of as answer_of, check as check, fresh as fresh, valid as valid
+    from agentnb.cascade.probes import agree as agree, confident as confident, judged as judged
+    from agentnb.cascade.policy import fit as fit
+    from agentnb.cascade.records import Records as Records
+    from agentnb.cli.main import find_agent as find_agent
+    from agentnb.langgraph.graphs import to_langgraph as to_langgraph
+    from agentnb.langgraph.held import hold as hold
+    from agentnb.langgraph.langchain import from_langchain as from_langchain, to_langchain as to_langchain
+    from agentnb.langgraph.saver import AgentnbSaver as AgentnbSaver
+    from agentnb.langgraph.saver_store import LangGraphStore as LangGraphStore
+    from agentnb.mcp.client import tools_from_mcp as tools_from_mcp
+    from agentnb.mcp.server import serve_mcp as serve_mcp
+    from agentnb.metrics.audits import audit as audit
+    from agentnb.metrics.measure import measure as measure
+    from agentnb.metrics.oversight import intervention_rates as intervention_rates
+    from agentnb.metrics.prefix import prompt_cache as prompt_cache
+    from agentnb.metrics.savings import savings as savings
+    from agentnb.routing.embedders import Lexical as Lexical
+    from agentnb.routing.index import Index as Index
+    from agentnb.routing.router import Route as Route, Router as Router
+    from agentnb.routing.semantic import SemanticCached as SemanticCached
+    from agentnb.routing.toolset import Toolset as Toolset
+    from agentnb.store.hidden import hide as hide, purge as purge, unhide as unhide
+    from agentnb.store.transfer import export_runs as export_runs, import_runs as import_runs
+    from agentnb.study.branches import frame as frame
+    from agentnb.study.grid import side_by_side as side_by_side
+    from agentnb.toolbox.files import files as files
+    from agentnb.toolbox.http import http as http
+    from agentnb.toolbox.process import process as process
+    from agentnb.toolbox.python import python as python
+    from agentnb.toolbox.sql import sql as sql
+    from agentnb.tools.functions import tool_from_schema as tool_from_schema, tools_from_schemas as tools_from_schemas
+    from agentnb.tools.planning import update_plan as update_plan
+    from agentnb.ui.chat import chat as chat
+    from agentnb.ui.dashboard import dashboard as dashboard
+    from agentnb.ui.inbox import inbox as inbox
+    from agentnb.ui.runs import browse as browse
+    from agentnb.views.spent import spent as spent
 
 _LATER = dict(  # imported when they are asked for: what they need is large, or an extra
-    Approval="approval", approvals="approval", revoke="approval", audit="audits", diff="compare", read_messages="conversations",
-    write_messages="conversations", lineage="forks", tool_from_schema="functions", tools_from_schemas="functions", to_langgraph="graphs", hold="held",
-    pending="inbox", from_langchain="langchain", to_langchain="langchain", serve_mcp="mcp", tools_from_mcp="mcp_client", intervention_rates="oversight",
-    update_plan="planning", AgentnbSaver="saver", LangGraphStore="saver_store", missing_scopes="scopes", needed_scopes="scopes", replay="testcase",
-    take_over="transcripts", export_runs="transfer", import_runs="transfer")
+    answer_of="cascade.gates", check="cascade.gates", fresh="cascade.gates", valid="cascade.gates", agree="cascade.probes", confident="cascade.probes",
+    judged="cascade.probes", fit="cascade.policy", Records="cascade.records", find_agent="cli.main", to_langgraph="langgraph.graphs",
+    hold="langgraph.held", from_langchain="langgraph.langchain", to_langchain="langgraph.langchain", AgentnbSaver="langgraph.saver",
+    LangGraphStore="langgraph.saver_store", tools_from_mcp="mcp.client", serve_mcp="mcp.server", audit="metrics.audits", measure="metrics.measure",
+    intervention_rates="metrics.oversight", prompt_cache="metrics.prefix", savings="metrics.savings", Lexical="routing.embedders", Index="routing.index",
+    Route="routing.router", Router="routing.router", SemanticCached="routing.semantic", Toolset="routing.toolset", hide="store.hidden",
+    purge="store.hidden", unhide="store.hidden", export_runs="store.transfer", import_runs="store.transfer", frame="study.branches",
+    side_by_side="study.grid", files="toolbox.files", http="toolbox.http", process="toolbox.process", python="toolbox.python", sql="toolbox.sql",
+    tool_from_schema="tools.functions", tools_from_schemas="tools.functions", update_plan="tools.planning", chat="ui.chat", dashboard="ui.dashboard",
+    inbox="ui.inbox", browse="ui.runs", spent="views.spent")
+
+__all__ = [  # what `import *` brings: nothing that comes later
+    "Agent", "Ticks", "Run", "Budget", "Ask", "Call", "Delta", "Failure", "Message", "Reply", "ToolSpec", "Usage", "Verdict", "assistant", "call",
+    "result", "user", "Plan", "Task", "State", "Decision", "Origin", "Request", "Step", "Context", "ToolError", "Tool", "ToolDefinitionError", "tool",
+    "missing_scopes", "needed_scopes", "Rule", "Ruling", "Break", "AgentMismatch", "RequestOpen", "RunPaused", "RunStopped", "open_store", "RunConflict",
+    "RunNotFound", "Store", "StoreError", "Pending", "Approval", "approvals", "revoke", "SideEffect", "lineage", "pending", "AskedHuman", "Human", "Model",
+    "ModelError", "Scripted", "Cached", "Fallback", "Retry", "Tape", "TapeMiss", "Cascade", "Gate", "diff", "read_messages", "write_messages", "replay",
+    "take_over", "interactive", "SettingsError"]
 
 
 def __getattr__(name):
@@ -58,10 +105,9 @@ def __getattr__(name):
     return found
 
 
-def __dir__(): return sorted({*globals(), *_LATER})
+def __dir__(): return sorted([*__all__, *_LATER, "__version__"])
 
 
 def load_ipython_extension(shell):
     "What `%load_ext agentnb` calls"
-    from agentnb.ui.magics import load
-    load(shell)
+    _import_module("agentnb.ui.magics").load(shell)

@@ -6,7 +6,7 @@ written), human (it was left for a human), or wrong (another fix was written). N
 import asyncio, collections, re, sys, tempfile
 
 from agentnb.agent import RequestOpen, RunStopped
-from agentnb.demo import on_call, read_runbooks
+from agentnb.cli.demo import on_call, read_runbooks
 
 ALERTS = {
     "Disk full on a database host": ["disk full on db-1, the database cannot write", "db-1: no space left on device, writes fail"],

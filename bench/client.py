@@ -10,9 +10,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent/"tests"))
 import anthropic, openai
 from replay import FOLDER, Replay
 
-from agentnb.anthropic import Anthropic, pool
-from agentnb.messages import Ask, user
-from agentnb.openai import OpenAI
+from agentnb.models.anthropic import Anthropic, pool
+from agentnb.core.messages import Ask, user
+from agentnb.models.openai import OpenAI
 
 ROUNDS, WARM = 300, 30
 

@@ -11,9 +11,9 @@ import argparse, asyncio, contextlib, gc, json, os, sqlite3, statistics, subproc
 from pathlib import Path
 
 from agentnb import Agent, Scripted, assistant, call, open_store, result, tool
-from agentnb.messages import Call, Reply, Usage
-from agentnb.rows import MIGRATIONS
-from agentnb.store import read_run
+from agentnb.core.messages import Call, Reply, Usage
+from agentnb.store.rows import MIGRATIONS
+from agentnb.store.protocol import read_run
 
 RESULT = "x" * 1024
 
@@ -181,7 +181,7 @@ def restore_table(rounds):
     with folder() as at:
         url = f"sqlite:///{at}/runs.db"
         made = agent(500, url)
-        asyncio.run(made.run("go", run_id="long")._to_end())
+        asyncio.run(made.run("go", run_id="long").wait())
         run, store = made.load("long"), open_store(url)
         reading, folding, forking, sizes = [], [], [], []
         for i in range(rounds * 3):
@@ -217,7 +217,7 @@ async def all_at_once(url, count):
     made = Agent(Slow(), [look], store=url)
     began = time.perf_counter()
     runs = [made.run("go") for _ in range(count)]
-    await asyncio.gather(*(run._to_end() for run in runs))
+    await asyncio.gather(*(run.wait() for run in runs))
     return time.perf_counter() - began, sum(len(r.steps) for r in runs), resident()
 
 

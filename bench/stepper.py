@@ -13,7 +13,7 @@ STEPS = LONG.partition('agent = ')[0] + 'run = Agent(Scripted(say), [look], max_
 SPEECH = '''
 import asyncio, time
 from agentnb import Agent
-from agentnb.messages import Delta, Reply
+from agentnb.core.messages import Delta, Reply
 class Speaker:
     name = "speaker"
     async def __call__(self, messages, tools=(), instructions="", ask=None):

@@ -7,12 +7,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from replay import Replay
 
-from agentnb.anthropic import Anthropic
-from agentnb.kernel import run_blocking
-from agentnb.messages import Ask, ToolSpec, user
-from agentnb.models import ModelError
-from agentnb.ollama import Ollama
-from agentnb.openai import OpenAI
+from agentnb.models.anthropic import Anthropic
+from agentnb.host.kernel import run_blocking
+from agentnb.core.messages import Ask, ToolSpec, user
+from agentnb.models.protocol import ModelError
+from agentnb.models.ollama import Ollama
+from agentnb.models.openai import OpenAI
 
 FOLDER = Path(__file__).parent/"cassettes"
 FILES = sorted(FOLDER.glob("*/*.json"))

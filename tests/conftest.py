@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agentnb.embedded import MEMBER, cache_folder
+from agentnb.models.embedded import MEMBER, cache_folder
 from lab import CHROMIUM
 
 os.environ["AGENTNB_OFFLINE"] = "1"
@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(items):
 
 def pytest_runtest_setup(item):
     if item.get_closest_marker("model") and not (cache_folder()/Path(MEMBER).name).exists():
-        missing("the weights of the embedded model. Fetch them once: python -c 'from agentnb.embedded import fetch_weights; fetch_weights()'")
+        missing("the weights of the embedded model. Fetch them once: python -c 'from agentnb.models.embedded import fetch_weights; fetch_weights()'")
     if item.get_closest_marker("browser") and not shutil.which("chromium"): missing("Chromium. On Debian: apt-get install chromium")
 
 

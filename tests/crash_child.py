@@ -45,7 +45,7 @@ def main(store, folder, run_id, moment):
         print(step.index, flush=True)
         if moment == f"step {step.index}": die()
     run.observers.append(seen)
-    asyncio.run(run._to_end())
+    asyncio.run(run.wait())
 
 
 if __name__ == "__main__": main(*sys.argv[1:])

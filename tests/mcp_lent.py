@@ -1,4 +1,4 @@
-"""Tools that are lent: `python -m agentnb.mcp mcp_lent:tools`. Used by test_mcp.py."""
+"""Tools that are lent: `python -m agentnb.mcp.server mcp_lent:tools`. Used by test_mcp.py."""
 import os, time
 from pathlib import Path
 

@@ -3,8 +3,8 @@
 SCENE = '''
 from decimal import Decimal
 from agentnb import Agent, Budget, Scripted, ToolError, call, tool
-from agentnb.messages import Reply, Usage
-from agentnb.tools import tool
+from agentnb.core.messages import Reply, Usage
+from agentnb.tools.tool import tool
 tries = []
 @tool(read_only=True)
 def search_runbooks(query: str) -> list[dict]:
@@ -35,7 +35,7 @@ run = agent.run("Checkout is slow. Find out why and fix it.", run_id="RUN")
 FORM = '''
 from typing import Literal
 from agentnb import Agent, Scripted, call
-from agentnb.tools import tool
+from agentnb.tools.tool import tool
 @tool
 def deploy(service: str, mode: Literal["rolling", "all at once"] = "rolling", dry: bool = True, pods: int = 3, env: dict[str, str] = {}, note: str | None = None) -> str:
     "Deploy `service`"
@@ -50,8 +50,8 @@ ALWAYS = FORM.replace('call("deploy", service="checkout"), "deployed"', 'call("d
 LONG = '''
 from decimal import Decimal
 from agentnb import Agent, Scripted, call
-from agentnb.messages import Reply
-from agentnb.tools import tool
+from agentnb.core.messages import Reply
+from agentnb.tools.tool import tool
 @tool(read_only=True)
 def look(n: int) -> str:
     "Look at `n`"
@@ -66,8 +66,8 @@ HOSTILE = '''
 import sys; sys.path.insert(0, TESTS)
 from xss import CORPUS
 from agentnb import Agent, Scripted, ToolError, call
-from agentnb.messages import Reply
-from agentnb.tools import tool
+from agentnb.core.messages import Reply
+from agentnb.tools.tool import tool
 texts, at = CORPUS, iter(range(10**6))
 @tool(read_only=True)
 def act(what: str) -> str:

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from agentnb import Agent, RequestOpen, Rule, Scripted, ToolError, call, open_store, tool
-from agentnb.approval import approval_of, approvals, remember, remembered, revoke
-from agentnb.cli import main
-from agentnb.inbox import decided, pending
-from agentnb.messages import ToolSpec
-from agentnb.oversight import intervention_rates
-from agentnb.policy import evaluate, read_rules
-from agentnb.scopes import missing_scopes
-from agentnb.steps import Decision
-from agentnb.store import read_run
+from agentnb.log.approval import approval_of, approvals, remember, remembered, revoke
+from agentnb.cli.main import main
+from agentnb.log.inbox import decided, pending
+from agentnb.core.messages import ToolSpec
+from agentnb.metrics.oversight import intervention_rates
+from agentnb.engine.policy import evaluate, read_rules
+from agentnb.tools.scopes import missing_scopes
+from agentnb.core.steps import Decision
+from agentnb.store.protocol import read_run
 
 KINDS = ("read", "keyed", "act")
 
@@ -70,7 +70,7 @@ def test_nothing_happens_twice_or_without_a_matching_decision(replies, effects, 
     run, approved, told = made.run("go", run_id="r1"), [], []
     for _ in range(400):
         if crashes and rng.random() < 0.4: world.crash = [c for c in [crashes.pop()] if c != "none"]
-        try: asyncio.run(run._to_end())
+        try: asyncio.run(run.wait())
         except Crash: run = agent(world, store, script, policy).load("r1")
         except RequestOpen:
             p = rng.choice(run.pending)
@@ -131,7 +131,7 @@ def answer_from_here(url, effects, seed, told):
         p = rng.choice(run.pending)
         said = p.approve(by=f"process {seed}") if p.request.call.args["n"] != 5 else p.reject("not that one", by=f"process {seed}")
         counted[p.request.request_id] = said.by
-        run.refresh()
+        run.log.refresh()
     told.put(counted)
 
 
@@ -147,7 +147,7 @@ def test_ten_calls_of_one_reply_four_asked_about_and_answered_from_two_processes
     said = [told.get(timeout=60) for _ in others]
     for p in others: p.join(30)
     again = ten(durable, effects).load("r1")
-    assert asyncio.run(again._to_end()) == "done"
+    assert asyncio.run(again.wait()) == "done"
     assert sorted(effects.read_text().split()) == ["1", "3", "8"], "exactly the approved ones, once"
     log = {s.body.request_id: s.body.by for s in again.steps if s.kind == "decision"}
     assert len(log) == 4 and all(log[k] == v for counted in said for k, v in counted.items())
@@ -165,7 +165,7 @@ def test_reading_calls_of_one_reply_are_made_side_by_side():
         return f"{n}"
     made = Agent(Scripted([[call("look", n=n) for n in range(5)], "done"]), [look], store="memory:")
     run = made.run("go")
-    assert asyncio.run(run._to_end()) == "done" and max(most) == 5
+    assert asyncio.run(run.wait()) == "done" and max(most) == 5
     assert [s.body.content for s in run.steps if s.kind == "tool"] == ["4", "3", "2", "1", "0"], "each is a step as it comes"
     most.clear()
     stepped = made.run("go")
@@ -240,7 +240,7 @@ def test_a_call_outside_its_grant_is_refused_and_not_made():
         return "published"
     script = Scripted([call("publish", text="x"), "sorry"])
     run = Agent(script, [publish], store="memory:", policy=[Rule(effect="allow")], grant=["fs:write:"]).run("go")
-    assert asyncio.run(run._to_end()) == "sorry" and done == []
+    assert asyncio.run(run.wait()) == "sorry" and done == []
     failure = next(m.failure for m in run.tip.messages if m.role == "tool")
     assert str(failure) == "permission_denied: publish needs net:api.example.com, which this agent is not granted. Do without it."
     assert [s.kind for s in run.steps].count("intent") == 0 and not missing_scopes(publish.spec, {}, ["fs:*", "net:*"])
@@ -250,7 +250,7 @@ def test_rules_of_settings_ini_come_after_those_of_the_code(tmp_path, monkeypatc
     (tmp_path/"settings.ini").write_text("[policy]\nrestart(service: checkout-*) = allow\nrestart = deny: never\n@destructive = ask\n")
     monkeypatch.chdir(tmp_path)
     run = service("memory:").run("go")
-    asyncio.run(run._to_end())
+    asyncio.run(run.wait())
     assert [bool(m.failure) for m in run.tip.messages if m.role == "tool"] == [False, False, False, True, False]
     strict = service("memory:", policy=[Rule(tool="restart", effect="ask", args={"grace": "0"})]).run("go")
     asyncio.run(strict.until())
@@ -289,13 +289,13 @@ def test_a_tool_that_asks_each_time_is_not_silenced():
         assert run.pending[0].request.question == "run_code(code='1')? It is not in a sandbox."
         with pytest.raises(ValueError, match="run_code asks each time: It is not in a sandbox"): run.pending[0].approve(remember="args")
         run.pending[0].approve()
-    assert asyncio.run(run._to_end()) == "done"
+    assert asyncio.run(run.wait()) == "done"
     blanket = asks_each_time("memory:", unattended="approve").run("go")
-    with pytest.raises(RequestOpen, match="It is not in a sandbox"): asyncio.run(blanket._to_end())
+    with pytest.raises(RequestOpen, match="It is not in a sandbox"): asyncio.run(blanket.wait())
     looked_at = asks_each_time("memory:", unattended=lambda request, state: Decision(request_id=request.request_id, verdict="approve", by="code")).run("go")
-    assert asyncio.run(looked_at._to_end()) == "done"
+    assert asyncio.run(looked_at.wait()) == "done"
     denied = asks_each_time("memory:", policy=[Rule(tool="run_*", effect="deny")], unattended="reject").run("go")
-    assert asyncio.run(denied._to_end()) == "done" and not [s for s in denied.steps if s.kind in ("request", "intent")]
+    assert asyncio.run(denied.wait()) == "done" and not [s for s in denied.steps if s.kind in ("request", "intent")]
 
 
 def test_a_yes_from_before_a_tool_asked_each_time_is_not_one_now():
@@ -318,7 +318,7 @@ def test_a_yes_does_not_cover_what_the_tool_has_become():
     run = changing(store, source).run("go")
     asyncio.run(run.until())
     run.pending[0].approve(remember="tool", everywhere=True)
-    assert asyncio.run(changing(store, source).run("again")._to_end()) == "done", "the same code is covered"
+    assert asyncio.run(changing(store, source).run("again").wait()) == "done", "the same code is covered"
     other = changing(store, source.replace("restarted", "wiped")).run("go")
     asyncio.run(other.until())
     assert other.pending
@@ -346,12 +346,12 @@ def test_a_denied_question_is_not_asked_and_a_question_is_not_answered_by_yes():
     def ask_human(question: str) -> str: called.append(question)
     denied = Agent(Scripted([call("ask_human", question="Which host?"), "done"]), [ask_human], store="memory:", policy=[Rule(tool="ask_*", effect="deny")])
     run = denied.run("go")
-    assert asyncio.run(run._to_end()) == "done" and "request" not in [s.kind for s in run.steps]
+    assert asyncio.run(run.wait()) == "done" and "request" not in [s.kind for s in run.steps]
     run = Agent(Scripted([call("ask_human", question="Which host?"), "done"]), [ask_human], store="memory:").run("go")
     asyncio.run(run.until())
     with pytest.raises(ValueError, match="is a question, which no yes answers"): run.pending[0].approve()
     run.pending[0].answer("db-1")
-    assert asyncio.run(run._to_end()) == "done" and called == []
+    assert asyncio.run(run.wait()) == "done" and called == []
 
 
 @pytest.mark.parametrize("idempotent", [True, False])
@@ -365,11 +365,11 @@ def test_a_rule_that_came_after_a_crash_denies(idempotent):
             if crash.pop() if crash else False: raise Crash
             return "wiped"
         return Agent(Scripted([call("wipe", disk="a"), "done"]), [wipe], store=store, policy=[Rule(effect=policy)])
-    with pytest.raises(Crash): asyncio.run(made("allow").run("go", run_id="r1")._to_end())
+    with pytest.raises(Crash): asyncio.run(made("allow").run("go", run_id="r1").wait())
     run = made("deny").load("r1")
-    with pytest.raises(RequestOpen, match="Did wipe"): asyncio.run(run._to_end())
+    with pytest.raises(RequestOpen, match="Did wipe"): asyncio.run(run.wait())
     run.pending[0].approve()
-    assert asyncio.run(run._to_end()) == "done" and done == ["a"]
+    assert asyncio.run(run.wait()) == "done" and done == ["a"]
     assert [m.failure.kind for m in run.tip.messages if m.role == "tool"] == ["permission_denied"]
 
 
@@ -381,16 +381,16 @@ def test_a_rule_between_the_announcement_and_the_call_denies():
     run = agent.run("go")
     asyncio.run(run.until(kind="intent"))
     agent.policy = (Rule(effect="deny"),)
-    assert asyncio.run(run._to_end()) == "done" and done == []
+    assert asyncio.run(run.wait()) == "done" and done == []
 
 
 def test_what_is_left_of_a_rate_is_told_and_is_no_part_of_a_result():
     @tool(rate="5/min", idempotent=True)
     def finish(text: str) -> str: return text
     run = Agent(Scripted([call("finish", text="the report")]), [finish], result=finish, store="memory:", policy=[Rule(effect="allow")]).run("go")
-    assert asyncio.run(run._to_end()) == "the report"
+    assert asyncio.run(run.wait()) == "the report"
     run = Agent(Scripted([call("finish", text="x"), "done"]), [finish], store="memory:", policy=[Rule(effect="allow")]).run("go")
-    asyncio.run(run._to_end())
+    asyncio.run(run.wait())
     assert [m.content for m in run.tip.messages if m.role == "tool"] == ["x\n(3 of 5 calls left in 60 s)"]
     assert [text for _, text in run.store.kept("results")] == ["x"]
 
@@ -414,7 +414,7 @@ def test_a_remembered_yes_answers_the_other_open_requests_that_it_covers(store):
     run.pending[0].approve(by="ann", remember="args", uses=2)
     assert [p.request.call.args["n"] for p in run.pending] == [2, 1] and run.steps[-1].body.by == "ann, remembered"
     for p in run.pending: p.reject()
-    assert asyncio.run(run._to_end()) == "done"
+    assert asyncio.run(run.wait()) == "done"
     assert [m.content for m in run.tip.messages if m.role == "tool" and not m.failure] == ["did 1"] * 3
 
 
@@ -449,7 +449,7 @@ def test_the_store_lists_what_is_open_and_the_log_says_how_often_people_interven
         asyncio.run(run.until())
         assert [p.request.request_id for p in store.pending()] == [p.request.request_id for p in run.pending]
         said(run.pending[0])
-    asyncio.run(run._to_end())
+    asyncio.run(run.wait())
     assert store.pending() == []
     found = {o.tool: o for o in intervention_rates(store)}
     restarts = found["restart"]
@@ -474,7 +474,7 @@ def test_a_question_of_the_model_is_a_request_and_its_answer_the_result():
     asyncio.run(run.until())
     assert (run.pending[0].request.about, run.pending[0].request.question) == ("answer", "Which host?")
     run.pending[0].answer("db-1")
-    assert asyncio.run(run._to_end()) == "done" and [m.content for m in run.tip.messages if m.role == "tool"] == ["db-1"]
+    assert asyncio.run(run.wait()) == "done" and [m.content for m in run.tip.messages if m.role == "tool"] == ["db-1"]
 
 
 def test_an_error_of_a_tool_leaves_its_own_frames_in_the_log():
@@ -482,7 +482,7 @@ def test_an_error_of_a_tool_leaves_its_own_frames_in_the_log():
     def look() -> str: return deeper()
     def deeper(): raise OSError("disk gone")
     run = Agent(Scripted([call("look"), "done"]), [look], store="memory:").run("go")
-    asyncio.run(run._to_end())
+    asyncio.run(run.wait())
     body = next(s.body for s in run.steps if s.kind == "tool")
     assert "in deeper" in body.trace and body.trace.endswith("OSError: disk gone") and "asyncio" not in body.trace and "agentnb/tools" not in body.trace
     assert "deeper" not in str(body.failure)

@@ -6,9 +6,9 @@ from typing import Any, Literal
 import pytest
 
 from agentnb import Agent, Rule, Scripted, ToolError, call, open_store, tool
-from agentnb.audits import audit
-from agentnb.functions import tools_from_schemas
-from agentnb.messages import ToolSpec
+from agentnb.metrics.audits import audit
+from agentnb.tools.functions import tools_from_schemas
+from agentnb.core.messages import ToolSpec
 from bfcl_data import ROWS
 from retail import load, retail_tools
 
@@ -326,7 +326,7 @@ def test_markup_in_a_description_stays_text():
 
 
 def test_pandas_and_jsonschema_are_loaded_by_those_who_need_them():
-    code = "import sys, agentnb.audits; print([m for m in ('pandas', 'jsonschema', 'IPython') if m in sys.modules])"
+    code = "import sys, agentnb.metrics.audits; print([m for m in ('pandas', 'jsonschema', 'IPython') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
 

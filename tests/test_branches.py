@@ -5,8 +5,8 @@ from decimal import Decimal
 import pytest
 
 from agentnb import Agent, Budget, ModelError, Reply, RequestOpen, Rule, Scripted, Ticks, call, open_store, tool
-from agentnb.branches import fork_many, frame
-from agentnb.messages import Usage
+from agentnb.study.branches import fork_many, frame
+from agentnb.core.messages import Usage
 
 acted = []
 
@@ -31,7 +31,7 @@ def make(script=(call("look", where="a"), call("page", who="ann"), "ann knows"),
 @pytest.fixture
 def run():
     run = make().run("go", run_id="r1")
-    assert asyncio.run(run._to_end()) == "ann knows"
+    assert asyncio.run(run.wait()) == "ann knows"
     acted.clear()
     return run
 
@@ -125,9 +125,9 @@ def test_a_person_is_not_waited_for(run):
 
 def test_any_runs_are_a_table(run):
     other = make(["hello"], store=run.store).run("say hello", run_id="r2")
-    asyncio.run(other._to_end())
+    asyncio.run(other.wait())
     half = make(policy=[]).run("go", run_id="r3")
-    with pytest.raises(RequestOpen): asyncio.run(half._to_end())
+    with pytest.raises(RequestOpen): asyncio.run(half.wait())
     table = frame(r for r in (run, other, half))
     assert list(table.index) == list(table.run_id) == ["r1", "r2", "r3"] and list(table.status) == ["done", "done", "waiting"]
     assert table.error["r3"] == "page(who='ann')?" and table.result["r3"] is None and table.cost["r2"] == 0
@@ -139,10 +139,10 @@ def test_pandas_is_asked_for_by_its_extra_and_only_when_it_is_needed():
     said = subprocess.run([sys.executable, "-c", """
 import sys
 sys.modules["pandas"] = None
-import agentnb, agentnb.branches, asyncio
+import agentnb, agentnb.study.branches, asyncio
 run = agentnb.Agent(agentnb.Scripted(["hi"]), store="memory:").run("go")
-asyncio.run(run._to_end())
-for what in (lambda: agentnb.branches.frame([run]), lambda: asyncio.run(run.fork_many(at=0))):
+asyncio.run(run.wait())
+for what in (lambda: agentnb.study.branches.frame([run]), lambda: asyncio.run(run.fork_many(at=0))):
     try: what()
     except ImportError as e: assert 'pip install "agentnb-kit[lab]"' in str(e), e
     else: raise SystemExit("no error")

@@ -5,9 +5,9 @@ from decimal import Decimal
 import pytest
 
 from agentnb import Agent, Scripted, ToolError, call, tool
-from agentnb.breakpoints import Break
-from agentnb.messages import Reply
-from agentnb.run import RunPaused
+from agentnb.engine.breakpoints import Break
+from agentnb.core.messages import Reply
+from agentnb.engine.outcomes import RunPaused
 
 
 @tool(read_only=True)
@@ -35,11 +35,11 @@ def test_until_and_a_list_of_breakpoints_agree(what, where):
 
     async def background():
         behind.breaks = by_list.breaks
-        await behind.start().going
+        await behind.start().engine.task
     asyncio.run(background())
     assert len(behind.steps) == where + 1
 
-    asyncio.run(by_argument._to_end())
+    asyncio.run(by_argument.wait())
     assert by_argument.at(0) and asyncio.run(by_argument.until(**what)).index == where, "on tape it stops at the same step"
     by_argument.at(0).breaks = by_list.breaks
     assert asyncio.run(by_argument.until()).index == where
@@ -48,11 +48,11 @@ def test_until_and_a_list_of_breakpoints_agree(what, where):
 def test_awaiting_a_run_that_hits_a_breakpoint_says_so():
     run = made()
     run.breaks.append(Break(error=True))
-    with pytest.raises(RunPaused, match="paused after step 6"): asyncio.run(run._to_end())
+    with pytest.raises(RunPaused, match="paused after step 6"): asyncio.run(run.wait())
     assert run.fork().breaks == run.breaks
-    assert asyncio.run(run._to_end()) == "done", "it goes on from there"
+    assert asyncio.run(run.wait()) == "done", "it goes on from there"
 
 
 def test_an_unknown_cost_counts_as_more():
-    step = made()._next(made()._begin)[0]
+    step = made().log.next_step(made().engine.begin)[0]
     assert Break(cost="1").hits(step, Decimal(0), None) and not Break(cost="1").hits(step, None, None)

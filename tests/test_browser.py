@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from agentnb.cli_lab import prepare_lab
-from agentnb.store import open_store
+from agentnb.cli.lab import prepare_lab
+from agentnb.store.opening import open_store
 from lab import Lab, Notebook, new_page
 from replay import Replay
 
@@ -17,7 +17,7 @@ ARTIFACTS = Path(__file__).parent/"artifacts"
 @pytest.fixture(scope="session", params=["Light", "Dark"])
 def lab(request, tmp_path_factory):
     root = tmp_path_factory.mktemp("lab")
-    prepare_lab(root, "agentnb.demo:on_call")
+    prepare_lab(root, "agentnb.cli.demo:on_call")
     server = Lab(root, f"JupyterLab {request.param}", AGENTNB_LOCAL_ENDPOINTS="http://127.0.0.1:9/v1")
     server.theme = request.param.lower()
     yield server
@@ -111,7 +111,7 @@ def test_the_quickstart_by_hand(notebook, lab):
     nb.restart()
     nb.page.evaluate("""source => { const cells = window.jupyterapp.shell.currentWidget.content.model.cells;
         cells.get(cells.length - 1).sharedModel.setSource(source) }""",
-        f"from agentnb.demo import on_call\nrun = on_call().load({run_id!r})\nprint([s.kind for s in run.steps])\nrun")
+        f"from agentnb.cli.demo import on_call\nrun = on_call().load({run_id!r})\nprint([s.kind for s in run.steps])\nrun")
     last = order[-1]
     nb.run_cell(last)
     shown = nb.done(last)
@@ -245,7 +245,7 @@ def test_a_reply_grows_in_place_while_it_is_made(notebook, lab):
     "A recorded stream of Claude's, sent slowly by a server on loopback: the text grows, at most 20 times a second"
     with Replay("anthropic/thinking_stream.json", pause=0.02) as claude:
         agent = f"""from agentnb import Agent
-from agentnb.anthropic import Anthropic
+from agentnb.models.anthropic import Anthropic
 agent = Agent(Anthropic("claude-sonnet-4-0", "test-key", {claude.url!r}))
 run = agent.run("How do I cross the street?", run_id="speaking-{lab.theme}")"""
         nb = notebook(write_page(lab, "speaking.ipynb", agent, "run"))

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from agentnb import Agent, Ask, Budget, Cached, Fallback, ModelError, Reply, RequestOpen, Retry, RunStopped, Scripted, call, open_store, tool
-from agentnb.bounds import Meter, message_tokens
-from agentnb.cost import price
-from agentnb.messages import Usage
-from agentnb.reserve import _told
-from agentnb.spending import Entry, enter, entries, spent_in, spent_together
-from agentnb.sqlite import SQLite
-from agentnb.steps import Edit, Note, Replied
-from agentnb.ui.html import run_html
+from agentnb.wrappers.bounds import Meter, message_tokens
+from agentnb.wrappers.cost import price
+from agentnb.core.messages import Usage
+from agentnb.engine.reserve import _told
+from agentnb.engine.spending import Entry, enter, entries, spent_in, spent_together
+from agentnb.store.sqlite import SQLite
+from agentnb.core.steps import Edit, Note, Replied
+from agentnb.views.html import run_html
 
 AT = datetime(2026, 5, 4, 2, 15, tzinfo=UTC)
 HAIKU = "anthropic:claude-haiku-4-5"
@@ -130,10 +130,10 @@ def test_a_soft_limit_is_seen_and_told():
             asks.append((ask.frugal, messages[-1].content))
             return await super().__call__(messages, tools, instructions, ask)
     run = agent(Frugal([("look", 0.0)] * 4), budget=Budget(iterations=5, wrap_up=True)).run("Why?")
-    asyncio.run(run._to_end())
+    asyncio.run(run.wait())
     assert [frugal for frugal, _ in asks] == [False] * 4 + [True] and asks[-1][1].endswith("Come to an end: answer with what you have.")
     assert "4 made of the budget of 5 iterations" in run_html(run.tip, run.steps) and run.store.restore(run.run_id) == run.tip
-    asyncio.run((last := agent(Provider([("say", 0.9)]), budget=Budget(tokens=9000, soft=0.1, wrap_up=True)).run("Why?"))._to_end())
+    asyncio.run((last := agent(Provider([("say", 0.9)]), budget=Budget(tokens=9000, soft=0.1, wrap_up=True)).run("Why?")).wait())
     assert last.status == "done" and last.tip.warned == ("tokens",) and last.steps[-2].kind == "note", "an answer is not answered"
 
 
@@ -146,13 +146,13 @@ def test_a_hard_limit_stops_with_what_there_is_and_a_top_up_goes_on(limits, more
             reply = await provider(*said)
             return reply.model_copy(update={"content": reply.content or f"so far {len(said[0])}"})
     run = agent(Talking([]), budget=Budget(**limits)).run("Why?")
-    with pytest.raises(RunStopped, match="budget of .* run.top_up"): asyncio.run(run._to_end())
+    with pytest.raises(RunStopped, match="budget of .* run.top_up"): asyncio.run(run.wait())
     assert run.status == "stopped" and run.result.startswith("so far") and "budget" in run.tip.reason
     before = run.tip
     step = run.top_up(**more, by="kim")
     assert isinstance(step.body, Edit) and step.body.by == "kim" and step.body.budget != before.budget and run.tip.open_calls == before.open_calls
     assert run.result is None
-    assert asyncio.run(run._to_end()).startswith("done") and run.store.restore(run.run_id) == run.tip
+    assert asyncio.run(run.wait()).startswith("done") and run.store.restore(run.run_id) == run.tip
     assert len([m for m in run.tip.messages if m.role == "tool"]) == 4, "every call was made once"
 
 
@@ -183,40 +183,40 @@ def test_tool_calls_side_by_side_do_not_exceed_their_limit(replies, most, slow):
     script = [[call(name, n=10 * i + k) if name != "no" else call(name, i=10 * i + k) for k, name in enumerate(names)] for i, names in enumerate(replies)]
     run = Agent(Scripted([*script, "done"]), [look, act], store="memory:", unattended="approve", budget=Budget(tool_calls=most)).run("go")
     wanted = sum(name != "no" for names in replies for name in names)
-    if wanted <= most: assert asyncio.run(run._to_end()) == "done"
+    if wanted <= most: assert asyncio.run(run.wait()) == "done"
     else:
-        with pytest.raises(RunStopped, match=f"{most} tool calls is used up"): asyncio.run(run._to_end())
+        with pytest.raises(RunStopped, match=f"{most} tool calls is used up"): asyncio.run(run.wait())
         assert len(made) == most == run.tip.tool_calls
         run.top_up(tool_calls=99)
-        asyncio.run(run._to_end())
+        asyncio.run(run.wait())
     assert len(made) == len(set(made)) == wanted == run.tip.tool_calls
 
 
 def test_a_human_is_asked_for_more():
     def asking(**options): return agent(Provider([("look", 0.9)] * 4), budget=Budget(usd="0.02", ask=True), **options).run("Why?")
     run = asking()
-    with pytest.raises(RequestOpen, match="May it be raised.*approve\\(args="): asyncio.run(run._to_end())
+    with pytest.raises(RequestOpen, match="May it be raised.*approve\\(args="): asyncio.run(run.wait())
     assert [p.request.about for p in run.pending] == ["budget"] and run.status == "waiting", "never raised by a policy that approves calls"
     for wrong in (None, {}, {"usd": -1}, {"tokens": 5}):
         with pytest.raises(ValueError): run.pending[0].approve(args=wrong)
     with pytest.raises(ValueError, match="approve"): run.pending[0].answer("more")
     run.pending[0].approve(args={"usd": 1}, by="kim")
-    assert asyncio.run(run._to_end()).startswith("done") and run.tip.budget.usd == Decimal("1.02") and run.store.restore(run.run_id) == run.tip
+    assert asyncio.run(run.wait()).startswith("done") and run.tip.budget.usd == Decimal("1.02") and run.store.restore(run.run_id) == run.tip
     run = asking()
     asyncio.run(run.until())
     run.pending[0].reject("enough")
-    with pytest.raises(RunStopped, match="not raised: enough"): asyncio.run(run._to_end())
-    assert run.top_up(usd=1) and asyncio.run(run._to_end()).startswith("done")
+    with pytest.raises(RunStopped, match="not raised: enough"): asyncio.run(run.wait())
+    assert run.top_up(usd=1) and asyncio.run(run.wait()).startswith("done")
     run = asking()
     asyncio.run(run.until())
-    assert run.top_up(usd=1, by="kim").body.verdict == "approve" and asyncio.run(run._to_end()).startswith("done")
+    assert run.top_up(usd=1, by="kim").body.verdict == "approve" and asyncio.run(run.wait()).startswith("done")
     run = asking()
     run.agent.unattended = "reject"
-    with pytest.raises(RunStopped, match="not raised"): asyncio.run(run._to_end())
+    with pytest.raises(RunStopped, match="not raised"): asyncio.run(run.wait())
 
 
 def test_the_terminal_raises_a_budget():
-    from agentnb.cli import answer
+    from agentnb.cli.main import answer
     run = agent(Provider([("look", 0.9)] * 4), budget=Budget(usd="0.02", ask=True)).run("Why?")
     asyncio.run(run.until())
     said, shown = iter(["nonsense", "usd=-1", "usd=0.50"]), []
@@ -225,20 +225,20 @@ def test_the_terminal_raises_a_budget():
     other = agent(Provider([("look", 0.9)] * 4), budget=Budget(usd="0.02", ask=True)).run("Why?")
     asyncio.run(other.until())
     answer(other.pending[0], lambda _: "", shown.append)
-    with pytest.raises(RunStopped, match="not raised at the terminal"): asyncio.run(other._to_end())
+    with pytest.raises(RunStopped, match="not raised at the terminal"): asyncio.run(other.wait())
 
 
 def test_a_model_without_a_price_is_not_asked():
     provider = Provider([("say", 0.1)], name="mycorp:llama")
     run = agent(provider, budget=Budget(usd=1)).run("Why?")
-    with pytest.raises(RunStopped, match="mycorp:llama has no known price.*assume="): asyncio.run(run._to_end())
+    with pytest.raises(RunStopped, match="mycorp:llama has no known price.*assume="): asyncio.run(run.wait())
     assert not provider.tokens
     run.edit(budget=Budget(usd=1, assume=("2", "4")))
-    asyncio.run(run._to_end())
+    asyncio.run(run.wait())
     u = run.tip.usage
     assert provider.tokens and run.tip.cost == (u.input * 2 + u.output * 4) / Decimal(1_000_000) or run.tip.cost == 0
     for free in (Scripted(["done"]), Provider([("say", 0.1)], name="ollama:llama3")):
-        asyncio.run((run := agent(free, budget=Budget(usd="0.01")).run("Why?"))._to_end())
+        asyncio.run((run := agent(free, budget=Budget(usd="0.01")).run("Why?")).wait())
         assert run.tip.cost == 0
 
 
@@ -246,14 +246,14 @@ def test_a_reply_is_made_shorter_rather_than_refused():
     provider = Provider([("look", 0.0), ("look", 0.9), ("look", 0.9), ("look", 0.9)])
     run = agent(provider, budget=Budget(usd="0.05"), ask=Ask(max_tokens=9000)).run("Why?")
     short = r"the next call may cost \$0\.00.*, and \$0\.00.* of the budget of \$0\.05 is left"
-    with pytest.raises(RunStopped, match=short): asyncio.run(run._to_end())
+    with pytest.raises(RunStopped, match=short): asyncio.run(run.wait())
     assert provider.caps[0] == 9000 > min(provider.caps) >= 256 and run.tip.cost <= Decimal("0.05")
     assert [n for s in run.steps if isinstance(s.body, Replied) for n in s.body.reply.notes][-1].startswith("the budget leaves")
     tiny = agent(Provider([]), budget=Budget(tokens=100)).run("Why?")
-    with pytest.raises(RunStopped, match="the next call may use .* tokens, and 100 tokens of the budget of 100 tokens is left"): asyncio.run(tiny._to_end())
+    with pytest.raises(RunStopped, match="the next call may use .* tokens, and 100 tokens of the budget of 100 tokens is left"): asyncio.run(tiny.wait())
     fixed = Provider([])
     fixed.options = dict(max_tokens=5000)
-    with pytest.raises(RunStopped, match="may use"): asyncio.run(agent(fixed, budget=Budget(tokens=4000)).run("Why?")._to_end())
+    with pytest.raises(RunStopped, match="may use"): asyncio.run(agent(fixed, budget=Budget(tokens=4000)).run("Why?").wait())
     assert not fixed.tokens
 
 
@@ -262,15 +262,15 @@ def test_what_a_provider_counted_bounds_the_next_request():
     run = agent(provider, budget=Budget(tokens=20_000), ask=Ask(max_tokens=300)).run("word " * 3000)
     asyncio.run(run.until(kind="model"))
     bytes_only = Meter().tokens(run.tip.messages, run.tip.tools)
-    asyncio.run(run._to_end())
-    assert run.meter.request(run)[0] < bytes_only / 3, "15,000 bytes were 4,000 tokens"
+    asyncio.run(run.wait())
+    assert run.engine.meter.request(run.engine)[0] < bytes_only / 3, "15,000 bytes were 4,000 tokens"
 
 
 def test_a_budget_changes_no_key_of_a_tape_or_a_cache():
     store = open_store()
     first, again = Provider([("look", 0.1), ("say", 0.1)]), Provider([])
-    asyncio.run((run := Agent(Cached(first, store), [look], store="memory:", clock=lambda: AT).run("Why?", run_id="r"))._to_end())
-    asyncio.run((hit := Agent(Cached(again, store), [look], store="memory:", budget=Budget(usd="0.05"), clock=lambda: AT).run("Why?", run_id="r"))._to_end())
+    asyncio.run((run := Agent(Cached(first, store), [look], store="memory:", clock=lambda: AT).run("Why?", run_id="r")).wait())
+    asyncio.run((hit := Agent(Cached(again, store), [look], store="memory:", budget=Budget(usd="0.05"), clock=lambda: AT).run("Why?", run_id="r")).wait())
     assert not again.tokens and hit.tip.cost == 0 and hit.tip.usage.total == 0 and hit.result == run.result
 
 
@@ -292,9 +292,9 @@ def test_a_team_waits_for_what_is_only_set_aside():
     one = agent(Slow([("say", 0.0)]), store, budget=Budget(usd="0.0415", shared="t"), ask=Ask(max_tokens=8000)).run("Why?", run_id="one")
     two = agent(Provider([("say", 0.0)]), store, budget=Budget(usd="0.0415", shared="t"), ask=Ask(max_tokens=8000)).run("Why?", run_id="two")
     async def both():
-        first = asyncio.ensure_future(one._to_end())
+        first = asyncio.ensure_future(one.wait())
         while not order: await asyncio.sleep(0.001)
-        second = asyncio.ensure_future(two._to_end())
+        second = asyncio.ensure_future(two.wait())
         await asyncio.sleep(0.1)
         assert not second.done() and len(two.steps) == 1, "it waits"
         assert spent_together(store, "t")[1].usd > 0
@@ -303,7 +303,7 @@ def test_a_team_waits_for_what_is_only_set_aside():
     asyncio.run(both())
     assert one.status == two.status == "done" and spent_together(store, "t")[0].usd == one.tip.cost + two.tip.cost
     team = agent(Provider([]), store, budget=Budget(usd=one.tip.cost + two.tip.cost, shared="t")).run("Why?")
-    with pytest.raises(RunStopped, match="that t shares is used up"): asyncio.run(team._to_end())
+    with pytest.raises(RunStopped, match="that t shares is used up"): asyncio.run(team.wait())
     other = agent(Provider([]), store, budget=Budget(usd=(one.tip.cost + two.tip.cost) * Decimal("1.2"), shared="t")).run("Why?")
     asyncio.run(to_end(other, 1))
     assert [s.body.limit for s in other.steps if isinstance(s.body, Note)] == ["usd of t"]
@@ -322,7 +322,7 @@ def test_a_run_steps_back_if_another_process_writes_at_the_same_time():
     provider = Provider([("say", 0.1)])
     run = agent(provider, store, budget=Budget(usd="0.0415", shared="t"), ask=Ask(max_tokens=8000)).run("Why?")
     async def go():
-        task = asyncio.ensure_future(run._to_end())
+        task = asyncio.ensure_future(run.wait())
         await asyncio.sleep(0.1)
         assert not provider.tokens and not entries(store, "t")[run.run_id].reserved, "it steps back"
         store.release("other", "another process")
@@ -335,9 +335,9 @@ def test_a_run_steps_back_if_another_process_writes_at_the_same_time():
 def test_a_fork_in_a_team_counts_from_where_it_left():
     store = open_store()
     run = agent(Provider([("look", 0.3), ("say", 0.2)]), store, budget=Budget(usd=1, shared="t")).run("Why?")
-    asyncio.run(run._to_end())
+    asyncio.run(run.wait())
     fork = run.fork(at=2)
-    asyncio.run(fork._to_end())
+    asyncio.run(fork.wait())
     assert fork.tip.cost > spent_together(store, "t", run.run_id)[0].usd
     assert spent_together(store, "t")[0].usd == totals(store, store.runs())[0]
 
@@ -349,9 +349,9 @@ def test_a_call_that_was_cancelled_counts_once():
             async def __call__(self, *said): await asyncio.sleep(60)
         await run.until(kind="tool")
         run.agent.model = Hanging([])
-        task = asyncio.ensure_future(run._to_end())
+        task = asyncio.ensure_future(run.wait())
         await asyncio.sleep(0.05)
-        run.going.cancel()
+        run.engine.task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         held = spent_together(run.store, "t")[0].usd
         run.agent.model = Provider([("say", 0.1)])
@@ -427,7 +427,7 @@ def test_settings_give_a_budget(monkeypatch):
 
 
 def test_a_conversation_is_counted_once():
-    from agentnb import bounds, user
+    from agentnb.wrappers import bounds, user
     counted, real = [], bounds.message_tokens
     messages = bounds.Growing([user(f"message {i}") for i in range(1000)])
     meter = bounds.Meter()
@@ -442,16 +442,16 @@ def test_a_conversation_is_counted_once():
 def test_a_held_graph_stops_between_supersteps():
     from langchain_core.messages import AIMessage
     from langgraph.graph import END, START, MessagesState, StateGraph
-    from agentnb.held import hold
+    from agentnb.langgraph.held import hold
     said = dict(input_tokens=900, output_tokens=100, total_tokens=1000)
     def think(state): return {"messages": [AIMessage(f"thought {len(state['messages'])}", usage_metadata=said, id=str(len(state["messages"])))]}
     graph = StateGraph(MessagesState).add_node("think", think).add_edge(START, "think")
     graph.add_conditional_edges("think", lambda s: "think" if len(s["messages"]) < 5 else END)
     run = hold(graph.compile(), {"messages": [("user", "go")]}, store="memory:", budget=Budget(tokens=2000, soft=0.5))
-    with pytest.raises(RunStopped, match="budget of 2,000 tokens is used up"): asyncio.run(run._to_end())
+    with pytest.raises(RunStopped, match="budget of 2,000 tokens is used up"): asyncio.run(run.wait())
     assert run.tip.usage.total == 2000 and [s.body.limit for s in run.steps if isinstance(s.body, Note) and s.body.limit] == ["tokens"]
     run.top_up(tokens=5000)
-    assert asyncio.run(run._to_end()) == "thought 4" and run.tip.budget.tokens == 7000
+    assert asyncio.run(run.wait()) == "thought 4" and run.tip.budget.tokens == 7000
     with pytest.raises(ValueError, match="between supersteps"): hold(graph.compile(), {"messages": []}, store="memory:", budget=Budget(usd=1, ask=True))
 
 

@@ -9,9 +9,9 @@ from hypothesis import given, settings, strategies as st
 from agentnb import Agent, Ask, Cached, Cascade, Human, ModelError, Reply, RequestOpen, Retry, Scripted, Tape, TapeMiss, ToolError, call
 from agentnb import open_store, tool, user
 from agentnb.cascade import Asked, agree, answer_of, check, confident, fitted, fresh, judged, valid
-from agentnb.messages import Message, Usage, Verdict, assistant, result
-from agentnb.models import AskedHuman
-from agentnb.steps import Note, Replied, Request
+from agentnb.core.messages import Message, Usage, Verdict, assistant, result
+from agentnb.models.protocol import AskedHuman
+from agentnb.core.steps import Note, Replied, Request
 
 
 def reply(content="", *calls, sure=None, cost="0.001", tokens=10, model="", **more):
@@ -296,7 +296,7 @@ def test_a_request_that_is_not_on_a_tape_is_loud(tmp_path):
 def test_a_failed_step_keeps_its_attempts_in_the_log():
     dead = always(ModelError("quota", "empty.", model="b", cost=Decimal("0.004")), "b")
     run = Agent(Cascade([always(UNSURE, "a"), dead], gates=[confident()]), store="memory:").run("Which disk?")
-    with pytest.raises(ModelError, match="empty"): asyncio.run(run._to_end())
+    with pytest.raises(ModelError, match="empty"): asyncio.run(run.wait())
     note = run.steps[-1].body
     assert isinstance(note, Note) and [a.outcome for a in note.attempts] == ["rejected", "failed"] and run.tip.cost == Decimal("0.006") == run.receipt().cost
 
@@ -359,7 +359,7 @@ def ladder_run(script, steps, sticky, tiers=2):
         return Scripted(said, f"t{n}")
     cascade = Cascade([tier(n) for n in range(tiers)], gates=[confident(0.5)], sticky=sticky)
     run = Agent(cascade, tools=[look], store="memory:", max_iterations=100).run("go")
-    asyncio.run(run._to_end())
+    asyncio.run(run.wait())
     return [[a.tier for a in s.body.reply.attempts] for s in run.steps if s.kind == "model"], run
 
 
@@ -415,12 +415,12 @@ def test_a_question_to_a_person_is_on_the_tape(tmp_path):
 
 
 def test_a_run_with_a_person_becomes_a_test(tmp_path):
-    from agentnb.testcase import replay
+    from agentnb.study.testcase import replay
     agent = Agent(Cascade([always(UNSURE, "a"), Human()], gates=[confident()]), store="memory:")
     run = agent.run("Which disk?", run_id="r1")
     asyncio.run(run.until())
     run.pending[0].answer("/tmp")
-    asyncio.run(run._to_end())
+    asyncio.run(run.wait())
     path = run.to_test(tmp_path/"test_it.py", "somewhere:agent")
     assert replay(agent, next(tmp_path.glob("*.tape")), "r1", len(run.steps) - 1) and path.exists()
 
@@ -436,7 +436,7 @@ def test_runs_at_the_same_time_do_not_mix():
     agent = Agent(Cascade([small, large], gates=[confident()]), store="memory:")
     async def go():
         runs = [agent.run(str(i)) for i in range(40)]
-        return runs, await asyncio.gather(*(r._to_end() for r in runs))
+        return runs, await asyncio.gather(*(r.wait() for r in runs))
     runs, results = asyncio.run(go())
     assert results == [f"{'small' if i % 2 else 'large'} {i}" for i in range(40)]
     assert [r.tip.cost for r in runs] == [Decimal("0.001") if i % 2 else Decimal("0.051") for i in range(40)]
@@ -447,10 +447,10 @@ def test_runs_at_the_same_time_do_not_mix():
 def test_a_person_stands_where_a_model_stands(tmp_path):
     agent = Agent(Human(), store=f"sqlite:///{tmp_path}/runs.db", unattended="approve")
     run = agent.run("Which disk?", run_id="r1")
-    with pytest.raises(RequestOpen, match="Which disk?"): asyncio.run(run._to_end())
+    with pytest.raises(RequestOpen, match="Which disk?"): asyncio.run(run.wait())
     again = agent.load("r1")
     again.pending[0].answer("/tmp", by="Ada")
-    assert asyncio.run(again._to_end()) == "/tmp" and again.tip.messages[-1].role == "assistant" and again.tip.iteration == 1
+    assert asyncio.run(again.wait()) == "/tmp" and again.tip.messages[-1].role == "assistant" and again.tip.iteration == 1
 
 
 def test_a_person_can_send_the_models_back():
@@ -458,7 +458,7 @@ def test_a_person_can_send_the_models_back():
     run = Agent(Cascade([small, Human()], gates=[confident()]), store="memory:").run("Which disk?")
     asyncio.run(run.until())
     run.pending[0].reject("look at the logs")
-    assert asyncio.run(run._to_end()) == "/tmp" and run.tip.cost == Decimal("0.002") == run.receipt().cost
+    assert asyncio.run(run.wait()) == "/tmp" and run.tip.cost == Decimal("0.002") == run.receipt().cost
 
 
 def test_a_typed_answer_of_a_person_is_checked():
@@ -472,12 +472,12 @@ def test_a_typed_answer_of_a_person_is_checked():
     with pytest.raises(ToolError, match="it is not JSON"): run.pending[0].answer("/tmp")
     assert run.tip.status == "waiting"
     run.pending[0].answer('{"name": "/tmp", "used": 97}')
-    assert asyncio.run(run._to_end()) == Disk(name="/tmp", used=97)
+    assert asyncio.run(run.wait()) == Disk(name="/tmp", used=97)
 
 
 def test_a_run_that_wants_a_call_cannot_end_at_a_person():
     run = Agent(Human(), tools=[look], result=look, store="memory:").run("Which disk?")
-    with pytest.raises(ModelError, match="a person answers in words"): asyncio.run(run._to_end())
+    with pytest.raises(ModelError, match="a person answers in words"): asyncio.run(run.wait())
 
 
 def test_aborting_keeps_the_bill():
@@ -512,7 +512,7 @@ def test_killed_while_a_person_thinks(durable):
     request = run.tip.requests[0]
     assert run.tip.cost == Decimal("0.052") and [a.answer for a in request.attempts] == ["/var", "?"] and "/var" in request.preview
     run.pending[0].answer("/tmp")
-    assert asyncio.run(run._to_end()) == "/tmp" and run.store.restore("r1").cost == Decimal("0.052") == run.receipt().cost
+    assert asyncio.run(run.wait()) == "/tmp" and run.store.restore("r1").cost == Decimal("0.052") == run.receipt().cost
     assert [s.kind for s in run.steps] == ["started", "request", "decision", "finished"]
     assert [(x.model, x.outcome) for x in run.receipt().lines] == [("a", "rejected"), ("b", "rejected"), ("human", "asked")]
 
@@ -559,7 +559,7 @@ def test_every_total_is_the_same_to_the_last_digit(plan, shadow, sticky, person)
     run = Agent(cascade, tools=[look], store="memory:", max_iterations=20).run("go", run_id="r1")
     async def go():
         for _ in range(30):
-            try: return await run._to_end()
+            try: return await run.wait()
             except ModelError: return
             except RequestOpen: run.pending[0].answer("done")
     asyncio.run(go())
@@ -578,7 +578,7 @@ def test_the_receipt_compares_with_always_asking_the_strong_model(tmp_path, monk
     (tmp_path/"settings.ini").write_text("[prices]\nown:strong = 1000 5000\n")
     small, large = always(reply("x", sure=0.9, model="own:a"), "own:a"), always(STRONG, "own:strong")
     run = Agent(Cascade([small, large], gates=[confident(0.5)], least_ratio=0), store="memory:").run("go")
-    asyncio.run(run._to_end())
+    asyncio.run(run.wait())
     bill = run.receipt()
     assert bill.always_strong == Decimal("0.015") and bill.saved == Decimal("0.014") and "list price of the same tokens: 1 step" in bill.how
     assert run.receipt(strong="own:nobody").always_strong is None and "unknown" in str(run.receipt(strong="own:nobody"))
@@ -586,18 +586,18 @@ def test_the_receipt_compares_with_always_asking_the_strong_model(tmp_path, monk
 
 def test_a_receipt_says_unknown_and_lost():
     run = Agent(Cascade([always(reply("x", sure=0.1, cost=None), "a"), always(STRONG, "b")], gates=[confident()]), store="memory:").run("go")
-    asyncio.run(run._to_end())
+    asyncio.run(run.wait())
     bill = run.receipt()
     assert bill.cost is None and bill.saved is None and "cost unknown" in str(bill) and bill.always_strong == Decimal("0.05")
     dear = Agent(Cascade([always(UNSURE, "a"), always(STRONG, "b")], gates=[confident()]), store="memory:").run("go")
-    asyncio.run(dear._to_end())
+    asyncio.run(dear.wait())
     assert dear.receipt().saved == Decimal("-0.002") and "LOST $0.002" in str(dear.receipt())
 
 
 def test_a_receipt_is_a_table_and_escapes():
     evil = Cascade([always(reply("x", sure=0.1), "a"), always(STRONG, "b")], gates=[check(lambda r: False, "<script>alert(1)</script>")])
     run = Agent(evil, store="memory:").run("go")
-    asyncio.run(run._to_end())
+    asyncio.run(run.wait())
     page = run.receipt()._repr_html_()
     assert "<script" not in page and "&lt;script&gt;" in page and "<table>" in page
     import pandas as pd
@@ -608,7 +608,7 @@ def test_what_a_retry_spent_beside_the_cascade_has_a_line():
     said = iter([ModelError("overloaded", "busy.", retryable=True, retry_after=0, cost=Decimal("0.007")), STRONG])
     flaky = Cascade([always(UNSURE, "a"), Scripted(lambda messages, tools: next(said), "b")], gates=[confident()])
     run = Agent(Retry(flaky), store="memory:").run("go")
-    asyncio.run(run._to_end())
+    asyncio.run(run.wait())
     assert [x.outcome for x in run.receipt().lines] == ["rejected", "accepted", "beside"] and run.receipt().cost == run.tip.cost
 
 

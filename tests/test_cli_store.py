@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 import pytest
 
 from agentnb import Agent, Scripted, open_store
-from agentnb.listing import list_runs
+from agentnb.log.listing import list_runs
 
-AGENTNB = [sys.executable, "-c", "import sys; from agentnb.cli import main; sys.exit(main())"]
+AGENTNB = [sys.executable, "-c", "import sys; from agentnb.cli.main import main; sys.exit(main())"]
 MINE = """
 import asyncio, os, sys
 from agentnb import Agent, Scripted, call, tool
@@ -30,7 +30,7 @@ def make(store, first="look", name="mine"):
 
 if __name__ == "__main__":
     store, run_id, *how = sys.argv[1:]
-    print(asyncio.run(make(store, *how).run("Look at a.", run_id=run_id)._to_end()))
+    print(asyncio.run(make(store, *how).run("Look at a.", run_id=run_id).wait()))
 """
 
 

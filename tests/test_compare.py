@@ -6,11 +6,11 @@ from decimal import Decimal
 import pytest
 
 from agentnb import Agent, Budget, Message, Reply, Rule, Scripted, Tape, Ticks, assistant, call, open_store, tool, user
-from agentnb.compare import RunDiff, StateDiff, diff
-from agentnb.forks import Branch, lineage
-from agentnb.log import Log
-from agentnb.messages import Failure, Usage
-from agentnb.steps import Decision, Edit, Finished, Intent, Note, Replied, Request, Returned, Started
+from agentnb.study.compare import RunDiff, StateDiff, diff
+from agentnb.log.forks import Branch, lineage
+from agentnb.log.log import Log
+from agentnb.core.messages import Failure, Usage
+from agentnb.core.steps import Decision, Edit, Finished, Intent, Note, Replied, Request, Returned, Started
 
 
 @tool(read_only=True)
@@ -26,7 +26,7 @@ SCRIPT = [call("look", where="a"), [call("restart", service="b"), call("look", w
 
 def done(script=SCRIPT, run_id="r1", **options):
     run = Agent(Scripted(script), [look, restart], **dict(store="memory:", policy=[Rule(effect="allow")], clock=Ticks()) | options).run("go", run_id=run_id)
-    asyncio.run(run._to_end())
+    asyncio.run(run.wait())
     return run
 
 
@@ -49,7 +49,7 @@ def test_a_run_is_the_same_as_itself_and_as_one_that_did_the_same():
 def test_a_run_from_a_tape_is_the_same_as_the_live_one(tmp_path):
     tape = Tape(tmp_path/"go.tape")
     live, played = done(), Agent(tape(Scripted(SCRIPT)), [tape(look), tape(restart)], store="memory:", policy=[Rule(effect="allow")]).run("go", run_id="r2")
-    asyncio.run(played._to_end())
+    asyncio.run(played.wait())
     assert {s.body.source for s in played.steps if s.kind == "tool"} == {"tape"} and diff(live, played).shared == len(live.steps)
 
 
@@ -59,7 +59,7 @@ def test_a_request_is_known_by_what_it_asks():
         runs.append(Agent(Scripted(script), [look, restart], store="memory:").run("go"))
         asyncio.run(runs[-1].until(kind="request"))
         runs[-1].pending[0].approve()
-        asyncio.run(runs[-1]._to_end())
+        asyncio.run(runs[-1].wait())
     pairs = [p for p in diff(*runs).pairs if p.a and p.a.kind in ("request", "decision")]
     assert len(pairs) == 2 and all(p.same and p.a.body.request_id != p.b.body.request_id for p in pairs)
 
@@ -68,7 +68,7 @@ def test_a_request_is_known_by_what_it_asks():
 def test_a_fork_shares_the_steps_up_to_the_cut(at):
     run = done()
     fork = run.fork(at=at, instructions="Be brief.", run_id="f1")
-    asyncio.run(fork._to_end())
+    asyncio.run(fork.wait())
     found = diff(run, fork)
     assert found.shared == fork.tip.parent.index + 1 and [p.b.kind for p in found.pairs if p.b][:2] == ["started", "edit"]
     assert [p.a.index for p in found.pairs if p.a] == list(range(found.shared, len(run.steps)))
@@ -96,7 +96,7 @@ def test_steps_are_paired_by_kind_and_tool_and_say_what_differs():
 
 
 def log_of(run_id, *bodies):
-    log = Log(run_id, open_store("memory:"), {}, Ticks())
+    log = Log(run_id, open_store("memory:"), Ticks())
     for body in bodies: log.append(body, log.tip.iteration + isinstance(body, Replied))
     return log
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from agentnb import Agent, RequestOpen, RunConflict, RunNotFound, Scripted, StoreError, call, open_store, tool
-from agentnb.messages import Reply
-from agentnb.models import ModelError
-from agentnb.writer import RARELY
+from agentnb.core.messages import Reply
+from agentnb.models.protocol import ModelError
+from agentnb.store.writer import RARELY
 from crash_child import make_agent
 
 CHILD = Path(__file__).parent/"crash_child.py"
@@ -25,13 +25,13 @@ def test_killed_and_resumed(tmp_path, moment):
     run = make_agent(store, tmp_path).load("r1")
     assert run.state.index >= len(printed) == printed[-1] + 1
     before = (tmp_path/"effects").read_text().count("plain") if (tmp_path/"effects").exists() else 0
-    try: result = asyncio.run(run._to_end())
+    try: result = asyncio.run(run.wait())
     except RequestOpen:
         request = run.state.requests[0]
         assert request.about == "outcome" and request.call.tool == "plain"
         pending = run.pending[0]
         pending.answer("plain done") if before else pending.approve()
-        result = asyncio.run(run._to_end())
+        result = asyncio.run(run.wait())
     assert result == "all done"
     effects = Counter(line.split()[0] for line in (tmp_path/"effects").read_text().splitlines())
     assert effects == {"keyed": 1, "plain": 1}
@@ -48,7 +48,7 @@ def test_an_unknown_outcome_is_asked_only_where_it_is_unknown(tmp_path):
         store = f"sqlite:///{folder}/runs.db"
         subprocess.run([sys.executable, CHILD, store, folder, "r1", moment], capture_output=True)
         run = make_agent(store, folder).load("r1")
-        try: asyncio.run(run._to_end())
+        try: asyncio.run(run.wait())
         except RequestOpen: asked.append(moment)
     intent = [s.index for s in run.steps if s.kind == "intent"][-1]
     assert asked == [f"step {intent}", "before plain", "after plain"]
@@ -66,11 +66,11 @@ def test_two_holders_go_on_with_one_run(tmp_path):
         await asyncio.sleep(0)
         with pytest.raises(RunConflict, match="run r1 is going on in this process, by another Run object"): await theirs.step()
         mine.pause()
-        await mine.going
+        await mine.engine.task
         return list(mine.steps), await theirs
     before, result = asyncio.run(both())
     assert result == "all done" and theirs.steps[:len(before)] == before and len(theirs.steps) > len(before)
-    mine.refresh()
+    mine.log.refresh()
     assert mine.steps == theirs.steps
 
 
@@ -82,9 +82,9 @@ def test_racing_processes(tmp_path):
     assert sum(p.returncode == 0 for p in racers) <= 1
     assert all("RunConflict" in text for p, text in zip(racers, said) if p.returncode)
     run = make_agent(store, tmp_path).load("r1")
-    try: asyncio.run(run._to_end())
+    try: asyncio.run(run.wait())
     except RequestOpen: run.pending[0].answer("plain done") if "plain" in (tmp_path/"effects").read_text() else run.pending[0].approve()
-    asyncio.run(run._to_end())
+    asyncio.run(run.wait())
     effects = Counter(line.split()[0] for line in (tmp_path/"effects").read_text().splitlines())
     assert effects == {"keyed": 1, "plain": 1}
 
@@ -103,7 +103,7 @@ def test_a_cancelled_call_has_an_unknown_outcome(tmp_path):
         run = slow_agent(f"sqlite:///{tmp_path}/runs.db").run("go", run_id="r1")
         run.start()
         while run.state.index == 0 or run.steps[-1].kind != "intent": await asyncio.sleep(0.01)
-        run.going.cancel()
+        run.engine.task.cancel()
         await asyncio.sleep(0.05)
         with pytest.raises(RequestOpen, match=r"Did slow\(\) happen\?"): await run
         run.pending[0].answer("it was done by hand")
@@ -175,7 +175,7 @@ def test_a_file_that_is_no_database(tmp_path):
 
 def test_a_damaged_row_is_named(tmp_path):
     store = f"sqlite:///{tmp_path}/runs.db"
-    asyncio.run(make_agent(store, tmp_path).run("go", run_id="r1")._to_end())
+    asyncio.run(make_agent(store, tmp_path).run("go", run_id="r1").wait())
     with sqlite3.connect(tmp_path/"runs.db") as db: db.execute("UPDATE steps SET payload = '{\"reply\": 7}' WHERE idx = 1")
     with pytest.raises(StoreError, match="agent/r1/step_1 cannot be read"): open_store(store).restore("r1")
 
@@ -204,7 +204,7 @@ def test_two_answers_from_two_processes(tmp_path):
     late = theirs.pending[0]
     mine.pending[0].approve(args={"service": "b"}, by="me")
     with pytest.warns(UserWarning, match="already decided: approve by me. Nothing changed"): counted = late.reject("no", by="them")
-    assert counted.by == "me" and asyncio.run(theirs._to_end()) == "done"
+    assert counted.by == "me" and asyncio.run(theirs.wait()) == "done"
     assert [m.content for m in theirs.state.messages if m.role == "tool"] == ["b"]
 
 
@@ -219,7 +219,7 @@ def test_waiting_sees_the_answer_of_another_process(tmp_path, monkeypatch):
         run = agent().run("go", run_id="r1").start()
         while not run.pending: await asyncio.sleep(0.01)
         agent().load("r1").pending[0].approve(by="elsewhere")
-        return await asyncio.wait_for(run._to_end(), 60)
+        return await asyncio.wait_for(run.wait(), 60)
     assert asyncio.run(both()) == "done"
 
 
@@ -236,7 +236,7 @@ class Looking:
 
 async def crowd(count, model):
     made = Agent(model, store="memory:")
-    return await asyncio.gather(*(made.run("go")._to_end() for _ in range(count)), return_exceptions=True)
+    return await asyncio.gather(*(made.run("go").wait() for _ in range(count)), return_exceptions=True)
 
 
 def fail_often(n):
@@ -271,7 +271,7 @@ def test_bytes_do_not_grow_with_the_run(tmp_path):
     sizes = {}
     for n in (50, 500):
         agent = Agent(Scripted([call("look", i=i) for i in range(n)] + ["done"]), [look], store=f"sqlite:///{tmp_path}/{n}.db", max_iterations=n + 1)
-        asyncio.run(agent.run("go", run_id="r1")._to_end())
+        asyncio.run(agent.run("go", run_id="r1").wait())
         sizes[n] = sum(len(s.model_dump_json()) for s in agent.store.read("r1"))/n
     assert sizes[500] < sizes[50] * 1.3
 
@@ -295,9 +295,9 @@ def test_a_result_that_cannot_be_written_is_not_made_again(tmp_path):
     with pytest.raises(StoreError): asyncio.run(run.until())
     run.store._db.execute("PRAGMA query_only = 0")
     refuse = lambda: None
-    with pytest.raises(RequestOpen, match=r"Did pay\(what='a'\) happen\?.*if it happened"): asyncio.run(run._to_end())
+    with pytest.raises(RequestOpen, match=r"Did pay\(what='a'\) happen\?.*if it happened"): asyncio.run(run.wait())
     run.pending[0].answer("paid a")
-    assert asyncio.run(run._to_end()) == "done" and (tmp_path/"effects").read_text() == "a\nb\n"
+    assert asyncio.run(run.wait()) == "done" and (tmp_path/"effects").read_text() == "a\nb\n"
 
 
 def test_a_decision_elsewhere_while_a_tool_runs_loses_nothing(tmp_path):
@@ -308,7 +308,7 @@ def test_a_decision_elsewhere_while_a_tool_runs_loses_nothing(tmp_path):
     asyncio.run(mine.until(kind="intent"))
     pay_agent(tmp_path).load("r1").pending[0].approve(by="B")
     asyncio.run(mine.step())
-    assert asyncio.run(mine._to_end()) == "done" and (tmp_path/"effects").read_text() == "a\nb\n"
+    assert asyncio.run(mine.wait()) == "done" and (tmp_path/"effects").read_text() == "a\nb\n"
 
 
 def test_a_tool_that_ends_the_process_has_an_unknown_outcome(tmp_path):

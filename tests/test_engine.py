@@ -7,12 +7,12 @@ from hypothesis import given, settings, strategies as st
 
 from agentnb import (AgentMismatch,
     Agent, Budget, Call, ModelError, Reply, RequestOpen, Rule, RunConflict, RunStopped, Scripted, State, Tape, TapeMiss, Tool, assistant, call, tool, user)
-from agentnb.messages import Usage
-from agentnb.providers import find_model
-from agentnb.state import fold
-from agentnb.steps import Decision, Step
-from agentnb.tools import ToolDefinitionError
-from agentnb.ui.html import as_text, run_html
+from agentnb.core.messages import Usage
+from agentnb.wrappers.providers import find_model
+from agentnb.core.state import fold
+from agentnb.core.steps import Decision, Step
+from agentnb.tools.tool import ToolDefinitionError
+from agentnb.views.html import as_text, run_html
 
 
 @tool(read_only=True)
@@ -48,7 +48,7 @@ def test_all_requests_of_a_reply_are_asked_at_once_and_calls_run_in_order():
     asyncio.run(run.until())
     assert [m.content for m in run.state.messages if m.role == "tool"] == ["looked at b"], "c waits for a"
     run.pending[0].reject("not a")
-    assert asyncio.run(run._to_end()) == "done"
+    assert asyncio.run(run.wait()) == "done"
     said = [m.content or str(m.failure) for m in run.state.messages if m.role == "tool"]
     assert said == ["looked at b", "permission_denied: A human said no. not a", "did c"]
 
@@ -56,7 +56,7 @@ def test_all_requests_of_a_reply_are_asked_at_once_and_calls_run_in_order():
 def test_a_policy_allows_and_denies():
     rules = [Rule(tool="act", effect="deny", when=lambda a: a["what"] == "harm", reason="Never."), Rule(tool="act", effect="allow")]
     run = agent([call("act", what="harm"), call("act", what="good"), "done"], policy=rules).run("go")
-    assert asyncio.run(run._to_end()) == "done"
+    assert asyncio.run(run.wait()) == "done"
     said = [m.content or str(m.failure) for m in run.state.messages if m.role == "tool"]
     assert said == ["permission_denied: The policy does not allow this call. Never.", "did good"]
 
@@ -67,16 +67,16 @@ def test_a_policy_allows_and_denies():
     ([Reply(content="{", malformed=f"not JSON {i}") for i in range(9)], "5 replies in a row could not be used; the last: not JSON 4")])
 def test_garbage_ends_in_a_clear_stop(script, reason):
     run = agent(script).run("go")
-    with pytest.raises((RunStopped, RequestOpen), match=reason): asyncio.run(run._to_end())
+    with pytest.raises((RunStopped, RequestOpen), match=reason): asyncio.run(run.wait())
     assert run.state.iteration <= 5 and run.store.restore(run.run_id) == run.state
 
 
 def test_a_loop_is_nudged_then_asked():
     run = agent([call("look", where="here")] * 9).run("go")
-    with pytest.raises(RequestOpen, match=r"The model repeats look\(where='here'\) and gets the same result"): asyncio.run(run._to_end())
+    with pytest.raises(RequestOpen, match=r"The model repeats look\(where='here'\) and gets the same result"): asyncio.run(run.wait())
     assert [s.kind for s in run.steps].count("note") == 1
     run.pending[0].abort("enough")
-    with pytest.raises(RunStopped, match="enough"): asyncio.run(run._to_end())
+    with pytest.raises(RunStopped, match="enough"): asyncio.run(run.wait())
 
 
 def test_a_loop_withholds_the_tool_once():
@@ -84,29 +84,29 @@ def test_a_loop_withholds_the_tool_once():
     def script(messages, tools):
         offered.append([t.name for t in tools])
         return call("look", where="here") if len(offered) < 4 else "done"
-    asyncio.run(Agent(Scripted(script), [look, act], store="memory:").run("go")._to_end())
+    asyncio.run(Agent(Scripted(script), [look, act], store="memory:").run("go").wait())
     assert offered == [["look", "act"]] * 3 + [["act"]]
 
 
 def test_budgets_stop_before_the_next_call():
     def script(messages, tools): return Reply(calls=(call("look", where=str(len(messages))),), usage=Usage(input=40, output=10, requests=1), cost="0.01")
     run = agent(script, budget=Budget(tokens=120)).run("go")
-    with pytest.raises(RunStopped, match="budget of 120 tokens is used up"): asyncio.run(run._to_end())
+    with pytest.raises(RunStopped, match="budget of 120 tokens is used up"): asyncio.run(run.wait())
     assert run.state.usage.total == 150
     run.edit(budget=Budget(usd="0.05"))
-    with pytest.raises(RunStopped, match=r"budget of \$0.05 is used up"): asyncio.run(run._to_end())
+    with pytest.raises(RunStopped, match=r"budget of \$0.05 is used up"): asyncio.run(run.wait())
     assert str(run.state.cost) == "0.05"
 
 
 def test_an_unknown_price_stops_a_dollar_budget():
     run = agent([Reply(calls=(call("look", where="a"),)), "done"], budget=Budget(usd=1)).run("go")
-    with pytest.raises(RunStopped, match="cost so far is unknown"): asyncio.run(run._to_end())
+    with pytest.raises(RunStopped, match="cost so far is unknown"): asyncio.run(run.wait())
     assert run.state.cost is None
 
 
 def test_a_result_tool_ends_the_run_and_text_does_not():
     run = Agent(Scripted(["just text", call("act", what="it")]), [look, act], result=act, store="memory:", unattended="approve").run("go")
-    assert asyncio.run(run._to_end()) == "did it"
+    assert asyncio.run(run.wait()) == "did it"
     assert run.steps[1].body.reply.malformed == "Text alone is not an answer here. Call act."
 
 
@@ -116,9 +116,9 @@ def test_a_model_error_is_in_the_log_and_the_run_goes_on():
         tries.append(1)
         return ModelError("timeout", "no reply within 5 s.") if len(tries) == 1 else "fine"
     run = agent(script).run("go")
-    with pytest.raises(ModelError, match="no reply within 5 s"): asyncio.run(run._to_end())
+    with pytest.raises(ModelError, match="no reply within 5 s"): asyncio.run(run.wait())
     assert run.status == "failed" and run.steps[-1].body.text == "ModelError: no reply within 5 s."
-    assert asyncio.run(run._to_end()) == "fine"
+    assert asyncio.run(run.wait()) == "fine"
 
 
 def test_one_loop_at_a_time():
@@ -143,7 +143,7 @@ def test_an_open_call_whose_tool_is_gone_is_refused():
     asyncio.run(run.until(kind="model"))
     other = Agent(Scripted([]), [act], store=owner.store).load(run.run_id)
     with pytest.raises(AgentMismatch, match="has an open call of look, and the agent has no such tool. Give it to Agent"): asyncio.run(other.step())
-    assert other.tip == run.tip and asyncio.run(owner.load(run.run_id)._to_end()) == "done"
+    assert other.tip == run.tip and asyncio.run(owner.load(run.run_id).wait()) == "done"
 
 
 @pytest.mark.parametrize("make, text", [
@@ -159,8 +159,8 @@ def test_bad_definitions(make, text):
 
 
 def test_a_missing_extra_names_the_command(monkeypatch):
-    from agentnb.embedded import serve
-    from agentnb.local import Local
+    from agentnb.models.embedded import serve
+    from agentnb.models.local import Local
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
     monkeypatch.setitem(sys.modules, "openai", None)
     with pytest.raises(ModelError, match=r'Run: pip install "agentnb-kit\[local\]"'): asyncio.run(Local("smollm2")([user("hi")]))
@@ -179,7 +179,7 @@ def test_a_tape_scrubs_keys(tmp_path):
 @pytest.mark.parametrize("bad", ["<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "\x1b[31mred", "\u202eevil", "'\"><svg/onload=alert(1)>"])
 def test_what_comes_from_outside_is_shown_as_text(bad):
     run = agent([call("act", what=bad), bad], unattended="approve").run(bad)
-    asyncio.run(run._to_end())
+    asyncio.run(run.wait())
     page = run_html(run.state, run.steps)
     assert bad not in page and as_text(bad) in page
     assert not any(c in page for c in "\x1b\u202e") and "<script" not in page and "<img" not in page and "<svg" not in page
@@ -223,7 +223,7 @@ def test_ids_of_a_provider_cannot_hide_a_call():
     "Two calls under one id: the one that changes something is asked about all the same"
     twice = [Call(id="x", tool="act", args={"what": "drop table"}), Call(id="x", tool="look", args={"where": "here"})]
     run = agent([twice, "done"]).run("go")
-    with pytest.raises(RequestOpen, match="drop table"): asyncio.run(run._to_end())
+    with pytest.raises(RequestOpen, match="drop table"): asyncio.run(run.wait())
     assert [m.content for m in run.state.messages if m.role == "tool"] == ["looked at here"]
     assert [c.phase for c in run.state.open_calls] == ["asked"]
 
@@ -232,13 +232,13 @@ def test_ids_of_a_provider_cannot_hide_a_call():
 def test_ids_that_look_like_our_own_hide_no_call_either(first, second):
     both = [Call(id=first, tool="look", args={"where": "here"}), Call(id=second, tool="look", args={"where": "there"})]
     run = agent([both, "done"]).run("go")
-    asyncio.run(run._to_end())
+    asyncio.run(run.wait())
     assert [(m.call_id, m.content) for m in run.state.messages if m.role == "tool"] == [("c1.0", "looked at here"), ("c1.1", "looked at there")]
 
 
 def test_an_id_that_a_later_step_would_give_is_given_once():
     run = agent([Call(id="c3.0", tool="look", args={"where": "here"}), call("look", where="there"), "done"]).run("go")
-    asyncio.run(run._to_end())
+    asyncio.run(run.wait())
     assert [(m.call_id, m.content) for m in run.state.messages if m.role == "tool"] == [("c3.0", "looked at here"), ("c3.0_", "looked at there")]
 
 
@@ -246,14 +246,14 @@ def test_a_denial_holds_for_changed_arguments():
     run = agent([call("act", what="good"), "done"], policy=[Rule(tool="act", effect="deny", when=lambda a: a["what"] == "harm")]).run("go")
     asyncio.run(run.until())
     run.pending[0].approve(args={"what": "harm"})
-    asyncio.run(run._to_end())
+    asyncio.run(run.wait())
     assert [m.failure.kind for m in run.state.messages if m.role == "tool"] == ["permission_denied"]
 
 
 def test_a_decision_about_something_else_is_refused_before_it_is_written():
     wrong = lambda request, state: Decision(request_id="q99", verdict="approve")
     run = agent([call("act", what="a"), "done"], unattended=wrong).run("go")
-    with pytest.raises(ValueError, match="decision about q99 given for request q2"): asyncio.run(run._to_end())
+    with pytest.raises(ValueError, match="decision about q99 given for request q2"): asyncio.run(run.wait())
     assert run.agent.load(run.run_id).state == run.state
 
 
@@ -269,15 +269,15 @@ def test_an_answer_after_an_abort_says_so():
 def test_edits_before_the_start_after_the_end_and_over_an_open_request():
     run = agent(["hi", "more"]).run("task")
     run.edit(max_iterations=50)
-    assert asyncio.run(run._to_end()) == "hi" and run.state.task == "task" and run.steps[0].kind == "started"
+    assert asyncio.run(run.wait()) == "hi" and run.state.task == "task" and run.steps[0].kind == "started"
     run.edit(messages=[*run.state.messages, user("and?")])
-    assert asyncio.run(run._to_end()) == "more"
+    assert asyncio.run(run.wait()) == "more"
     run = agent([call("act", what="old"), "hello"]).run("go")
     asyncio.run(run.until())
     late = run.pending[0]
     run.edit(messages=[*run.state.messages[:1], assistant("never mind"), user("say hello")])
     with pytest.warns(UserWarning, match="already decided"): late.approve()
-    assert asyncio.run(run._to_end()) == "hello" and not any(m.role == "tool" for m in run.state.messages)
+    assert asyncio.run(run.wait()) == "hello" and not any(m.role == "tool" for m in run.state.messages)
 
 
 def many(n=6): return agent([*[call("look", where=str(i)) for i in range(n)], "end"]).run("go")
@@ -303,7 +303,7 @@ def test_pause_means_now():
 def test_an_observer_cannot_break_a_run():
     run = many(1)
     run.observers.append(lambda step: 1 / 0)
-    with pytest.warns(UserWarning, match="an observer of agent/.* failed: ZeroDivisionError"): assert asyncio.run(run._to_end()) == "end"
+    with pytest.warns(UserWarning, match="an observer of agent/.* failed: ZeroDivisionError"): assert asyncio.run(run.wait()) == "end"
 
 
 def test_run_sync_never_waits_for_a_click(monkeypatch):
@@ -315,7 +315,7 @@ def test_no_key_reaches_the_log(monkeypatch):
     monkeypatch.setenv("MY_SERVICE_TOKEN", "tok-en-of-the-day")
     keys = "sk-proj-ABCDEFGH1JKLMNOPQRSTUVWX", "tok-en-of-the-day"
     run = agent([ModelError("authentication", f"bad keys {keys}")]).run("go")
-    with pytest.raises(ModelError): asyncio.run(run._to_end())
+    with pytest.raises(ModelError): asyncio.run(run.wait())
     kept = "".join(s.model_dump_json() for s in run.store.read(run.run_id)) + repr(run) + run._repr_html_()
     assert "[secret]" in kept and not any(k in kept for k in keys)
 
@@ -325,7 +325,7 @@ def test_any_result_can_be_kept(value):
     @tool(read_only=True)
     def odd(x: float = 0.0) -> object: return value
     run = Agent(Scripted([call("odd", x=float("inf")), "\ud83d end"]), [odd], store="memory:").run("go")
-    asyncio.run(run._to_end())
+    asyncio.run(run.wait())
     assert run.store.restore(run.run_id) == run.state
 
 
@@ -336,7 +336,7 @@ def test_what_is_approved_is_what_runs():
     @tool
     def send(mail: Mail, copies: int | None = None) -> str: return f"{mail.sender} {copies}"
     run = Agent(Scripted([call("send", mail={"from": "me"}), "done"]), [send], store="memory:", unattended="approve").run("go")
-    asyncio.run(run._to_end())
+    asyncio.run(run.wait())
     assert [m.content for m in run.state.messages if m.role == "tool"] == ["me None"]
     with pytest.raises(ToolDefinitionError, match="default of `limit` is None.*int | None"): tool(limited)
 

@@ -5,12 +5,12 @@ from collections import Counter
 import pytest
 
 from agentnb import Agent, Context, Rule, Scripted, Tape, ToolError, call
-from agentnb.anthropic import to_wire as to_anthropic
-from agentnb.chat import Dialect, to_wire as to_chat
-from agentnb.functions import SchemaTool, to_json_schema, tool_from_schema, tools_from_schemas, wire_name
-from agentnb.messages import user
-from agentnb.responses import to_wire as to_responses
-from agentnb.tools import ToolDefinitionError
+from agentnb.models.anthropic import to_wire as to_anthropic
+from agentnb.models.chat import Dialect, to_wire as to_chat
+from agentnb.tools.functions import SchemaTool, to_json_schema, tool_from_schema, tools_from_schemas, wire_name
+from agentnb.core.messages import user
+from agentnb.models.responses import to_wire as to_responses
+from agentnb.tools.tool import ToolDefinitionError
 from bfcl_data import ROWS, accepted
 
 KINDS = {"string", "integer", "number", "boolean", "array", "object", "null"}

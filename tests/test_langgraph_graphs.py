@@ -24,12 +24,12 @@ from langgraph.prebuilt import ToolNode, create_react_agent
 from langgraph.types import Command, Send, interrupt
 
 from agentnb import Agent, ModelError, RequestOpen, Rule, RunConflict, RunStopped, Scripted, StoreError, Ticks, assistant, call, open_store, tool, user
-from agentnb.graphs import to_langgraph
-from agentnb.held import hold
-from agentnb.langchain import from_langchain, to_langchain
-from agentnb.messages import Call, Failure, Message, Native
-from agentnb.state import fold
-from agentnb.ui.html import run_html
+from agentnb.langgraph.graphs import to_langgraph
+from agentnb.langgraph.held import hold
+from agentnb.langgraph.langchain import from_langchain, to_langchain
+from agentnb.core.messages import Call, Failure, Message, Native
+from agentnb.core.state import fold
+from agentnb.views.html import run_html
 from agentnb.ui.stepper import head_of, page_of, rows_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:create_react_agent")
@@ -208,7 +208,7 @@ def test_without_a_checkpointer_it_ends_at_the_request():
     assert end["status"] == "waiting" and done == []
     run = agent.load(end["run_id"])
     run.pending[0].approve()
-    assert asyncio.run(run._to_end()) == "Up." and done == ["a"]
+    assert asyncio.run(run.wait()) == "Up." and done == ["a"]
 
 
 def test_what_cannot_be_asked_is_said(saver):
@@ -290,7 +290,7 @@ def test_a_listener_hears_the_model_as_it_speaks(saver):
     graph = StateGraph(MessagesState).add_node("say", lambda s: dict(messages=[model.invoke(s["messages"])])).add_edge(START, "say").compile(checkpointer=saver)
     run = hold(graph, dict(messages=[("user", "why?")]), store="memory:")
     run.listeners.append(lambda delta: heard.append(delta.text))
-    assert asyncio.run(run._to_end()) == "".join(heard) == "the pool is exhausted" and len(heard) > 3
+    assert asyncio.run(run.wait()) == "".join(heard) == "the pool is exhausted" and len(heard) > 3
 
 
 def test_until_a_tool_is_asked_for_and_the_loop(saver):
@@ -319,7 +319,7 @@ def test_several_interrupts_are_answered_in_any_order(saver):
     asyncio.run(run.until())
     assert [p.request.question for p in run.pending] == ["left 1?"] and effects == ["look", "aside", "right"]
     run.pending[0].answer('{"n": 1}')
-    asyncio.run(run._to_end())
+    asyncio.run(run.wait())
     assert effects == ["look", "aside", "right", "left", "close"]
     assert asyncio.run(run.values())["log"] == ["in", "look", "aside", "left {'deep': True} {'n': 1}", "right R", "close"]
     assert not len(run.state.messages) and "edit" not in kinds(run), "an answer is the graph's to use"
@@ -334,7 +334,7 @@ def test_an_action_request_is_a_request_about_a_call(saver, answer, effect, said
     request = run.pending[0].request
     assert request.about == "approve" and request.call.id == "c0" and request.call.args == dict(service="checkout")
     answer(run.pending[0])
-    assert asyncio.run(run._to_end()) == "Checkout is up." and effects == effect
+    assert asyncio.run(run.wait()) == "Checkout is up." and effects == effect
     assert [m.content for m in run.state.messages if m.role == "tool"] == [said] and len(run.state.messages) == 4
     assert kinds(run) == ["started", "note", "model", "note", "request", "decision", "tool", "note", "model", "note", "finished"]
 
@@ -354,7 +354,7 @@ def test_the_forms_of_an_answer():
     first, second = run.pending
     second.approve(args=dict(b=3))
     first.reject("not x")
-    asyncio.run(run._to_end())
+    asyncio.run(run.wait())
     assert seen[-2:] == [[dict(type="edit", args=dict(action="restart", args=dict(a=2)))],
         dict(decisions=[dict(type="reject", message="not x"), dict(type="edit", edited_action=dict(name="y", args=dict(b=3)))])]
 
@@ -367,7 +367,7 @@ def test_an_edit_is_what_the_next_node_sees(saver):
     run.edit(values=dict(service="b", log=["only this"]))
     asyncio.run(run.until(kind="request"))
     for p in run.pending: p.answer("ok")
-    asyncio.run(run._to_end())
+    asyncio.run(run.wait())
     assert asyncio.run(run.values())["log"] == ["only this", "aside b", "left b ok", "right b ok", "close b"]
     assert effects.count("look") == 1 and run.store.restore(run.run_id) == run.state
 
@@ -378,7 +378,7 @@ def test_an_edited_conversation_is_what_the_model_sees(saver):
     asyncio.run(run.until(tool="restart"))
     changed = run.state.messages[1].model_copy(update=dict(calls=(Call(id="c0", tool="restart", args=dict(service="search")),)))
     run.edit(messages=[run.state.messages[0], changed])
-    assert asyncio.run(run._to_end()) == "search restarted" and effects == ["search"]
+    assert asyncio.run(run.wait()) == "search restarted" and effects == ["search"]
     assert [m.role for m in run.state.messages] == ["user", "assistant", "tool", "assistant"] and kinds(run).count("edit") == 1
 
 
@@ -393,30 +393,30 @@ def test_wrong_edits_change_nothing(saver):
         (dict(values=dict(service="x")), "as_node='left'"), (dict(values=dict(service="x"), as_node="lost"), "no node lost"),
         (dict(messages=[]), "no channel messages")]:
         with pytest.raises(ValueError, match=text): run.edit(**options)
-    assert len(run.steps) == count and asyncio.run(run._to_end())
+    assert len(run.steps) == count and asyncio.run(run.wait())
 
 
 def test_a_fork_goes_another_way_and_the_original_is_untouched(saver):
     effects = []
     graph = react(saver, effects, [*asking[:1], lambda messages: messages[-1].content])
     run = hold(graph, dict(messages=[("user", "slow")]), thread_id="t1", store="memory:")
-    assert asyncio.run(run._to_end()) == "checkout restarted"
+    assert asyncio.run(run.wait()) == "checkout restarted"
     before, history = list(run.steps), [s.config["configurable"]["checkpoint_id"] for s in graph.get_state_history(thread())]
     changed = run.at(3).state.messages[1].model_copy(update=dict(calls=(Call(id="c0", tool="restart", args=dict(service="search")),)))
     fork = run.fork(messages=[run.state.messages[0], changed], run_id="t2")
-    assert asyncio.run(fork._to_end()) == "search restarted" and effects == ["checkout", "search"]
+    assert asyncio.run(fork.wait()) == "search restarted" and effects == ["checkout", "search"]
     assert [s.config["configurable"]["checkpoint_id"] for s in graph.get_state_history(thread())] == history and run.store.read("t1") == before
     same = run.at(5).live()
-    assert same is not run and asyncio.run(same._to_end()) == "checkout restarted" and effects == ["checkout", "search"], "the tool is not called again"
+    assert same is not run and asyncio.run(same.wait()) == "checkout restarted" and effects == ["checkout", "search"], "the tool is not called again"
     deeper = fork.fork(at=3, run_id="t3")
-    assert asyncio.run(deeper._to_end()) == "checkout restarted" and effects == ["checkout", "search", "checkout"]
+    assert asyncio.run(deeper.wait()) == "checkout restarted" and effects == ["checkout", "search", "checkout"]
     again = hold(graph, thread_id="t2", store=run.store)
     assert again.result == "search restarted" and again.tip.parent.run_id == "t1" and run.store.restore("t2") == again.state
 
 
 def test_a_fork_of_a_state_and_the_way_back(saver):
     run = hold(react(saver, [], asking), dict(messages=[("user", "slow")]), store="memory:")
-    asyncio.run(run._to_end())
+    asyncio.run(run.wait())
     assert asyncio.run(run.at(3).values())["messages"][-1].tool_calls and run.back().place == 2 and run.forward(9).place == 8
     with pytest.raises(RunConflict, match="looked at after step 3"): run.at(3).edit(values=dict(messages=[]))
     other = run.at(-1).fork(at=1, state=run.state.model_copy(update=dict(messages=(user("fast"),))))
@@ -435,26 +435,26 @@ def test_a_failing_node_is_noted_and_only_it_is_run_again(saver):
     run = hold(g, dict(log=[]), store="memory:")
     asyncio.run(run.step())
     for _ in range(2):
-        with pytest.raises(OSError): asyncio.run(run._to_end())
+        with pytest.raises(OSError): asyncio.run(run.wait())
     assert run.status == "failed" and "sk-" not in run.tip.reason
     broken.clear()
-    assert asyncio.run(run._to_end()) and effects.count("good") == 1 and effects.count("bad") == 3 and run.status == "done"
+    assert asyncio.run(run.wait()) and effects.count("good") == 1 and effects.count("bad") == 3 and run.status == "done"
 
 
 def test_abort_limits_and_breakpoints(saver):
     effects = []
     graph = branching(saver, effects)
     run = hold(graph, dict(log=[]), store="memory:", config=dict(recursion_limit=1))
-    with pytest.raises(RunStopped, match="recursion_limit=1"): asyncio.run(run._to_end())
+    with pytest.raises(RunStopped, match="recursion_limit=1"): asyncio.run(run.wait())
     run.edit(max_iterations=9)
     asyncio.run(run.until(kind="request"))
     run.pending[0].abort("enough")
-    with pytest.raises(RunStopped, match="enough"): asyncio.run(run._to_end())
+    with pytest.raises(RunStopped, match="enough"): asyncio.run(run.wait())
     run.edit(max_iterations=10)
     asyncio.run(run.until(kind="request"))
     assert len(run.pending) == 2, "after an abort the questions are asked again"
     for p in run.pending: p.answer("ok")
-    assert asyncio.run(run._to_end()) and effects.count("look") == effects.count("left") == effects.count("close") == 1
+    assert asyncio.run(run.wait()) and effects.count("look") == effects.count("left") == effects.count("close") == 1
 
     graph = react(saver, effects := [], asking)
     graph.interrupt_before_nodes = ["tools"]
@@ -462,7 +462,7 @@ def test_abort_limits_and_breakpoints(saver):
     asyncio.run(run.until(kind="request"))
     assert "before tools" in run.pending[0].request.question and effects == []
     run.pending[0].approve()
-    assert asyncio.run(run._to_end()) == "Checkout is up." and effects == ["checkout"]
+    assert asyncio.run(run.wait()) == "Checkout is up." and effects == ["checkout"]
 
 
 def test_the_conversation_may_be_cut_and_added_to(saver):
@@ -470,7 +470,7 @@ def test_the_conversation_may_be_cut_and_added_to(saver):
     g = StateGraph(MessagesState).add_node("trim", trim).add_node("say", lambda s: dict(messages=[("ai", s["messages"][-1].content)]))
     g = g.add_edge(START, "trim").add_edge("trim", "say").compile(checkpointer=saver)
     run = hold(g, dict(messages=[("user", "long"), ("user", "longer")]), store="memory:")
-    assert asyncio.run(run._to_end()) == "short"
+    assert asyncio.run(run.wait()) == "short"
     assert kinds(run) == ["started", "note", "edit", "note", "model", "note", "finished"]
     assert [m.content for m in run.state.messages] == ["longer", "short", "short"]
 
@@ -479,9 +479,9 @@ def test_the_next_input_goes_on_in_the_same_log(saver):
     graph = react(saver, effects := [], [*asking, "You are welcome."])
     store = open_store("memory:")
     first = hold(graph, dict(messages=[("user", "slow")]), thread_id="t1", store=store)
-    asyncio.run(first._to_end())
+    asyncio.run(first.wait())
     run = hold(graph, dict(messages=[("user", "Thank you")]), thread_id="t1", store=store)
-    assert asyncio.run(run._to_end()) == "You are welcome." and effects == ["checkout"] and len(run.state.messages) == 6
+    assert asyncio.run(run.wait()) == "You are welcome." and effects == ["checkout"] and len(run.state.messages) == 6
     assert graph.get_state(thread()).values["messages"][-1].content == "You are welcome."
 
 
@@ -495,7 +495,7 @@ def test_a_thread_of_someone_else_is_held_and_caught_up_with(saver):
     graph.invoke(Command(resume={i.id: "elsewhere" for i in graph.get_state(thread()).interrupts}), thread())
     again = hold(graph, thread_id="t1", store=store)
     for p in again.pending: p.answer("late")
-    asyncio.run(again._to_end())
+    asyncio.run(again.wait())
     assert again.status == "done" and "left elsewhere" in again.result
     assert effects[:2] == ["look", "aside"] and sorted(effects[2:4]) == ["left", "right"] and effects[4:] == ["close"], "LangGraph runs two branches in threads"
 
@@ -513,7 +513,7 @@ def test_graphs_of_all_kinds(saver):
     asyncio.run(run.until(when=lambda step: step.kind == "note" and step.body.tool == "inner"))
     fork = run.fork()
     for r in (run, fork):
-        asyncio.run(r._to_end())
+        asyncio.run(r.wait())
         assert asyncio.run(r.values())["log"] == ["plan", "plan", "x", "y"]
     assert effects == ["a", "yes"] and nodes(run)[-1] == "work, work"
 
@@ -522,23 +522,23 @@ def test_graphs_of_all_kinds(saver):
     run = hold(flow, 4, store="memory:")
     asyncio.run(run.until())
     run.pending[0].answer("fine")
-    assert asyncio.run(run._to_end()) == '{"n": 4, "said": "fine"}' and run.task == "4"
+    assert asyncio.run(run.wait()) == '{"n": 4, "said": "fine"}' and run.task == "4"
 
 
 def test_a_fork_of_a_graph_that_stores_differences(saver):
     class Differences(TypedDict): log: Annotated[list, DeltaChannel(lambda old, new: [*(old or []), *(x for more in new for x in more)])]
     g = StateGraph(Differences).add_sequence([(n, lambda s, n=n: dict(log=[n])) for n in "abc"]).add_edge(START, "a").compile(checkpointer=saver)
     run = hold(g, dict(log=["in"]), store="memory:")
-    asyncio.run(run._to_end())
+    asyncio.run(run.wait())
     fork, other = run.fork(at=3), run.fork(at=3, values=dict(log=["only"]))
     for r, log in ((run, ["in", "a", "b", "c"]), (fork, ["in", "a", "b", "c"]), (other, ["only", "c"])):
-        asyncio.run(r._to_end())
+        asyncio.run(r.wait())
         assert asyncio.run(r.values())["log"] == log
 
 
 def test_what_cannot_be_held_is_said(saver, tmp_path):
     done, agent = restarting(["Hello."])
-    asyncio.run(agent.run("hi", run_id="t1")._to_end())
+    asyncio.run(agent.run("hi", run_id="t1").wait())
     graph = branching(saver, [])
     with pytest.raises(ValueError, match="no run of a graph"): hold(graph, thread_id="t1", store=agent.store)
     with pytest.raises(ValueError, match="begins a run"): hold(graph, store="memory:")
@@ -567,7 +567,7 @@ def test_an_async_saver_and_async_nodes(tmp_path):
             for r, word in ((run, "a"), (fork, "b")):
                 await r.until()
                 r.pending[0].answer(word)
-                await r._to_end()
+                await r.wait()
             return await run.values(), await fork.values()
     assert asyncio.run(main()) == (dict(log=["acted"], service="y"), dict(log=["acted"], service="x")) and effects == ["a", "b"]
 
@@ -645,6 +645,6 @@ def test_stored_writes_without_their_checkpoint_are_not_the_end(tmp_path):
     assert head.next == () and head.tasks and effects.count("close") == 1
     again = hold(graph, thread_id="t1", store=store)
     assert again.status == "paused"
-    asyncio.run(again._to_end())
+    asyncio.run(again.wait())
     assert again.status == "done" and effects.count("close") == 1 and "close" in again.result
     assert nodes(again)[-1] == "close" and not graph.get_state(thread()).tasks

@@ -21,9 +21,9 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, interrupt
 
 from agentnb import Agent, RequestOpen, RunConflict, RunNotFound, Scripted, StoreError, call, open_store, tool
-from agentnb.saver import AgentnbSaver
-from agentnb.saver_store import LangGraphStore
-from agentnb.steps import Note, Started, Step
+from agentnb.langgraph.saver import AgentnbSaver
+from agentnb.langgraph.saver_store import LangGraphStore
+from agentnb.core.steps import Note, Started, Step
 
 BASE = ("put", "put_writes", "get_tuple", "list", "delete_thread")
 OPTIONAL = ("delete_for_runs", "copy_thread", "prune")
@@ -266,7 +266,7 @@ def test_our_delta_history_is_that_of_the_base_class(saver):
 
 KILLED = """
 import sys
-from agentnb.saver import AgentnbSaver
+from agentnb.langgraph.saver import AgentnbSaver
 from langgraph.checkpoint.base import empty_checkpoint
 saver, at = AgentnbSaver(sys.argv[1]), dict(configurable=dict(thread_id="t", checkpoint_ns=""))
 for n in range(1_000_000):
@@ -440,9 +440,9 @@ def test_a_run_goes_to_its_end_in_their_saver(their_saver):
     asyncio.run(run.until(kind="tool"))
     loaded = an_agent(LangGraphStore(their_saver), effects).load("r1")
     assert loaded.state == run.state
-    with pytest.raises(RequestOpen): asyncio.run(loaded._to_end())
+    with pytest.raises(RequestOpen): asyncio.run(loaded.wait())
     loaded.pending[0].approve()
-    assert asyncio.run(loaded._to_end()) == "all done" and effects == ["restart"]
+    assert asyncio.run(loaded.wait()) == "all done" and effects == ["restart"]
     store = LangGraphStore(their_saver)
     assert store.read("r1") == list(loaded.steps) and store.runs() == ["r1"] and store.starts() == [loaded.steps[0]] and store.leases() == []
     again = an_agent(store, effects).load("r1")
@@ -459,7 +459,7 @@ def test_a_run_goes_to_its_end_in_their_saver(their_saver):
 
 def test_many_runs_share_a_loop_and_a_saver(their_saver):
     store = LangGraphStore(their_saver)
-    async def go(): return await asyncio.gather(*(Agent(Scripted(["done"]), store=store).run("go", run_id=f"r{i}")._to_end() for i in range(12)))
+    async def go(): return await asyncio.gather(*(Agent(Scripted(["done"]), store=store).run("go", run_id=f"r{i}").wait() for i in range(12)))
     assert asyncio.run(go()) == ["done"] * 12
     assert sorted(store.runs()) == sorted(f"r{i}" for i in range(12))
     assert all([s.kind for s in store.read(f"r{i}")] == ["started", "model", "finished"] for i in range(12))
@@ -664,8 +664,8 @@ def test_a_closed_database_is_an_error_of_the_store(tmp_path):
 WRITER = """
 import sys
 from datetime import UTC, datetime
-from agentnb.saver_store import LangGraphStore
-from agentnb.steps import Note, Started, Step
+from agentnb.langgraph.saver_store import LangGraphStore
+from agentnb.core.steps import Note, Started, Step
 kind, url = sys.argv[1:]
 if kind == "sqlite": from langgraph.checkpoint.sqlite import SqliteSaver as Saver
 else: from langgraph.checkpoint.postgres import PostgresSaver as Saver

@@ -6,14 +6,14 @@ from decimal import Decimal
 import pytest
 
 from agentnb import Agent, ModelError, Reply, Scripted, StoreError, Ticks, ToolError, call, open_store, tool
-from agentnb.forks import lineage
-from agentnb.hidden import hide, purge, unhide
-from agentnb.inbox import pending
-from agentnb.listing import Listing
-from agentnb.messages import Usage
-from agentnb.metrics import measure
-from agentnb.steps import Finished, Note, Origin, Started, Step
-from agentnb.store import RunNotFound, hidden, origin_of
+from agentnb.log.forks import lineage
+from agentnb.store.hidden import hide, purge, unhide
+from agentnb.log.inbox import pending
+from agentnb.log.listing import Listing
+from agentnb.core.messages import Usage
+from agentnb.metrics.measure import measure
+from agentnb.core.steps import Finished, Note, Origin, Started, Step
+from agentnb.store.protocol import RunNotFound, hidden, origin_of
 
 AT = datetime(2026, 5, 4, 2, 15, tzinfo=UTC)
 
@@ -135,7 +135,7 @@ def measured(store):
     run = agent.run("Checkout is slow.", run_id="r1")
     asyncio.run(run.until())
     run.pending[0].approve(by="ann")
-    asyncio.run(run._to_end())
+    asyncio.run(run.wait())
     return agent, run
 
 
@@ -175,7 +175,7 @@ def test_a_rule_and_a_remembered_yes_are_no_human(store):
     run = agent.run("Go.")
     asyncio.run(run.until())
     run.pending[0].approve(remember="args", by="ann", everywhere=False)
-    asyncio.run(run._to_end())
+    asyncio.run(run.wait())
     agent.run_sync("Go again.")
     asked = measure(store).interventions.iloc[0]
     assert (asked["count"], asked.requests, asked.by_human, asked.by_rule, asked["rate"]) == (2, 4, 1, 3, 0.5)

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from agentnb import ModelError, open_store, user
-from agentnb.embedded import fetch_weights, serve
-from agentnb.local import Local, find_endpoint, from_wire, to_wire
-from agentnb.messages import Ask, ToolSpec
+from agentnb.models.embedded import fetch_weights, serve
+from agentnb.models.local import Local, find_endpoint, from_wire, to_wire
+from agentnb.core.messages import Ask, ToolSpec
 
 RIGHT = "Written to incident.md: restart the checkout service one pod at a time."
-AGENTNB = [sys.executable, "-c", "import sys; from agentnb.cli import main; sys.exit(main())"]
+AGENTNB = [sys.executable, "-c", "import sys; from agentnb.cli.main import main; sys.exit(main())"]
 HERE = dict(os.environ, AGENTNB_LOCAL_ENDPOINTS="http://127.0.0.1:9/v1")
 SEARCH = ToolSpec(name="search", description="Search the manual", parameters=dict(type="object", properties={"query": dict(type="string", maxLength=60)},
     required=["query"], additionalProperties=False))
@@ -78,7 +78,7 @@ def test_what_was_recorded_is_still_what_the_model_says():
     import json
     tape = json.loads((Path(__file__).parent.parent/"nbs"/"tutorials"/"01_quickstart.tape").read_text())
     assert len(tape) >= 2
-    from agentnb.messages import Message, Reply
+    from agentnb.core.messages import Message, Reply
     for entry in tape.values():
         request, kept = entry["request"], Reply.model_validate(entry["reply"])
         messages, tools = [Message(**m) for m in request["messages"]], [ToolSpec(**t) for t in request["tools"]]
@@ -152,7 +152,7 @@ def test_arguments_that_are_no_text_and_tokens_without_a_probability():
 
 
 def test_the_terminal_tells_an_unknown_outcome_from_a_wish(tmp_path):
-    from agentnb.cli import answer
+    from agentnb.cli.main import answer
     from test_durable import pay_agent
     run = pay_agent(tmp_path).run("go", run_id="r1")
     asyncio.run(run.until())
@@ -174,7 +174,7 @@ def test_the_command_line_names_the_mistake(tmp_path, args, text):
 
 
 def test_a_store_named_for_the_lab_is_found_from_its_folder(tmp_path, monkeypatch):
-    from agentnb.settings import load_settings, store_url
+    from agentnb.host.settings import load_settings, store_url
     monkeypatch.chdir(tmp_path)
     assert store_url(load_settings(tmp_path, environ={}), "sqlite:///mine.db") == f"sqlite:///{tmp_path.resolve()}/mine.db"
 

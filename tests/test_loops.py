@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from agentnb import call
-from agentnb.loops import find_loop
-from agentnb.messages import Failure, assistant, result, user
+from agentnb.engine.loops import find_loop
+from agentnb.core.messages import Failure, assistant, result, user
 
 RUNS = json.loads(gzip.decompress((Path(__file__).parent/"tau"/"airline_runs.json.gz").read_bytes()))
 

@@ -13,10 +13,10 @@ if not importlib.util.find_spec("mcp"):
     if os.environ.get("AGENTNB_TEST_ALL") != "1": pytest.skip("these tests need the MCP SDK", allow_module_level=True)
 from mcp import Client, MCPError, StdioServerParameters
 
-from agentnb.mcp import main, serve_mcp
-from agentnb.mcp_client import tools_from_mcp
-from agentnb.functions import wire_names
-from agentnb.mcp_tools import KEY, read_hints, read_result
+from agentnb.mcp.server import main, serve_mcp
+from agentnb.mcp.client import tools_from_mcp
+from agentnb.tools.functions import wire_names
+from agentnb.mcp.schemas import KEY, read_hints, read_result
 
 HERE = Path(__file__).parent
 LENT = dict(PYTHONPATH=os.pathsep.join([str(HERE.parent), str(HERE)]))
@@ -194,7 +194,7 @@ def test_a_cancelled_owner_ends_the_server(tmp_path, mode):
     assert held.closed
 
 
-OWNER = "import time\nfrom agentnb.mcp_client import tools_from_mcp\nserver = tools_from_mcp({command!r}).__enter__()"
+OWNER = "import time\nfrom agentnb.mcp.client import tools_from_mcp\nserver = tools_from_mcp({command!r}).__enter__()"
 
 
 @pytest.mark.parametrize("mode", ["plain", "stubborn"])
@@ -409,7 +409,7 @@ def test_two_entries_of_one_client_use_one_server(tmp_path):
 
 
 def test_a_result_is_played_from_a_tape_without_a_call(tmp_path):
-    from agentnb.tape import Tape
+    from agentnb.wrappers.tape import Tape
     with tools_from_mcp(child("plain", tmp_path)) as server:
         for mode in ("auto", "replay"): assert asyncio.run(Tape(tmp_path/"tape", mode)(server.tools[0]).run(dict(what="a"))) == "done"
         assert failure(Tape(tmp_path/"tape", "replay")(server.tools[0]).run(dict(what="c"))).kind == "invalid_input"
@@ -418,7 +418,7 @@ def test_a_result_is_played_from_a_tape_without_a_call(tmp_path):
 
 NOTEBOOK = """
 from agentnb import Agent, Scripted, call
-from agentnb.mcp_client import tools_from_mcp
+from agentnb.mcp.client import tools_from_mcp
 server = await tools_from_mcp({command})
 run = Agent(Scripted([call("act", what="a"), "Done."]), server.tools, store="memory:", unattended="approve").run("go")
 await run, await server.tools[0](what="b")
@@ -599,6 +599,6 @@ def test_scopes_of_a_servers_tools_are_filled_in_and_bind(tmp_path):
     with tools_from_mcp(child("plain", tmp_path), scopes=["act:{what}"]) as server:
         script = Scripted([call("act", what="a"), call("act", what="b"), "Done."])
         run = Agent(script, server.tools, store="memory:", policy=[Rule(effect="allow")], grant=["act:a"]).run("go")
-        asyncio.run(run._to_end())
+        asyncio.run(run.wait())
     assert [m.failure and m.failure.kind for m in run.tip.messages if m.role == "tool"] == [None, "permission_denied"]
     assert sum("call act" in line for line in log(tmp_path)) == 1

@@ -1,7 +1,8 @@
 """The stepper and the inbox in Notebook 7, where a key is taken before the page sees it."""
 import pytest
 
-from agentnb.store import open_store, read_run
+from agentnb.store.opening import open_store
+from agentnb.store.protocol import read_run
 from lab import Lab, new_page
 from scene import SCENE
 from test_browser import ARTIFACTS, write_page

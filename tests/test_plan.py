@@ -5,16 +5,16 @@ import pytest
 from hypothesis import given, strategies as st
 
 from agentnb import Agent, Budget, Call, Human, Plan, Rule, Scripted, Task, ToolError, call, diff, open_store, tool, update_plan
-from agentnb.bounds import Meter
-from agentnb.tools import ToolDefinitionError
+from agentnb.wrappers.bounds import Meter
+from agentnb.tools.tool import ToolDefinitionError
 from agentnb.ui.acts import ACTS
-from agentnb.ui.states import state_changes, state_parts
+from agentnb.views.states import state_changes, state_parts
 
 
 def planner(*script, **given): return Agent(Scripted([*script]), [update_plan], store="memory:", **given)
 
 
-def go(run): return asyncio.run(run._to_end())
+def go(run): return asyncio.run(run.wait())
 
 
 @st.composite
@@ -198,7 +198,7 @@ def test_a_person_who_is_the_model_reads_the_plan_and_is_told_once():
     run.pending[0].answer("ok")
     go(run)
     assert [m.content for m in run.state.messages] == ["What next?", "The plan is:\n1. open: Look", "ok"] and not run.state.replanned
-    assert Agent(Human(), store="memory:").run("What next?", plan=["Look"])._begin.messages[-1].content == "What next?"
+    assert Agent(Human(), store="memory:").run("What next?", plan=["Look"]).engine.begin.messages[-1].content == "What next?"
 
 
 @pytest.mark.parametrize("bad", [["a"], {}, "a, b", "(a)"])
@@ -220,9 +220,9 @@ def test_a_budget_counts_the_plan_that_is_told():
     asyncio.run(run.until(kind="tool"))
     before = Meter().tokens(run.state.heard)
     run.edit(plan=["x" * 4000])
-    run.meter = None
+    run.engine.meter = None
     asyncio.run(run.step())
-    assert run.meter._said >= before + 1000
+    assert run.engine.meter._said >= before + 1000
 
 
 def test_the_order_of_a_reply_counts():

@@ -6,7 +6,7 @@ import pytest
 
 from agentnb import Agent, Context, Rule, Scripted, ToolError, call
 from agentnb.agent import Ticks
-from agentnb.steps import Intent, Note, Request, Returned
+from agentnb.core.steps import Intent, Note, Request, Returned
 from retail import digest, load, retail_tools
 
 TASKS, SCHEMAS, DB = load("tasks"), [d["function"] for d in load("tools")], load("db")

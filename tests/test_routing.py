@@ -11,13 +11,13 @@ from replay import Replay
 
 from agentnb import Agent, Cached, ModelError, Scripted, call, tool, user
 from agentnb.agent import Ticks
-from agentnb.messages import Message, Reply, ToolSpec, Usage, assistant
-from agentnb.prefix import prompt_cache
+from agentnb.core.messages import Message, Reply, ToolSpec, Usage, assistant
+from agentnb.metrics.prefix import prompt_cache
 from agentnb.routing import BM25, Embeddings, Fused, Index, Lexical, Narrowed, Narrower, Remembered, Router, Toolset, find_embedder, measure, measure_router
 from agentnb.routing import ndcg_at, recall_at, reciprocal_rank, similarity
 from agentnb.routing.toolset import tool_text
 from agentnb.routing.words import words
-from agentnb.savings import savings
+from agentnb.metrics.savings import savings
 
 # Embedders
 
@@ -97,7 +97,7 @@ def test_embedders_by_name(monkeypatch):
 
 @pytest.mark.model
 def test_the_embedded_model_makes_vectors_beside_its_replies():
-    from agentnb.embedded import fetch_weights, serve
+    from agentnb.models.embedded import fetch_weights, serve
     embed = Remembered(find_embedder("local"))
     a, b, c = embed(["turn on the light", "turn on the lights", "an essay on medieval law"])
     assert len(a) > 100 and similarity(a, a) == pytest.approx(1) and similarity(a, b) > similarity(a, c)

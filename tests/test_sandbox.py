@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from agentnb import Agent, Rule, Scripted, call
-from agentnb.contract import Context, ToolError
+from agentnb.tools.contract import Context, ToolError
 from agentnb.toolbox.kernels import PythonKernel
 from agentnb.toolbox.python import framed, python
 from agentnb.toolbox.sandbox import Bounds, run_confined, sandbox_problem
@@ -306,7 +306,7 @@ def test_without_bubblewrap_the_tool_says_so_and_asks(tmp_path, monkeypatch):
             assert asyncio.run(run.until()).kind == "request" and "NOT IN A SANDBOX" in run.pending[0].request.question
             with pytest.raises(ValueError, match="asks each time"): run.pending[0].approve(remember="tool")
             run.pending[0].approve()
-        assert asyncio.run(run._to_end()) == "2"
+        assert asyncio.run(run.wait()) == "2"
 
 
 def test_in_a_sandbox_a_rule_may_allow_it(tools):

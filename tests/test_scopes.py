@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given, strategies as st
 
 from agentnb import Agent, Rule, Scripted, call, tool
-from agentnb.contract import Context, ToolError
-from agentnb.functions import tool_from_schema
-from agentnb.messages import ToolSpec
-from agentnb.policy import evaluate
-from agentnb.scopes import missing_scopes, needed_scopes
+from agentnb.tools.contract import Context, ToolError
+from agentnb.tools.functions import tool_from_schema
+from agentnb.core.messages import ToolSpec
+from agentnb.engine.policy import evaluate
+from agentnb.tools.scopes import missing_scopes, needed_scopes
 from agentnb.toolbox.files import files
 from agentnb.toolbox.http import http
 from agentnb.toolbox.process import process
-from agentnb.tools import ToolDefinitionError
+from agentnb.tools.tool import ToolDefinitionError
 
 ALLOW = [Rule(effect="allow")]
 
@@ -22,7 +22,7 @@ ALLOW = [Rule(effect="allow")]
 def answers(tools, grant, *calls):
     "What an agent with this grant hears to each call: `ok` or the kind of the failure; and the run"
     run = Agent(Scripted([*calls, "done"]), tools, store="memory:", policy=ALLOW, grant=grant, max_iterations=30).run("go")
-    assert asyncio.run(run._to_end()) == "done"
+    assert asyncio.run(run.wait()) == "done"
     return [m.failure.kind if m.failure else "ok" for m in run.tip.messages if m.role == "tool"], run
 
 
@@ -71,7 +71,7 @@ def test_what_a_human_edits_stays_within_the_grant(project):
     run = Agent(script, files(".", write=True), store="memory:", grant=["fs:write:reports/"]).run("go")
     asyncio.run(run.until())
     run.pending[0].approve(args={"path": "src/y.py"})
-    assert asyncio.run(run._to_end()) == "done" and not (project/"src"/"y.py").exists() and not (project/"reports"/"a.md").exists()
+    assert asyncio.run(run.wait()) == "done" and not (project/"src"/"y.py").exists() and not (project/"reports"/"a.md").exists()
     assert [m.failure.kind for m in run.tip.messages if m.role == "tool"] == ["permission_denied"]
 
 

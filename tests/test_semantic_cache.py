@@ -9,9 +9,9 @@ from hypothesis import given, settings, strategies as st
 from semantic_pairs import DEV_FOOLING, DEV_SAME, HELD_OUT_FOOLING, HELD_OUT_SAME, few_labelled, fooling_pairs, labelled, same_pairs
 
 from agentnb import Agent, Ask, Cached, Delta, Scripted, call, user
-from agentnb.messages import Message, Reply, ToolSpec, Usage, assistant, result
+from agentnb.core.messages import Message, Reply, ToolSpec, Usage, assistant, result
 from agentnb.routing import Remembered, SemanticCached, certify, differences, lower_bound
-from agentnb.savings import savings
+from agentnb.metrics.savings import savings
 
 HALVES = {"dev": (DEV_FOOLING, DEV_SAME), "held out": (HELD_OUT_FOOLING, HELD_OUT_SAME)}
 

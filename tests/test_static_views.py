@@ -7,18 +7,18 @@ import pytest
 
 import week
 from agentnb import Agent, Budget, Reply, Scripted, ToolError, call, open_store, tool
-from agentnb.compare import diff
-from agentnb.grid import side_by_side
-from agentnb.inbox import pending
-from agentnb.messages import Usage
-from agentnb.metrics import measure
+from agentnb.study.compare import diff
+from agentnb.study.grid import side_by_side
+from agentnb.log.inbox import pending
+from agentnb.core.messages import Usage
+from agentnb.metrics.measure import measure
 from agentnb.ui.chat import Chat, chat_html, turn_of
 from agentnb.ui.dashboard import dashboard, table_html
-from agentnb.ui.display import one_line, value_html
+from agentnb.views.display import one_line, value_html
 from agentnb.ui.inbox import card_in, inbox
 from agentnb.ui.runs import Query, browse
-from agentnb.ui.spent import spent
-from agentnb.turns import turns_of
+from agentnb.views.spent import spent
+from agentnb.study.turns import turns_of
 from test_xss import ATTRIBUTES, STYLES, TAGS, Reader
 from xss import CORPUS
 
@@ -101,7 +101,7 @@ def test_empty_is_a_page_too():
 def test_a_missing_library_says_what_to_install(monkeypatch, shift):
     import importlib
     real = importlib.import_module
-    for name, module in (("pandas", "agentnb.metrics"), ("matplotlib", "agentnb.ui.plots")):
+    for name, module in (("pandas", "agentnb.metrics.measure"), ("matplotlib", "agentnb.views.plots")):
         def absent(wanted, *rest, name=name):
             if wanted == name: raise ImportError(wanted)
             return real(wanted, *rest)

@@ -4,7 +4,8 @@ import json
 import pytest
 from playwright.sync_api import expect
 
-from agentnb.store import open_store, read_run
+from agentnb.store.opening import open_store
+from agentnb.store.protocol import read_run
 from lab import Lab, new_page
 from scene import ALWAYS, ASKING, FORM, HOSTILE, LONG, SCENE, SCROLL
 from test_browser import ARTIFACTS, notebook, write_page  # noqa: F401 (fixtures)

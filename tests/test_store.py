@@ -7,11 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from agentnb import Agent, RunConflict, Scripted, StoreError, Tool, call, open_store, tool, user
-from agentnb.lease import Holding, holder, stuck
-from agentnb.messages import Call, Failure, Native, Reply, Usage
-from agentnb.rows import _row
-from agentnb.steps import Decision, Edit, Finished, Intent, Note, Origin, Replied, Request, Returned, Started, Step
-from agentnb.store import read_run
+from agentnb.store.lease import Holding, holder, stuck
+from agentnb.core.messages import Call, Failure, Native, Reply, Usage
+from agentnb.store.rows import _row
+from agentnb.core.steps import Decision, Edit, Finished, Intent, Note, Origin, Replied, Request, Returned, Started, Step
+from agentnb.store.protocol import read_run
 
 AT = datetime(2026, 5, 4, 2, 15, 0, 123456, tzinfo=UTC)
 
@@ -167,8 +167,8 @@ def test_a_dead_process_of_this_machine_does_not_stand_in_the_way(durable):
 
 def test_a_lease_that_was_lost_stops_its_holder(durable, monkeypatch):
     "As after a machine slept: someone else has taken the run, and the next step is not taken"
-    import agentnb.lease
-    monkeypatch.setattr(agentnb.lease, "SECONDS", 0.15)
+    import agentnb.store.lease
+    monkeypatch.setattr(agentnb.store.lease, "SECONDS", 0.15)
 
     @tool(read_only=True)
     async def wait() -> str:
@@ -177,7 +177,7 @@ def test_a_lease_that_was_lost_stops_its_holder(durable, monkeypatch):
         return "waited"
     store = open_store(durable)
     run = Agent(Scripted([call("wait"), "done"]), [wait], store=store).run("go", run_id="r1")
-    with pytest.raises(RunConflict, match="run r1 is going on by process 1 on elsewhere"): asyncio.run(run._to_end())
+    with pytest.raises(RunConflict, match="run r1 is going on by process 1 on elsewhere"): asyncio.run(run.wait())
     assert [s.kind for s in store.read("r1")] == ["started", "model", "tool"]
 
 
@@ -192,7 +192,7 @@ def test_many_runs_at_once_in_one_loop(store):
     async def all_of_them():
         agent = look_agent(store)
         runs = [agent.run("go", run_id=f"r{i}") for i in range(60)]
-        assert await asyncio.gather(*(r._to_end() for r in runs)) == ["done"] * 60
+        assert await asyncio.gather(*(r.wait() for r in runs)) == ["done"] * 60
         return runs
     for run in asyncio.run(all_of_them()): assert store.read(run.run_id) == run.steps and store.restore(run.run_id) == run.tip
     assert store.leases() == []
@@ -203,7 +203,7 @@ def test_one_of_many_that_cannot_be_written_does_not_hold_up_the_others(store):
 
     async def all_of_them():
         agent = look_agent(store)
-        return await asyncio.gather(*(agent.run("go", run_id=f"r{i}")._to_end() for i in range(3)), return_exceptions=True)
+        return await asyncio.gather(*(agent.run("go", run_id=f"r{i}").wait() for i in range(3)), return_exceptions=True)
     said = asyncio.run(all_of_them())
     assert [said[0], said[2]] == ["done", "done"] and isinstance(said[1], RunConflict)
     assert "has a run r1 already. Go on with it by agent.load('r1')" in str(said[1]) and len(store.read("r1")) == 1
@@ -214,7 +214,7 @@ def continue_all(url, go, told):
     go.wait()
 
     async def one(run_id):
-        try: await look_agent(store, 4).load(run_id)._to_end()
+        try: await look_agent(store, 4).load(run_id).wait()
         except RunConflict as e: return str(e)[:40]
     async def every(): return [x for x in await asyncio.gather(*(one(r) for r in store.runs())) if x]
     told.put(asyncio.run(every()))
@@ -283,10 +283,10 @@ def test_a_locked_file_is_an_error_that_loses_nothing(tmp_path):
     asyncio.run(run.step())
     other = sqlite3.connect(tmp_path/"runs.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(StoreError, match="locked. Another program holds it. Nothing was written: try again") as e: asyncio.run(run._to_end())
+    with pytest.raises(StoreError, match="locked. Another program holds it. Nothing was written: try again") as e: asyncio.run(run.wait())
     assert e.value.kind == "locked" and len(store.read("r1")) == 1
     other.execute("ROLLBACK")
-    assert asyncio.run(run._to_end()) == "done"
+    assert asyncio.run(run.wait()) == "done"
 
 
 def test_a_clock_that_goes_backwards(store):
@@ -295,7 +295,7 @@ def test_a_clock_that_goes_backwards(store):
     agent = look_agent(store)
     agent.clock = lambda: next(times)
     run = agent.run("go", run_id="r1")
-    assert asyncio.run(run._to_end()) == "done"
+    assert asyncio.run(run.wait()) == "done"
     steps = store.read("r1")
     assert all(a.at <= b.at for a, b in zip(steps, steps[1:])) and all(getattr(s.body, "seconds", 0) >= 0 for s in steps)
 
@@ -306,12 +306,12 @@ def test_a_broken_connection_is_mended_within_a_statement(postgres_url):
     run = look_agent(store).run("go", run_id="r1")
     asyncio.run(run.step())
     other._run(("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'agentnb' AND pid <> pg_backend_pid()", ()))
-    assert asyncio.run(run._to_end()) == "done" and store.read("r1") == run.steps
+    assert asyncio.run(run.wait()) == "done" and store.read("r1") == run.steps
 
 
 def test_a_commit_whose_answer_was_lost_is_recognised(postgres_url):
     "The row is there already, from a try of this very statement"
-    from agentnb.rows import Taken
+    from agentnb.store.rows import Taken
     store = open_store(postgres_url)
     store.append(step())
     run = store._run
@@ -334,5 +334,5 @@ def test_no_password_is_shown(postgres_url):
 
 def test_tools_of_a_tool_are_not_needed_to_read(store):
     "A log can be read without the code that made it"
-    asyncio.run(look_agent(store).run("go", run_id="r1")._to_end())
+    asyncio.run(look_agent(store).run("go", run_id="r1").wait())
     assert not any(isinstance(v, Tool) for v in vars(store).values()) and read_run(store, "r1", 2)[-1].kind == "tool"

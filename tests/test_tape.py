@@ -4,7 +4,7 @@ import os
 import nbclient, nbformat, pytest
 
 CELLS = ['''from agentnb import Tape, Ticks, tool
-from agentnb.demo import on_call
+from agentnb.cli.demo import on_call
 import os, tempfile
 tape = Tape("incident.tape", mode=os.environ["TAPE_MODE"])
 agent = on_call(tape("local:smollm2"), folder=tempfile.mkdtemp(), store="memory:", clock=Ticks())

@@ -4,7 +4,7 @@ import asyncio, json, os, subprocess, sys
 import pytest
 
 from agentnb import RequestOpen, RunStopped, Scripted, TapeMiss, call, user
-from agentnb.testcase import replay
+from agentnb.study.testcase import replay
 
 ONCALL = '''
 from agentnb import Agent, Context, ModelError, Reply, Rule, Scripted, Ticks, ToolError, call, tool
@@ -69,7 +69,7 @@ def oncall(tmp_path, monkeypatch):
 def decided(run, *decisions):
     "To the end, through requests, with what a person says to each"
     for decide in (*decisions, None):
-        try: return asyncio.run(run._to_end())
+        try: return asyncio.run(run.wait())
         except RequestOpen: decide(run.pending[0])
 
 
@@ -82,7 +82,7 @@ def whole(oncall, run_id="r1", **options):
 def pytest_in(folder, *names):
     "A fresh process, as a person starts it; the clone is on the path, the tests' own conftest is not there"
     said = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(folder), *names], cwd=folder,
-        env=os.environ | {"AGENTNB_OFFLINE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}, capture_output=True, text=True)
+        env=os.environ | {"AGENTNB_OFFLINE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COLUMNS": "200"}, capture_output=True, text=True)
     return said.returncode, said.stdout + said.stderr
 
 
@@ -130,7 +130,7 @@ def test_it_fails_when_the_agent_has_changed(oncall, tmp_path):
     assert code == 1 and f"{len(CHANGED)} failed, 1 passed" in said, said
     assert "PASSED test_nothing.py" in said
     for what, _, _, error, text in CHANGED: assert text in said and f"FAILED test_{what.replace(' ', '_')}.py::test_step_19_of_r1 - {error}" in said.replace(
-        "agentnb.tape.", ""), what
+        "agentnb.wrappers.tape.", ""), what
 
 
 def test_nothing_is_called_and_no_model_is_asked(oncall, tmp_path):
@@ -199,10 +199,10 @@ def test_a_run_that_was_cut_off_while_it_acted(oncall, tmp_path):
 def test_a_run_with_edits_limits_and_a_model_that_was_away(oncall, tmp_path):
     script = [call("look", where="a"), oncall.ModelError("connection", "the server does not answer."), "Done."]
     run = oncall.make_agent(model=Scripted(lambda messages, tools, left=iter(script): next(left))).run("go", run_id="r1", max_iterations=1)
-    with pytest.raises(RunStopped): asyncio.run(run._to_end())
+    with pytest.raises(RunStopped): asyncio.run(run.wait())
     run.edit(max_iterations=9, instructions="Be brief.", examples=(user("an example").model_copy(update={"example": True}),))
-    with pytest.raises(oncall.ModelError): asyncio.run(run._to_end())
-    assert asyncio.run(run._to_end()) == "Done."
+    with pytest.raises(oncall.ModelError): asyncio.run(run.wait())
+    assert asyncio.run(run.wait()) == "Done."
     run.to_test(tmp_path/"test_stop.py", "oncall:agent", at=next(s.index for s in run.steps if s.kind == "finished"))
     run.to_test(tmp_path/"test_end.py", "oncall:agent", at=-1)
     code, said = pytest_in(tmp_path)
@@ -256,7 +256,7 @@ def test_code_that_changed_while_a_call_was_made(oncall, tmp_path):
     script = [call("page", who="ann"), "Ann knows."]
     run = oncall.make_agent(model=Scripted(script), policy=[oncall.Rule(effect="allow")], instructions="An early draft.").run("go", run_id="r1")
     asyncio.run(run.until(kind="intent"))
-    run.agent = oncall.make_agent(model=Scripted(script), policy=run.agent.policy, store=run.store)
+    run.engine.agent = oncall.make_agent(model=Scripted(script), policy=run.agent.policy, store=run.store)
     assert decided(run) == "Ann knows." and [s.kind for s in run.steps][2:5] == ["intent", "note", "tool"]
     (tmp_path/"oncall.py").write_text(ONCALL.replace("POLICY = [", "POLICY = [Rule(tool='page', effect='allow'), "))
     run.to_test(tmp_path/"test_end.py", "oncall:agent", at=-1)
@@ -276,7 +276,7 @@ def test_what_the_policy_refused_has_no_result_to_be_played(oncall, tmp_path):
 def test_a_key_is_not_written_down(oncall, tmp_path):
     key = "sk-abcdef0123456789abcdef"
     run = oncall.make_agent(model=Scripted([call("look", where=key), f"It is {key}."])).run(f"Use {key}", run_id="r1")
-    asyncio.run(run._to_end())
+    asyncio.run(run.wait())
     for i in (1, 2, 3): run.to_test(tmp_path/f"test_{i}.py", "oncall:agent", at=i)
     assert key not in "".join(p.read_text() for p in tmp_path.glob("test_*"))
     code, said = pytest_in(tmp_path)
@@ -316,9 +316,9 @@ def test_what_cannot_be_written_is_said(oncall, tmp_path):
 def test_two_replies_to_one_request_are_refused(oncall, tmp_path):
     script = iter(["one", "two"])
     run = oncall.make_agent(model=Scripted(lambda messages, tools: next(script))).run("go", run_id="r1")
-    asyncio.run(run._to_end())
+    asyncio.run(run.wait())
     run.edit(messages=[user("go")])
-    assert asyncio.run(run._to_end()) == "two"
+    assert asyncio.run(run.wait()) == "two"
     with pytest.raises(ValueError, match="asked the same twice and got two replies, the second at step 4"):
         run.to_test(tmp_path/"test_x.py", "oncall:agent", at=-1)
     assert not list(tmp_path.glob("test_x*"))

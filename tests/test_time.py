@@ -4,8 +4,8 @@ import asyncio, textwrap
 import pytest
 
 from agentnb import Agent, AgentMismatch, Context, Message, RequestOpen, Rule, RunConflict, Scripted, assistant, call, open_store, tool, user
-from agentnb.forks import lineage
-from agentnb.store import read_run
+from agentnb.log.forks import lineage
+from agentnb.store.protocol import read_run
 
 done = []
 
@@ -39,7 +39,7 @@ def make(script=SCRIPT, **options):
 @pytest.fixture
 def run():
     run = make().run("go", run_id="r1")
-    assert asyncio.run(run._to_end()) == "all done"
+    assert asyncio.run(run.wait()) == "all done"
     done.clear()
     return run
 
@@ -52,14 +52,14 @@ def test_walking_back_and_forth_calls_nothing(run):
     assert repr(run.at(2)).count("looked at after step 2") == 1
     assert [asyncio.run(run.at(2).step()).index, run.place] == [3, 3]
     assert asyncio.run(run.at(0).until(tool="plain")).index == next(s.index for s in whole if s.kind == "model" and s.body.reply.calls[0].tool == "plain")
-    assert asyncio.run(run.at(1)._to_end()) == "all done"
+    assert asyncio.run(run.at(1).wait()) == "all done"
     assert run.steps == whole == list(read_run(run.store, "r1")) and not done
     with pytest.raises(IndexError, match=f"run r1 has steps 0 to {len(whole) - 1}, not 99"): run.at(99)
 
 
 def test_every_state_of_a_long_run_is_the_fold_of_its_log():
     run = make([call("look", where=str(i)) for i in range(200)] + ["end"], max_iterations=300).run("go", run_id="long")
-    asyncio.run(run._to_end())
+    asyncio.run(run.wait())
     for i in (0, 1, 62, 63, 64, 65, 127, 128, 129, 300, len(run.steps) - 1): assert run.state_at(i) == run.store.restore("long", i)
 
 
@@ -71,7 +71,7 @@ def test_a_fork_anywhere_has_whole_pairs_and_one_history(run):
         assert make(store=run.store).load(f"f{k}").tip == fork.tip == run.store.restore(f"f{k}")
         assert len(run.store.read(f"f{k}")) == 1
         while fork.tip.status != "done":
-            try: asyncio.run(fork._to_end())
+            try: asyncio.run(fork.wait())
             except RequestOpen: fork.pending[0].reject("not again")
         assert [s.index for s in read_run(run.store, f"f{k}")] == list(range(len(fork.steps)))
     assert "plain" not in {d[0] for d in done}, "what is neither read-only nor idempotent was done again without a word"
@@ -84,7 +84,7 @@ def test_a_fork_says_what_happened_behind_the_cut_and_does_not_repeat_it(run):
     assert [str(e) for e in fork.behind] == [
         "step 4: keyed(what='b'), done; if it is asked for again it has the same key, and changes nothing more",
         "step 8: plain(what='c'), done; if it is asked for again, a human is asked first"]
-    with pytest.raises(RequestOpen, match=r"plain\(what='c'\)\? It was made already: r1, step 8\..*\.approve\(\) to make it again"): asyncio.run(fork._to_end())
+    with pytest.raises(RequestOpen, match=r"plain\(what='c'\)\? It was made already: r1, step 8\..*\.approve\(\) to make it again"): asyncio.run(fork.wait())
     assert done == [("look", "a"), ("look", "b")], "what the same key gave before is not asked for again"
     kept = next(s.body for s in fork.steps if s.kind == "tool" and s.body.tool == "keyed")
     assert (kept.source, kept.content) == ("ledger", "did b") and [s.body.key for s in fork.steps if s.kind == "intent"] == keys[:1]
@@ -93,14 +93,14 @@ def test_a_fork_says_what_happened_behind_the_cut_and_does_not_repeat_it(run):
     second = again.fork(at=2)
     assert [e.call.tool for e in second.behind] == ["keyed", "keyed", "plain"]
     again.pending[0].approve()
-    assert asyncio.run(again._to_end()) == "all done" and done[-1] == ("plain", "c")
+    assert asyncio.run(again.wait()) == "all done" and done[-1] == ("plain", "c")
 
 
 @pytest.mark.parametrize("unattended", ["approve", "reject"])
 def test_a_policy_of_one_word_does_not_repeat_an_effect(run, unattended):
     fork = Agent(Scripted(SCRIPT), [look, keyed, plain], store=run.store, unattended=unattended).load("r1").fork(at=0)
     while not (fork.pending and fork.pending[0].request.about == "repeat"):
-        try: asyncio.run(fork._to_end())
+        try: asyncio.run(fork.wait())
         except RequestOpen: pass
         if fork.tip.status == "done": break
     assert ("plain", "c") not in done
@@ -110,16 +110,16 @@ def test_a_policy_of_one_word_does_not_repeat_an_effect(run, unattended):
 def test_a_policy_that_denies_still_denies(run):
     strict = make(store=run.store, policy=[Rule(tool="plain", effect="deny"), Rule(effect="allow")])
     fork = strict.load("r1").fork(at=0)
-    assert asyncio.run(fork._to_end()) == "all done" and ("plain", "c") not in done
+    assert asyncio.run(fork.wait()) == "all done" and ("plain", "c") not in done
 
 
 def test_forks_with_other_parts(run):
     polite = run.fork(at=0, model=Scripted(["good day"], name="other"), instructions="Be polite.", tools=[look])
     assert polite.tip.instructions == "Be polite." and polite.tip.model == "other" and list(polite.tip.tools) == ["look"]
-    assert [s.kind for s in polite.steps] == ["started", "started", "edit"] and asyncio.run(polite._to_end()) == "good day"
+    assert [s.kind for s in polite.steps] == ["started", "started", "edit"] and asyncio.run(polite.wait()) == "good day"
     given = run.at(0).state.model_copy(update=dict(messages=(user("say hello"),), max_iterations=3))
     other = run.fork(at=0, state=given, model=Scripted(["hello"]))
-    assert other.tip.messages == given.messages and other.tip.max_iterations == 3 and asyncio.run(other._to_end()) == "hello"
+    assert other.tip.messages == given.messages and other.tip.max_iterations == 3 and asyncio.run(other.wait()) == "hello"
     assert run.tip.status == "done" and [s.run_id for s in run.steps] == ["r1"] * len(run.steps)
 
 
@@ -148,7 +148,7 @@ def test_a_key_is_the_same_until_the_call_has_succeeded():
         if fail.pop(0): raise RuntimeError("the line is down")
         return "sent"
     script = [call("send", what="x")] * 3 + ["done"]
-    asyncio.run(Agent(Scripted(script), [send], store="memory:", policy=[Rule(effect="allow")]).run("go")._to_end())
+    asyncio.run(Agent(Scripted(script), [send], store="memory:", policy=[Rule(effect="allow")]).run("go").wait())
     assert keys[0] == keys[1] != keys[2]
 
 
@@ -165,11 +165,11 @@ def test_an_edit_that_no_provider_would_take_is_refused(run, messages, text):
 
 def test_an_edit_of_the_definition_lasts(run):
     run.edit(instructions="Be brief.", model=Scripted(SCRIPT + ["brief"], name="short"), messages=[*run.tip.messages, user("and?")])
-    assert asyncio.run(run._to_end()) == "brief"
+    assert asyncio.run(run.wait()) == "brief"
     again = make(SCRIPT + ["brief", "on"], store=run.store).load("r1")
     assert again.tip.instructions == "Be brief."
     again.edit(messages=[*again.tip.messages, user("and then?")])
-    asyncio.run(again._to_end())
+    asyncio.run(again.wait())
     assert again.tip.instructions == "Be brief." and [s.body.text for s in again.steps if s.kind == "note"] == ["model short -> scripted"]
     with pytest.raises(AgentMismatch, match="open call of look"):
         held = make().run("go")
@@ -204,7 +204,7 @@ def test_cells_that_are_run_again_count_from_the_next_step():
     asyncio.run(run.until(kind="tool"))
     assert [m.content for m in run.tip.messages if m.role == "tool"] == ["old", "new"]
     exec(cells[2], names)
-    assert asyncio.run(run._to_end()) == "done" and run.tip.instructions == "new"
+    assert asyncio.run(run.wait()) == "done" and run.tip.instructions == "new"
     notes = [s.body.text for s in run.steps if s.kind == "note"]
     assert len(notes) == 2 and notes[0].startswith("tool look (") and notes[1] == "instructions"
     assert names["agent"].load("r1").tip == run.tip == open_store(run.store).restore("r1")
@@ -224,7 +224,7 @@ def test_a_change_of_the_body_alone_is_noticed(tmp_path, monkeypatch):
     importlib.invalidate_caches()
     importlib.reload(mytools)
     again = Agent(Scripted([call("peek"), call("peek"), "done"]), [mytools.peek], store=first.store).load("r1")
-    assert asyncio.run(again._to_end()) == "done"
+    assert asyncio.run(again.wait()) == "done"
     assert [s.body.text.split(" (")[0] for s in again.steps if s.kind == "note"] == ["tool peek"]
     assert [m.content for m in again.tip.messages if m.role == "tool"] == ["one", "other"]
 
@@ -246,14 +246,14 @@ def test_a_call_that_is_taken_out_while_it_may_have_happened_is_not_made_again_w
     def during():
         if crash: raise crash.pop()
     run = paying(store, during).run("go", run_id="r1")
-    with pytest.raises(KeyboardInterrupt): asyncio.run(run._to_end())
+    with pytest.raises(KeyboardInterrupt): asyncio.run(run.wait())
     again = paying(store).load("r1")
     again.edit(messages=[user("another way")])
     with pytest.raises(RequestOpen, match=r"pay\(what='x'\)\? It may have been made already: it was under way when it was taken out by agent/r1/step_3"):
-        asyncio.run(again._to_end())
+        asyncio.run(again.wait())
     assert done == [("pay", "x")]
     again.pending[0].answer("It was paid.")
-    assert asyncio.run(again._to_end()) == "done" and done == [("pay", "x")]
+    assert asyncio.run(again.wait()) == "done" and done == [("pay", "x")]
 
 
 def test_another_process_cannot_edit_what_is_going_on():
@@ -310,7 +310,7 @@ for name in ("a", "b", "c"):
     runs.append(agent.run("go"))
 """
     exec(compile(code, "<cell 1>", "exec"), names)
-    assert [asyncio.run(r._to_end()) for r in names["runs"]] == ["said by a", "said by b", "said by c"]
+    assert [asyncio.run(r.wait()) for r in names["runs"]] == ["said by a", "said by b", "said by c"]
 
 
 def test_one_call_is_aborted_while_another_is_made():
@@ -356,7 +356,7 @@ def test_a_result_closes_the_question_whether_it_happened():
         while run.active: await asyncio.sleep(0.01)
         return run
     run = asyncio.run(both())
-    run.refresh()
+    run.log.refresh()
     assert not run.tip.requests and [m.content for m in run.tip.messages if m.role == "tool"] == ["did it"]
 
 
@@ -365,7 +365,7 @@ def test_a_provider_that_uses_its_ids_again():
     c = lambda name, **args: call(name, **args).model_copy(update={"id": "call_0"})
     agent = make([c("plain", what="a"), c("plain", what="b"), "done"])
     run = agent.run("go", run_id="r1")
-    asyncio.run(run._to_end())
+    asyncio.run(run.wait())
     ids = [c.id for m in run.tip.messages for c in m.calls]
     assert len(set(ids)) == 2 and ids == [m.call_id for m in run.tip.messages if m.role == "tool"]
     assert [e.call.args["what"] for e in run.fork(at=0).behind] == ["a", "b"]
@@ -377,8 +377,8 @@ def test_looking_at_a_fork_does_not_change_what_it_knows():
     asyncio.run(run.step())
     fork = run.fork()
     assert "0 effects behind" in repr(fork)
-    asyncio.run(run._to_end())
-    with pytest.raises(RequestOpen, match="It was made already: r1, step 2"): asyncio.run(fork._to_end())
+    asyncio.run(run.wait())
+    with pytest.raises(RequestOpen, match="It was made already: r1, step 2"): asyncio.run(fork.wait())
 
 
 def test_a_fork_from_a_state_with_an_open_call_has_an_answer_to_it():
@@ -399,7 +399,7 @@ def test_a_failing_store_is_told_to_all_that_write_together(tmp_path):
         runs = [agent.run("go") for _ in range(20)]
         await asyncio.gather(*(r.step() for r in runs))
         other = sqlite3.connect(tmp_path/"runs.db", isolation_level=None)
-        blocked = [asyncio.ensure_future(r._go(lambda _: False)) for r in runs]
+        blocked = [asyncio.ensure_future(r.engine.go(lambda _: False)) for r in runs]
         await asyncio.sleep(0)
         other.execute("BEGIN IMMEDIATE")
         said = await asyncio.gather(*blocked, return_exceptions=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from agentnb.scopes import needed_scopes
+from agentnb.tools.scopes import needed_scopes
 from agentnb.toolbox.files import diff, files, patched
 from agentnb.toolbox.http import http
 from agentnb.toolbox.net import Reach, is_public, read_url
@@ -14,7 +14,7 @@ from agentnb.toolbox.page import page_text
 from agentnb.toolbox.process import clean_environment, process
 from agentnb.toolbox.rooted import Root, load, save, scan
 from agentnb.toolbox.sql import sql
-from agentnb.tools import ToolError
+from agentnb.tools.tool import ToolError
 
 
 def ask(tools, name, /, **args):

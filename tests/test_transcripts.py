@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from agentnb import Agent, Budget, RequestOpen, Run, RunConflict, RunStopped, Scripted, call, open_store, tool
-from agentnb.anthropic import to_wire as to_anthropic
-from agentnb.chat import to_wire as to_chat
-from agentnb.conversations import format_of, read_messages
-from agentnb.messages import user
-from agentnb.responses import to_wire as to_responses
+from agentnb.models.anthropic import to_wire as to_anthropic
+from agentnb.models.chat import to_wire as to_chat
+from agentnb.study.conversations import format_of, read_messages
+from agentnb.core.messages import user
+from agentnb.models.responses import to_wire as to_responses
 
 CASSETTES = Path(__file__).parent/"cassettes"
 KEPT = []
@@ -180,14 +180,14 @@ def test_the_steps_are_those_of_a_run():
 def test_it_goes_on_and_what_is_said_at_its_end_is_an_answer():
     mine = agent(call("look", host="db1"), "Clean it.")
     run = Run.from_messages([dict(role="user", content="Why?"), asks, told], mine)
-    assert asyncio.run(run._to_end()) == "Clean it." and run.to_messages()[:3] == [dict(role="user", content="Why?"), asks, told]
+    assert asyncio.run(run.wait()) == "Clean it." and run.to_messages()[:3] == [dict(role="user", content="Why?"), asks, told]
     done = taken([dict(role="user", content="Why?"), dict(role="assistant", content="Because.")])
     assert done.status == "done" and done.result == "Because."
     again = agent("Because.", "It said so.").store
     mine = agent("Because.", "It said so.", store=again)
     more = Run.from_messages([dict(role="user", content="Why?"), dict(role="assistant", content="Because.")], mine, run_id="r1")
     more.edit(added=(user("Really?"),))
-    assert asyncio.run(more._to_end()) == "It said so." and [m["content"] for m in more.to_messages()] == ["Why?", "Because.", "Really?", "It said so."]
+    assert asyncio.run(more.wait()) == "It said so." and [m["content"] for m in more.to_messages()] == ["Why?", "Because.", "Really?", "It said so."]
 
 
 def test_the_instructions_of_the_conversation_count_until_someone_changes_them():
@@ -206,16 +206,16 @@ def test_an_open_call_is_made_by_policy_or_asked_about():
     begin = [dict(role="user", content="Why?")]
     mine = agent(call("look", host="db1"), "Clean it.")
     run = Run.from_messages([*begin, asks], mine)
-    assert asyncio.run(run._to_end()) == "Clean it." and run.state.messages[2].content == "db1: disk full"
+    assert asyncio.run(run.wait()) == "Clean it." and run.state.messages[2].content == "db1: disk full"
     wish = dict(role="assistant", content="", tool_calls=[dict(id="c9", type="function", function=dict(name="restart", arguments='{"service": "api"}'))])
     run = Run.from_messages([*begin, wish], agent(call("restart", service="api"), "Up."))
     KEPT.clear()
-    with pytest.raises(RequestOpen, match=r"Did restart\(service='api'\) happen"): asyncio.run(run._to_end())
+    with pytest.raises(RequestOpen, match=r"Did restart\(service='api'\) happen"): asyncio.run(run.wait())
     run.pending[0].answer("It is up.")
-    assert asyncio.run(run._to_end()) == "Up." and not KEPT
+    assert asyncio.run(run.wait()) == "Up." and not KEPT
     gone = dict(role="assistant", content="", tool_calls=[dict(id="c9", type="function", function=dict(name="nuke", arguments="{}"))])
     run = Run.from_messages([*begin, gone], agent(call("look", host="x"), "Up."))
-    assert asyncio.run(run._to_end()) == "Up." and run.state.messages[2].failure.kind == "not_found"
+    assert asyncio.run(run.wait()) == "Up." and run.state.messages[2].failure.kind == "not_found"
 
 
 def test_a_system_that_is_no_text():
@@ -235,7 +235,7 @@ def test_times_and_costs_that_are_told():
     assert [s.at - start for s in run.steps] == [timedelta(0), timedelta(hours=2), timedelta(hours=2)] and run.state.cost == Decimal("0.02")
     with pytest.raises(ValueError, match="at holds 1 times for 3 messages"): taken([dict(role="user", content="Why?"), asks, told], at=times[:1])
     tight = Run.from_messages([dict(role="user", content="Why?"), asks, told], agent("a", "b", budget=Budget(usd=1)))
-    with pytest.raises(RunStopped, match="unknown"): asyncio.run(tight._to_end())
+    with pytest.raises(RunStopped, match="unknown"): asyncio.run(tight.wait())
 
 
 def test_objects_of_the_sdks():
@@ -278,7 +278,7 @@ def test_plain_texts_are_both_formats():
 def test_own_runs_are_translated():
     mine = agent(call("look", host="db1"), "Clean it.", instructions="Be brief.")
     run = mine.run("Why?")
-    asyncio.run(run._to_end())
+    asyncio.run(run.wait())
     out = run.to_messages()
     assert [m["role"] for m in out] == ["system", "user", "assistant", "tool", "assistant"] and out[3]["tool_call_id"] == out[2]["tool_calls"][0]["id"]
     there = run.to_messages("anthropic")

@@ -4,7 +4,7 @@ import asyncio, json
 import pytest
 
 from agentnb import Agent, RunConflict, RunNotFound, Scripted, StoreError, call, open_store, tool
-from agentnb.transfer import export_runs, import_runs
+from agentnb.store.transfer import export_runs, import_runs
 
 
 @tool
@@ -28,7 +28,7 @@ def filled(store):
     run = agent.run("Pay.", run_id="first")
     asyncio.run(run.until())
     run.pending[0].approve(by="Ada")
-    asyncio.run(run._to_end())
+    asyncio.run(run.wait())
     child = run.fork(at=0, run_id="second", instructions="Now.")
     child.fork(run_id="third")
     asyncio.run(agent.run("Pay.", run_id="alone").until())
@@ -46,7 +46,7 @@ def test_everything_arrives_as_it_was(store, target):
     for run_id in store.runs(): assert target.restore(run_id) == store.restore(run_id)
     waiting = payer(target).load("alone")
     waiting.pending[0].reject("no")
-    assert asyncio.run(waiting._to_end()) == "done"
+    assert asyncio.run(waiting.wait()) == "done"
 
 
 def test_a_fork_brings_the_runs_it_comes_from(store, target):

@@ -5,10 +5,11 @@ from typing import Annotated, Any, ClassVar
 import pytest
 from pydantic import BaseModel, Field, ValidationError
 
-from agentnb.messages import Call, ToolSpec, Usage, Value, user
-from agentnb.policy import Rule
-from agentnb.tools import ToolError, tool
-from agentnb.ui.tree import parts
+from agentnb.core.messages import Call, ToolSpec, Usage, user
+from agentnb.core.value import Value
+from agentnb.engine.policy import Rule
+from agentnb.tools.tool import ToolError, tool
+from agentnb.views.tree import parts
 
 
 class Disk(Value):
@@ -99,7 +100,7 @@ def test_a_field_may_name_a_class_that_comes_later():
 
 
 def test_a_value_is_the_state_of_a_langgraph_graph():
-    graphs, saver = pytest.importorskip("langgraph.graph"), pytest.importorskip("agentnb.saver").AgentnbSaver("memory:")
+    graphs, saver = pytest.importorskip("langgraph.graph"), pytest.importorskip("agentnb.langgraph.saver").AgentnbSaver("memory:")
     built = graphs.StateGraph(Counted)
     built.add_node("add", lambda state: Counted(n=state.n + 1))
     built.add_edge(graphs.START, "add")

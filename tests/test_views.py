@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from agentnb.store import hidden, open_store, read_run
+from agentnb.store.opening import open_store
+from agentnb.store.protocol import hidden, read_run
 from lab import Lab, Notebook, new_page
 
 pytestmark = pytest.mark.browser
@@ -152,7 +153,7 @@ def test_an_inbox_is_answered_by_mouse_by_keyboard_and_elsewhere(notebook, lab):
 
     typed = view.locator('[data-run="week-06"]').get_by_label("grace_s")
     typed.fill("77")
-    from agentnb.inbox import pending
+    from agentnb.log.inbox import pending
     for p in pending(store):
         if p.run.run_id == "week-02-careful": p.reject("answered elsewhere", by="ann")
     view.get_by_text("3 waiting", exact=True).wait_for()
@@ -176,7 +177,7 @@ def test_two_inboxes_agree(notebook, lab):
 
 def test_ten_thousand_runs_and_a_damaged_one(notebook, lab):
     from datetime import UTC, datetime, timedelta
-    from agentnb.steps import Finished, Started, Step
+    from agentnb.core.steps import Finished, Started, Step
     store, at = open_store(lab.store("many")), datetime(2026, 5, 4, tzinfo=UTC)
     step = lambda i, index, body: Step(run_id=f"r{i:05}", index=index, at=at + timedelta(seconds=i), body=body)
     store.append(*(s for i in range(10_000) for s in (step(i, 0, Started(task=f"<img src=x onerror='window.agentnb_owned=1'> task {i}", agent="a")),

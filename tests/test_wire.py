@@ -9,13 +9,13 @@ from cassettes import CASES, FOLDER, WAYS, client_for, play
 from replay import Replay
 
 from agentnb import Agent, Ask, Budget, Cached, Delta, Fallback, ModelError, Retry, Scripted, Tape, TapeMiss, call, tool, user
-from agentnb.anthropic import Anthropic
-from agentnb.chat import Gather, from_wire
-from agentnb.cost import Priced, price
-from agentnb.messages import Message, Reply, Usage, assistant, result
-from agentnb.openai import OpenAI
-from agentnb.providers import client
-from agentnb.wire import Events
+from agentnb.models.anthropic import Anthropic
+from agentnb.models.chat import Gather, from_wire
+from agentnb.wrappers.cost import Priced, price
+from agentnb.core.messages import Message, Reply, Usage, assistant, result
+from agentnb.models.openai import OpenAI
+from agentnb.wrappers.providers import client
+from agentnb.models.wire import Events
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda w: f"{'every 7 bytes' if w['chunk'] else 'every event'}, {'sync' if w['sync'] else 'async'}")
@@ -347,8 +347,8 @@ def test_the_schema_of_a_result_is_one_that_providers_enforce():
 
 
 def test_a_thought_that_was_cut_off_is_not_sent_back():
-    from agentnb.anthropic import from_wire as read_claude
-    from agentnb.responses import from_wire as read_response
+    from agentnb.models.anthropic import from_wire as read_claude
+    from agentnb.models.responses import from_wire as read_response
     cut = read_claude(dict(content=[dict(type="thinking", thinking="Let me", signature="")], stop_reason="max_tokens"))
     assert cut.cut and cut.native is None
     cut = read_response(dict(output=[dict(type="reasoning", id="rs_1", summary=[])], status="incomplete", incomplete_details=dict(reason="max_output_tokens")))
@@ -359,20 +359,20 @@ def test_a_thought_that_was_cut_off_is_not_sent_back():
     (429, "Rate limit reached. Please try again in 7.66s. See https://console.groq.com/settings/billing", "rate_limited"),
     (400, "Invalid schema for function 'make_payment'", "invalid_request"), (400, "Your credit balance is too low", "quota")])
 def test_words_do_not_mislead(status, message, kind):
-    from agentnb.wire import to_error
+    from agentnb.models.wire import to_error
     assert to_error(status, {"error": {"message": message, "type": "x"}}).kind == kind
 
 
 @pytest.mark.parametrize("schema", [{"$ref": "#/$defs/A", "description": "x"}, {"type": "string", "format": "path"}, {}, {"type": "array"},
     {"type": "array", "items": {}}])
 def test_what_strict_mode_refuses_is_not_strict(schema):
-    from agentnb.chat import can_be_strict
+    from agentnb.models.chat import can_be_strict
     assert not can_be_strict(dict(type="object", properties=dict(x=schema), required=["x"], additionalProperties=False))
 
 
 def test_native_turns_are_sent_so_that_claude_takes_them():
-    from agentnb.anthropic import to_wire
-    from agentnb.messages import Native
+    from agentnb.models.anthropic import to_wire
+    from agentnb.core.messages import Native
     thought, cut = dict(type="thinking", thinking="h", signature="S"), dict(type="tool_use", id="t", name="look", input='{"x": "lo')
     say = lambda *parts: to_wire("claude-x", [user("go"), assistant("").model_copy(update={"native": Native(format="anthropic", parts=parts)}), user("on")])[0]
     assert say(thought, cut)["messages"][1]["content"] == [thought, cut | {"input": {}}]
@@ -420,7 +420,7 @@ def test_a_result_type_that_changed():
     run = old.run("go", run_id="r")
     asyncio.run(run.step())
     changed = Agent(Scripted(['{"name": "Paris"}', '{"number": 7}']), result=New, store=old.store).load("r").fork()
-    assert asyncio.run(changed._to_end()) == New(number=7)
+    assert asyncio.run(changed.wait()) == New(number=7)
     assert [s.body.text for s in changed.steps if s.kind == "note"] == ["answer"]
     asyncio.run(run.until())
     again = Agent(Scripted([]), result=New, store=old.store).load("r")
@@ -429,7 +429,7 @@ def test_a_result_type_that_changed():
 
 
 def test_ids_of_another_provider_are_made_to_fit():
-    from agentnb.anthropic import to_wire
+    from agentnb.models.anthropic import to_wire
     asked = call("look", where="x").model_copy(update=dict(id="functions.look:0"))
     turns = to_wire("claude-x", [user("go"), assistant("", asked), result(asked, "nothing")])[0]["messages"]
     assert turns[1]["content"][0]["id"] == turns[2]["content"][0]["tool_use_id"] == "functions_look_0"
@@ -548,7 +548,7 @@ JSON = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dict
 @given(st.dictionaries(st.sampled_from(["choices", "content", "output", "message", "usage", "error", "done"]), JSON, max_size=4), st.sampled_from(range(4)))
 @settings(max_examples=150, deadline=None)
 def test_any_json_is_a_reply_or_a_typed_error(body, which):
-    from agentnb.ollama import Ollama
+    from agentnb.models.ollama import Ollama
     url = "http://127.0.0.1:9"
     made = [OpenAI("m", api="chat", url=url), OpenAI("m", url=url), Anthropic("m", "k", url), Ollama("m")][which]
     async def send(form, request, ask): return body, "req_1"
@@ -564,7 +564,7 @@ def test_any_stream_is_a_reply_or_a_typed_error(events, which):
     lines = which == 3
     text = "".join(json.dumps(e) + "\n" if lines else f"data: {json.dumps(e)}\n\n" for e in events)
     kind = "application/x-ndjson" if lines else "text/event-stream"
-    from agentnb.ollama import Ollama
+    from agentnb.models.ollama import Ollama
     with Replay([dict(status=200, headers={"content-type": kind}, body=text)]) as replay:
         url = f"{replay.url}/v1"
         openai = [OpenAI("m", api=api, key="k", url=url) for api in ("chat", "responses")]
@@ -644,7 +644,7 @@ def test_caches_of_differently_made_clients_are_apart():
 
 
 def test_an_edited_turn_is_sent_as_edited():
-    from agentnb.messages import Native
+    from agentnb.core.messages import Native
     native = Native(format="anthropic", parts=(dict(type="text", text="The password is X"), dict(type="text", text="!")))
     run = Agent(Scripted([Reply(content="The password is X!", native=native), "ok"]), store="memory:").run("go")
     asyncio.run(run.until())

@@ -5,14 +5,14 @@ from html.parser import HTMLParser
 import pytest
 
 from agentnb import Agent, Plan, Scripted, ToolError, call, tool
-from agentnb.messages import Reply
+from agentnb.core.messages import Reply
 from agentnb.ui.cards import card_of
 from agentnb.ui.heading import head_of, rows_of
-from agentnb.ui.html import run_html
-from agentnb.ui.markdown import code_html, diff_html, markdown_html
+from agentnb.views.html import run_html
+from agentnb.views.markdown import code_html, diff_html, markdown_html
 from agentnb.ui.stepper import page_of
-from agentnb.ui.text import as_text, visible
-from agentnb.ui.tree import json_html, tree_html
+from agentnb.views.text import as_text, visible
+from agentnb.views.tree import json_html, tree_html
 from xss import CORPUS
 
 TAGS = set("a b blockquote br button caption code del details div em hr img li ol p pre small span strong summary table tbody td th thead tr ul".split())

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from agentnb import Agent, ModelError, Reply, Scripted, ToolError, call, tool
-from agentnb.messages import Usage
+from agentnb.core.messages import Usage
 
 RUNBOOK = {"checkout": "restart checkout-b", "mail": "delete old logs, then restart mail", "search": "look at the index", "login": "renew the certificate"}
 TASKS = ["Checkout is slow. Find out why and fix it.", "The disk of mail-2 is full.", "Search gives no results.", "Nobody can log in.",

@@ -9,7 +9,7 @@ __all__ = ['Scored', 'lower_bound', 'Certificate', 'certify']
 import html, math
 from collections.abc import Iterable
 
-from ..messages import Value
+from ..core.value import Value
 
 # %% ../../nbs/routing/08_certificate.ipynb #4b1af726
 def lower_bound(

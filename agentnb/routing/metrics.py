@@ -10,7 +10,7 @@ import html, math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from ..messages import Value
+from ..core.value import Value
 
 # %% ../../nbs/routing/03_metrics.ipynb #b1704a7f
 def recall_at(

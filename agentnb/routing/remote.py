@@ -11,12 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from ..embedded import fetch_weights, serve
-from ..messages import Reply
-from ..models import ModelError
+from ..models.embedded import fetch_weights, serve
+from ..core.messages import Reply
+from ..models.protocol import ModelError
 from .embedders import Embedder, Lexical, Vector
-from ..server import Server
-from ..wire import Format
+from ..models.server import Server
+from ..models.wire import Format
 
 # %% ../../nbs/routing/02_remote.ipynb #af60b826
 def _read(name, answer, count):

@@ -10,7 +10,7 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..messages import Value
+from ..core.value import Value
 from .embedders import Embedder, remembered, similarity
 
 # %% ../../nbs/routing/05_router.ipynb #2d84649c

@@ -12,12 +12,13 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from ..cache import Cached
-from ..messages import Ask, Delta, Reply, Value, user
+from ..wrappers.cache import Cached
+from ..core.messages import Ask, Delta, Reply, user
+from ..core.value import Value
 from .certificate import Certificate, certify, lower_bound
 from .embedders import Embedder, remembered, similarity
 from .meaning import differences
-from ..store import asked as ask_store
+from ..store.protocol import asked as ask_store
 
 # %% ../../nbs/routing/09_semantic.ipynb #9e81673a
 class Pair(Value):

@@ -10,13 +10,13 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..messages import Ask, Message, Reply, ToolSpec
-from ..models import Model
-from ..providers import find_model
+from ..core.messages import Ask, Message, Reply, ToolSpec
+from ..models.protocol import Model
+from ..wrappers.providers import find_model
 from .embedders import Embedder
 from .index import BM25, Fused, Index
 from .remote import find_embedder
-from ..tools import Tool
+from ..tools.tool import Tool
 
 # %% ../../nbs/routing/06_toolset.ipynb #15b73386
 def tool_text(

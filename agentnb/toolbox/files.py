@@ -14,10 +14,10 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from ..contract import ToolError
-from ..scopes import literal
+from ..tools.contract import ToolError
+from ..tools.scopes import literal
 from .rooted import Root, load, save, scan, walk
-from ..tools import Tool
+from ..tools.tool import Tool
 
 # %% ../../nbs/toolbox/01_files.ipynb #53786d38
 _PAGE, _LINE, _SCAN, _WHOLE = 20_000, 2_000, 64_000_000, 5_000_000

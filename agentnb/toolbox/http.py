@@ -17,11 +17,11 @@ from urllib.parse import urljoin
 
 from pydantic import Field
 
-from ..contract import Context, ToolError
-from ..messages import redact
+from ..tools.contract import Context, ToolError
+from ..core.messages import redact
 from .net import Pinned, Reach, Resolver, addresses, read_url, system_resolver
 from .page import page_text
-from ..tools import Tool
+from ..tools.tool import Tool
 
 # %% ../../nbs/toolbox/05_http.ipynb #fd167686
 class Response(NamedTuple):

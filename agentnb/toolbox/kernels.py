@@ -12,7 +12,7 @@ from inspect import getsource
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..contract import ToolError
+from ..tools.contract import ToolError
 from .sandbox import Bounds, run_confined
 
 try:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..contract import ToolError
+from ..tools.contract import ToolError
 from .table import Table
 
 # %% ../../nbs/toolbox/07_lite.ipynb #a9f62703

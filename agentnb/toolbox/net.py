@@ -13,9 +13,9 @@ from fnmatch import fnmatchcase
 from http.client import HTTPConnection
 from urllib.parse import quote, urlsplit
 
-from ..contract import ToolError
-from ..messages import Value
-from ..scopes import is_granted
+from ..tools.contract import ToolError
+from ..core.value import Value
+from ..tools.scopes import is_granted
 
 # %% ../../nbs/toolbox/03_net.ipynb #24759f0f
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")

@@ -11,13 +11,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-try:
-    import psycopg
-    from psycopg.conninfo import conninfo_to_dict
-except ImportError as e: raise ImportError('PostgreSQL needs its driver. Run: pip install "agentnb-kit[postgres]"') from e
-
-from ..contract import ToolError
-from ..messages import redact
+from ..tools.contract import ToolError
+from ..core.messages import redact
 from .table import Table
 
 # %% ../../nbs/toolbox/08_pg.ipynb #530a6a68
@@ -27,7 +22,18 @@ _HINTS = dict(permission_denied="Only read, or use execute where you have it.", 
     conflict="Look at what is there, then try again.", not_found="tables() shows what there is.", unavailable="Try again later, or tell the person.",
     invalid_input="Give one statement in the SQL of PostgreSQL; query takes SELECT, VALUES and WITH.")
 
+def _driver():
+    try: import psycopg
+    except ImportError as e: raise ImportError('PostgreSQL needs its driver. Run: pip install "agentnb-kit[postgres]"') from e
+    return psycopg
+
+def _known(url):
+    _driver()
+    from psycopg.conninfo import conninfo_to_dict
+    return conninfo_to_dict(url)
+
 def _failed(e):
+    psycopg = _driver()
     state = e.sqlstate or ("08" if isinstance(e, psycopg.OperationalError) else "")
     kind = _STATES.get(state) or _STATES.get(state[:2], "invalid_input")
     return ToolError(kind, redact(str(e).strip().partition("\nCONTEXT")[0])[:2000] + ".", _HINTS[kind])
@@ -60,7 +66,7 @@ class PG:
         seconds: float = 30.0,  # that a statement may take
         most: int = 200,  # rows that are read
     ):
-        self.url, self.seconds, self.most, known = url, seconds, most, conninfo_to_dict(url)
+        self.url, self.seconds, self.most, known = url, seconds, most, _known(url)
         self.place = f"{known.get('host') or 'localhost'}/{known.get('dbname') or known.get('user') or ''}"
 
     def run(self,
@@ -84,7 +90,7 @@ class PG:
     def _guarded(self, act: Callable[[Any], Any], write=False):
         ms, mode = int(self.seconds * 1000), "off" if write else "on"
         options = f"-c default_transaction_read_only={mode} -c statement_timeout={ms} -c lock_timeout={ms} -c idle_in_transaction_session_timeout=60000"
-        timer, db = None, None
+        timer, db, psycopg = None, None, _driver()
         try:
             db = psycopg.connect(self.url, options=options, connect_timeout=5, application_name="agentnb toolbox", client_encoding="utf8")
             db.read_only = not write
@@ -116,4 +122,4 @@ class PG:
         return self._guarded(ask)
 
 def _cancel(db):
-    with suppress(psycopg.Error): db.cancel()
+    with suppress(_driver().Error): db.cancel()

@@ -14,9 +14,9 @@ from typing import IO, Annotated, cast
 
 from pydantic import Field
 
-from ..contract import ToolError
-from ..messages import redact
-from ..tools import Tool
+from ..tools.contract import ToolError
+from ..core.messages import redact
+from ..tools.tool import Tool
 
 # %% ../../nbs/toolbox/02_process.ipynb #5c7993e3
 class HeadTail:

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..contract import Context, ToolError
-from ..kernel import interactive
-from ..messages import readable
-from ..tools import Tool
+from ..tools.contract import Context, ToolError
+from ..host.kernel import interactive
+from ..core.value import readable
+from ..tools.tool import Tool
 from .kernels import PythonKernel
 from .sandbox import Bounds, sandbox_problem
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from ..contract import ToolError
+from ..tools.contract import ToolError
 
 # %% ../../nbs/toolbox/00_rooted.ipynb #e162d3cd
 _KINDS = {errno.ENOENT: "not_found", errno.ENOTDIR: "not_found", errno.ENAMETOOLONG: "invalid_input", errno.EEXIST: "conflict",

@@ -12,7 +12,7 @@ from inspect import getsource
 from pathlib import Path
 from typing import Any
 
-from ..messages import Value
+from ..core.value import Value
 
 # %% ../../nbs/toolbox/10_sandbox.ipynb #e0d466bb
 class Bounds(Value):

@@ -11,20 +11,19 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ..contract import ToolError
-from ..messages import redact
-from ..scopes import literal
+from ..tools.contract import ToolError
+from ..core.messages import redact
+from ..tools.scopes import literal
 from .lite import Lite
+from .pg import PG
 from .table import Table
-from ..tools import Tool
+from ..tools.tool import Tool
 
 # %% ../../nbs/toolbox/09_sql.ipynb #906b9d7b
 _Statement = Annotated[str, Field(min_length=1, max_length=50_000)]
 
 def _database(url, seconds, most):
-    if url.startswith(("postgresql://", "postgres://")):
-        from agentnb.toolbox.pg import PG
-        return PG(url, seconds, most)
+    if url.startswith(("postgresql://", "postgres://")): return PG(url, seconds, most)
     path = url.removeprefix("sqlite:///")
     if path == url or not path or path == ":memory:": raise ValueError("url=: give sqlite:///shop.db, sqlite:////path/shop.db or postgresql://user@host/database.")
     return Lite(path, seconds, most)

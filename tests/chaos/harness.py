@@ -82,7 +82,7 @@ def live(store, folder, moment, pause, shown):
     seen = os.open(shown, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     run.observers.append(lambda step: os.write(seen, f"{step.index}\n".encode()))
     while True:
-        try: return asyncio.run(run._to_end())
+        try: return asyncio.run(run.wait())
         except RequestOpen:
             (Path(folder)/"asked").open("a").write(f"{run.pending[0].request.question}\n")
             human(run, folder)

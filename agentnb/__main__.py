@@ -1,0 +1,4 @@
+"`python -m agentnb` is the command `agentnb`"
+from agentnb.cli.main import main
+
+raise SystemExit(main())
