@@ -21,7 +21,7 @@ from .core.state import State, closed
 from .core.steps import Edit, Origin, Started, Step
 from .engine.breakpoints import Break
 from .engine.definitions import Home, home_of
-from .engine.engine import Engine
+from .engine.engine import Engine, to_the_end
 from .engine.outcomes import AgentMismatch, run_paused, run_stopped
 from .host.kernel import interactive, stoppable, wait_live
 from .host.show import html_of, show_live
@@ -29,7 +29,6 @@ from .log.forks import SideEffect, cut, refuse_taken
 from .log.log import Log
 from .log.changes import edit, top_up
 from .log.requests import Pending, open_requests
-from .store.lease import holding
 from .store.protocol import RunConflict, Store
 from .study.branches import fork_many
 from .study.compare import StateDiff, diff
@@ -160,7 +159,7 @@ class Run:
     async def wait(self) -> Any:  # its result
         "Go on to the end, as `await run` does; a coroutine, for `asyncio.run`"
         while self.tip.status not in ("done", "stopped"):
-            await self._ready().go(lambda _: False, wait=True)
+            await self._ready().go(to_the_end, wait=True)
             if self.engine.pausing: break
         if self.tip.status == "done": return self.result
         raise run_stopped(self.log) if self.tip.status == "stopped" else run_paused(self.log)
@@ -170,7 +169,7 @@ class Run:
     async def __aiter__(self) -> AsyncIterator[Step]:
         seen = len(self.steps)
         while seen < len(self.steps) or self.tip.status not in ("done", "stopped"):
-            if seen == len(self.steps): await (self.engine.news() if self.active else self._ready().go(lambda _: True, wait=True))
+            if seen == len(self.steps): await (self.engine.news() if self.active else self._ready().go(lambda _: True, wait=True, brief=True))
             for step in self.steps[seen:]:
                 seen += 1
                 yield step
@@ -179,7 +178,7 @@ class Run:
     def start(self) -> Self:  # itself
         "Go on in the background, through requests, to the end"
         self.engine.pausing = False
-        if not self.active: self._ready().launch(lambda _: False, True)
+        if not self.active: self._ready().launch(to_the_end, True)
         return self
 
     def pause(self) -> None:
@@ -195,7 +194,7 @@ class Run:
         self._refuse_edit()
         agent = self.agent.variant(model, tools, changes.get("instructions"))
         self.engine.refuse_lost_tools(agent)
-        with holding(self.store, self.run_id, self.engine.holder):
+        with self.engine.lease.briefly():
             self.log.refresh()
             if self.engine.begin and not self.steps: self.log.append(self.engine.begin)
             step = edit(self.log, **_definition(agent, model, tools), **changes)

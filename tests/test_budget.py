@@ -427,7 +427,8 @@ def test_settings_give_a_budget(monkeypatch):
 
 
 def test_a_conversation_is_counted_once():
-    from agentnb.wrappers import bounds, user
+    from agentnb import user
+    from agentnb.wrappers import bounds
     counted, real = [], bounds.message_tokens
     messages = bounds.Growing([user(f"message {i}") for i in range(1000)])
     meter = bounds.Meter()

@@ -139,7 +139,7 @@ async def _execute(engine, action):
         result = without_left(text)
         if tool.spec.plan: _plan(c.tool, result)
         content = result if tool.spec.plan or c.tool == engine.tip.result_tool else text
-        if key and tool.spec.idempotent: await asked(engine.log.store, engine.log.store.keep, "results", key, result, engine.log.clock())
+        if key and tool.spec.idempotent: engine.kept = [("results", key, result)]
     except ToolError as e: failure, trace = e.failure, _trace(e.__cause__)
     except BaseException:
         engine.session = secrets.token_hex(4)

@@ -7,7 +7,7 @@ __all__ = ['LangGraphStore']
 
 # %% ../../nbs/langgraph/01_saver_store.ipynb #a1333731
 import json, threading, time, uuid, weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +16,7 @@ try: from langgraph.checkpoint.base import BaseCheckpointSaver
 except ImportError as e: raise ImportError('LangGraph\'s savers need it. Run: pip install "agentnb-kit[langgraph]"') from e
 
 from ..core.steps import Started, Step
-from ..store.protocol import Head, Lease, RunConflict, StoreError
+from ..store.protocol import Head, KeptRow, Lease, RunConflict, StoreError
 
 # %% ../../nbs/langgraph/01_saver_store.ipynb #a97886d3
 _locks = weakref.WeakKeyDictionary()
@@ -84,8 +84,10 @@ def _text(step):
     return json.dumps(dict(run_id=step.run_id, index=step.index, iteration=step.iteration, at=step.at.isoformat(), body=body), ensure_ascii=False)
 
 class _Steps(_Places):
-    def append(self, *steps: Step) -> None:
+    keep: Callable[..., None]
+    def append(self, *steps: Step, kept: Sequence[KeptRow] = ()) -> None:
         if not steps: return
+        for space, key, value in kept: self.keep(space, key, value, steps[-1].at)
         first, token = steps[0], uuid.uuid4().hex
         if [(s.run_id, s.index) for s in steps] != [(first.run_id, first.index + i) for i in range(len(steps))]:
             raise StoreError(f"{self.url}: a saver of LangGraph cannot write steps of several runs together. Append those of each run on their own.")

@@ -17,7 +17,7 @@ from pydantic_core import to_json
 
 from ..core.state import State, fold
 from ..core.steps import Step
-from .protocol import Head, Lease, RunConflict, StoreError, read_run
+from .protocol import Head, KeptRow, Lease, RunConflict, StoreError, read_run
 
 # %% ../../nbs/store/01_rows.ipynb #2c8107e5
 _STEPS = """CREATE TABLE IF NOT EXISTS steps (run_id TEXT NOT NULL, idx INTEGER NOT NULL, iteration INTEGER NOT NULL, kind TEXT NOT NULL,
@@ -36,6 +36,7 @@ def newer(
     return StoreError(f"{url} was written by a newer agentnb (schema {version}, this one knows {len(MIGRATIONS)}). Update agentnb.", "newer")
 
 # %% ../../nbs/store/01_rows.ipynb #5e8b8187
+_APPEND = "INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?)"
 _KEEP = "INSERT INTO kept VALUES (?, ?, ?, ?) ON CONFLICT (space, key) DO UPDATE SET at = excluded.at, value = excluded.value"
 _ONCE = "INSERT INTO kept VALUES (?, ?, ?, ?) ON CONFLICT (space, key) DO NOTHING"
 _NAMED = "SELECT key, value FROM kept WHERE space = ? AND key >= ? AND key < ? ORDER BY key"
@@ -85,9 +86,12 @@ class _Rows(_Kept):
     "The methods of a store"
     url, remote, now = "", False, ""  # `now` is SQL for the time in seconds by the database's clock
 
-    def append(self, *steps: Step) -> None:
+    def append(self, *steps: Step, kept: Sequence[KeptRow] = ()) -> None:
         if not steps: return
-        try: self._run_each("INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?)", [_row(s) for s in steps])
+        beside = [(_KEEP, (space, key, _iso(steps[-1].at), value)) for space, key, value in kept]
+        try:
+            if beside: self._run(*[(_APPEND, _row(s)) for s in steps], *beside)
+            else: self._run_each(_APPEND, [_row(s) for s in steps])
         except Taken as e:
             mine = e.again and all(self.read(s.run_id, s.index, s.index + 1) == [s] for s in steps)
             if not mine: raise _too_late(steps) from None
