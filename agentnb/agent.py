@@ -31,7 +31,7 @@ from .run import Run, new_run_id
 from .host.settings import PLACES, SettingsError, load_settings, store_url
 from .core.state import State, closed, told, unsaid
 from .core.steps import Decision, Request, Started
-from .store.opening import open_store
+from .store.opening import shared_store
 from .store.protocol import Store, read_run
 from .tools.tool import Tool
 
@@ -84,7 +84,7 @@ class _Definition:
         if not callable(self.unattended) and self.unattended not in ("wait", "approve", "reject"):
             raise ValueError(f"unattended={self.unattended!r}: use 'wait', 'approve', 'reject' or a function.")
         self._around = _around(tools)
-        self.model, self.store = self._around(find_model(model or settings.model)), open_store(store or store_url(settings))
+        self.model, self.store = self._around(find_model(model or settings.model)), shared_store(store or store_url(settings))
         shown = tuple(m.model_copy(update={"example": True}) for m in with_call_ids(examples))
         self.name, self.instructions, self.examples, self.clock = name, instructions, shown, clock
         rules = (policy,) if isinstance(policy, Rule) else tuple(policy)

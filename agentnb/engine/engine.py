@@ -55,6 +55,7 @@ class Engine:
         self.pausing, self.single, self.straight = False, False, False
         self.reserved: Reservation | None = None
         self.meter: Any = None  # of the budget, with the prices it looked up
+        self.loaded: Any = None  # the model whose imports are there
         self.under_way = dict[str, asyncio.Task]()  # calls, by id
         self.kept = list[tuple[str, str, str]]()  # what is to be written together with the result of the call that was just made
         self.behind: list[SideEffect] | None = None  # what was done in the world after the cut of a fork, once it is known

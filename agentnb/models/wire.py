@@ -232,6 +232,7 @@ class Remote:
     "A model behind HTTP, asked once; holds its connections"
     form: Format
     key_name = "its environment variable"  # where its key comes from, in words
+    imports = ("httpx2",)  # what asking it needs
     def __init__(self,
         name: str,  # `provider:model`
         url: str,  # the server's address

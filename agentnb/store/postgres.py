@@ -121,4 +121,5 @@ class Postgres(_Pooled):
 
     def close(self) -> None:
         "Close the connections; what was appended stays"
+        self.closed = True
         self._pool.close()

@@ -84,7 +84,7 @@ _HEADS = """SELECT ends.run_id, ends.first, ends.last, z.kind, z.iteration, a.at
 
 class _Rows(_Kept):
     "The methods of a store"
-    url, remote, now = "", False, ""  # `now` is SQL for the time in seconds by the database's clock
+    url, remote, now, closed = "", False, "", False  # `now` is SQL for the time in seconds by the database's clock
 
     def append(self, *steps: Step, kept: Sequence[KeptRow] = ()) -> None:
         if not steps: return

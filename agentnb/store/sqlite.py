@@ -93,6 +93,7 @@ class SQLite(_File):
 
     def close(self) -> None:
         "Close the connection; what was appended stays"
+        self.closed = True
         self._db.close()
 
 # %% ../../nbs/store/02_sqlite.ipynb #e19909fc
