@@ -34,8 +34,8 @@ def _shared(origin, look):
         origin = found.parent and Origin(run_id=found.parent.run_id, index=min(origin.index, found.parent.index))
     return None
 
-def _beginning(step, look):
-    body, known = step.body, _shared(step.body.parent, look)
+def _beginning(step, body, look):
+    known = _shared(body.parent, look)
     agent, task, labels = (known.agent, known.task, known.labels) if known else ("", "", {})
     return Beginning.model_construct(run_id=step.run_id, index=step.index, at=step.at, agent=body.agent or agent, task=body.task or task,
         labels={**labels, **body.labels}, caller=body.caller, parent=body.parent)
@@ -45,11 +45,11 @@ def beginnings(
     find: Callable[[str], Beginning | None] = lambda run_id: None,  # what is known of a run that does not begin among them
 ) -> list[Beginning]:  # of each run that begins among them, before those of its forks
     "What runs begin with"
-    todo, made = dict[str, Step](), dict[str, Beginning]()
+    todo, made = dict[str, tuple[Step, Started]](), dict[str, Beginning]()
     for step in steps:
-        if isinstance(step.body, Started): todo.setdefault(step.run_id, step)
+        if isinstance(step.body, Started): todo.setdefault(step.run_id, (step, step.body))
     while todo:
-        waiting = {r for r, s in todo.items() if s.body.parent and s.body.parent.run_id in todo}
+        waiting = {run_id for run_id, (_, body) in todo.items() if body.parent and body.parent.run_id in todo}
         for run_id in [r for r in todo if r not in waiting] or [*todo]:
-            made[run_id] = _beginning(todo.pop(run_id), lambda r: made.get(r) or find(r))
+            made[run_id] = _beginning(*todo.pop(run_id), lambda r: made.get(r) or find(r))
     return [*made.values()]

@@ -31,6 +31,7 @@ class OpenCall(Value):
     session: str = ""  # who intended it
 
 # %% ../../nbs/core/08_state.ipynb #5910e07d
+# chkstyle: skip
 class State(Value):
     "What a log adds up to"
     run_id: str = ""
@@ -95,9 +96,8 @@ NEW = State.model_construct()
 def _started(state, body, step):
     own = dict(run_id=step.run_id, caller=body.caller, labels={**state.labels, **body.labels} if body.labels else state.labels, status="running")
     if body.parent: return dict(own, parent=body.parent, result=None, reason="", aborted="", unusable=0)
-    return dict(own, root=step.run_id, task=body.task, agent=body.agent, model=body.model,
-        instructions=body.instructions, examples=body.examples, messages=Growing(body.messages), tools={t.name: t for t in body.tools},
-        result_tool=body.result_tool, answer=body.answer, grant=body.grant,
+    return dict(own, root=step.run_id, task=body.task, agent=body.agent, model=body.model, instructions=body.instructions, examples=body.examples,
+        messages=Growing(body.messages), tools={t.name: t for t in body.tools}, result_tool=body.result_tool, answer=body.answer, grant=body.grant,
         max_iterations=body.max_iterations, budget=body.budget, plan=body.plan)
 
 # %% ../../nbs/core/08_state.ipynb #5a24f537

@@ -89,7 +89,7 @@ class _Kept:
     def forget(self, space: str, prefix: str) -> int:
         return len(self._run(("DELETE FROM kept WHERE space = ? AND key >= ? AND key < ? RETURNING key", (space, prefix, prefix + LAST))))
 
-# %% ../../nbs/store/01_rows.ipynb #8a79ee09
+# %% ../../nbs/store/01_rows.ipynb #be767eb5
 _HOLD = """INSERT INTO leases VALUES (?, ?, {now} + ?, ?) ON CONFLICT (run_id) DO UPDATE SET holder = excluded.holder, until = excluded.until,
   seconds = excluded.seconds WHERE leases.holder IN (excluded.holder, ?) OR leases.until < {now} OR leases.until - leases.seconds > {now} + 1
   RETURNING holder"""
@@ -102,6 +102,7 @@ _HEADS = """SELECT ends.run_id, ends.first, ends.last, z.kind, z.iteration, a.at
 _STEP = "INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?)"
 _OWN = "JOIN steps AS s ON s.run_id = r.run_id AND s.idx = r.idx"  # a row of `runs` counts while its run is there
 
+# %% ../../nbs/store/01_rows.ipynb #8a79ee09
 class _Rows(_Kept):
     "The methods of a store"
     url, remote, now = "", False, ""  # `now` is SQL for the time in seconds by the database's clock
