@@ -1063,6 +1063,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'agentnb.log.forks.Branch.__str__': ('log/forks.html#branch.__str__', 'agentnb/log/forks.py'),
                                    'agentnb.log.forks.Branch._lines': ('log/forks.html#branch._lines', 'agentnb/log/forks.py'),
                                    'agentnb.log.forks.Branch._repr_html_': ('log/forks.html#branch._repr_html_', 'agentnb/log/forks.py'),
+                                   'agentnb.log.forks.Branch.below': ('log/forks.html#branch.below', 'agentnb/log/forks.py'),
+                                   'agentnb.log.forks.Branch.place': ('log/forks.html#branch.place', 'agentnb/log/forks.py'),
                                    'agentnb.log.forks.SideEffect': ('log/forks.html#sideeffect', 'agentnb/log/forks.py'),
                                    'agentnb.log.forks.SideEffect.__str__': ('log/forks.html#sideeffect.__str__', 'agentnb/log/forks.py'),
                                    'agentnb.log.forks.SideEffect.fate': ('log/forks.html#sideeffect.fate', 'agentnb/log/forks.py'),

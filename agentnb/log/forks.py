@@ -94,10 +94,15 @@ class Branch(Value):
     def __str__(self): return "\n".join(self._lines())
     def _repr_html_(self): return html_of(self)
 
+    @property
+    def below(self) -> "tuple[Branch, ...]": return (*self.forks, *self.calls)
+    @property
+    def place(self) -> str:  # in words; empty at the top
+        return f"called by {self.caller} at step {self.at}" if self.caller else f"after step {self.at}" if self.at >= 0 else ""
+
     def _lines(self, depth=0):
-        place = (f"  called at step {self.at}" if self.caller else f"  after step {self.at}") if depth else self.caller and f"  called by {self.caller}"
-        yield f"{'  ' * depth}{self.run_id}{place}"
-        for below in (*self.forks, *self.calls): yield from below._lines(depth + 1)
+        yield f"{'  ' * depth}{self.run_id}  {self.place}".rstrip()
+        for branch in self.below: yield from branch._lines(depth + 1)
 
 # %% ../../nbs/log/05_forks.ipynb #ab360401
 def lineage(

@@ -69,7 +69,7 @@ PAGE, _SLICE = 25, 200
 def _flat(branches, depth=0):
     for b in branches:
         yield b.run_id, depth
-        yield from _flat(b.forks, depth + 1)
+        yield from _flat(b.below, depth + 1)
 
 def _nobody(done: int, of: int) -> Any: return None
 

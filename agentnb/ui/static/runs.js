@@ -22,7 +22,7 @@ function render({ model, el }) {
   const root = frame("an-runs", "Runs", {},
     make("div", { className: "an-row" }, title, where, make("span", { className: "an-space" }), range, previous, next),
     make("div", { className: "an-row", role: "toolbar", "aria-label": "Filter and act" }, search, labels, status, make("label", { htmlFor: tree.id }, tree, " tree of forks"),
-      make("span", { className: "an-space" }), open, resume, remove), note, list, detail);
+      make("span", { className: "an-space" }), make("span", { className: "an-acts" }, open, resume, remove)), note, list, detail);
   let page = { rows: [], total: 0, start: 0, size: 25 }, chosen = "", typing = 0, undo = "";
 
   const label = l => make("span", { className: "an-label", title: `Only runs with ${l.words}`, onclick: () => only(l.label) }, l.words);
