@@ -1,4 +1,4 @@
-"""Runs carry labels: set, inherited by forks, kept in every store, found in code, lists, cells, at a terminal and in SQL; older stores are brought up to date."""
+"""Runs carry labels: set, inherited by forks, kept in every store, found in code, lists, cells, at a terminal and in SQL; older stores are upgraded."""
 import asyncio, json, shlex, sqlite3, uuid
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
@@ -10,8 +10,8 @@ from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from pydantic import ValidationError
 
-from agentnb import Agent, Origin, Reply, Run, Scripted, StoreError, Ticks, browse, call, export_runs, hide, import_runs, intervention_rates, measure, open_store
-from agentnb import replay, tool
+from agentnb import Agent, Origin, Reply, Run, RunConflict, Scripted, StoreError, Ticks, browse, call, export_runs, hide, hold, import_runs, intervention_rates
+from agentnb import measure, open_store, replay, tool
 from agentnb.cli.main import main
 from agentnb.core.steps import Finished, Started, Step
 from agentnb.log.listing import Listing, list_runs, read_labels, show_labels
@@ -112,7 +112,8 @@ def test_a_test_written_from_a_labelled_run_plays_again(tmp_path):
 # in a store
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=60)
-ODD = st.sampled_from(["", " ", "%", "_", "7", "'", '"', "\\", "case=7", "a'b\"c", "ä", "\U0001f600", "\u202e", "'; DROP TABLE labels; --", "{}", "\n", "?", "%s", "$1"]) | TEXT
+KNOWN = ["", " ", "%", "_", "7", "'", '"', "\\", "case=7", "a'b\"c", "ä", "\U0001f600", "\u202e", "'; DROP TABLE labels; --", "{}", "\n", "?", "%s", "$1"]
+ODD = st.sampled_from(KNOWN) | TEXT
 LABELS = st.dictionaries(ODD.filter(lambda name: name.strip()), ODD, max_size=4)
 
 
@@ -170,7 +171,6 @@ def test_many_runs_of_one_loop_begin_together(store):
 
 
 def test_a_batch_that_fails_leaves_no_label(store):
-    from agentnb import RunConflict
     store.append(step("r1"))
     with pytest.raises(RunConflict): store.append(step("r2", 0, Started(task="x", labels={"case": "7"})), step("r1"))
     assert store.runs({"case": "7"}) == [] and rows(store, "SELECT * FROM labels") == [] and len(rows(store, "SELECT * FROM runs")) == 1
@@ -223,8 +223,10 @@ def test_a_check_finds_a_table_that_is_not_what_the_log_says(store):
 # older stores
 
 STEPS_OF_3 = """
-INSERT INTO steps VALUES('old',0,0,'started','2026-05-04T02:15:01+00:00','{"task":"Is the disk full?","agent":"on-call","model":"scripted","messages":[{"role":"user","content":"Is the disk full?"}]}');
-INSERT INTO steps VALUES('old',1,1,'model','2026-05-04T02:15:04+00:00','{"reply":{"content":"It is full.","usage":{"requests":1},"model":"scripted","cost":"0"},"seconds":1.0}');
+INSERT INTO steps VALUES('old',0,0,'started','2026-05-04T02:15:01+00:00',
+  '{"task":"Is the disk full?","agent":"on-call","model":"scripted","messages":[{"role":"user","content":"Is the disk full?"}]}');
+INSERT INTO steps VALUES('old',1,1,'model','2026-05-04T02:15:04+00:00',
+  '{"reply":{"content":"It is full.","usage":{"requests":1},"model":"scripted","cost":"0"},"seconds":1.0}');
 INSERT INTO steps VALUES('old',2,1,'finished','2026-05-04T02:15:05+00:00','{"status":"done","result":"It is full."}');
 INSERT INTO steps VALUES('old-fork',1,0,'started','2026-05-04T02:15:06+00:00','{"parent":{"run_id":"old","index":0}}');
 INSERT INTO steps VALUES('old-fork',2,0,'edit','2026-05-04T02:15:07+00:00','{"instructions":"One word.","by":"fork"}');
@@ -415,7 +417,8 @@ def test_runs_at_a_terminal_are_filtered_and_exported(tmp_path, capsys):
     assert set(import_runs(other, (tmp_path/"out.jsonl").open())) == {"r0", "r2", "fork"} and other.runs({"case": "0", "version": "b"}) == ["fork", "r2", "r0"]
     assert main(["store", "export", "r1", "r0", "--skip-damaged", "--store", url, "--label", "case=1", "--to", f"{tmp_path}/one.jsonl"]) == 0
     assert {json.loads(line)["run_id"] for line in (tmp_path/"one.jsonl").open()} == {"r1"}
-    assert main(["store", "export", "--store", url, "--label", "case=9"]) == 0 and capsys.readouterr().out.count("\n") == 2   # the two files, and no line of a run
+    capsys.readouterr()
+    assert main(["store", "export", "--store", url, "--label", "case=9"]) == 0 and capsys.readouterr().out == ""
 
 
 # in metrics
@@ -437,9 +440,10 @@ def test_metrics_are_filtered_and_grouped_by_a_label(store):
     assert dict(zip(all_of_them.tools.label, all_of_them.tools.calls)) == {"a": 2, "b": 1} and list(all_of_them.tools)[:2] == ["label", "tool"]
     for table in ("latency", "iterations", "tools", "costs", "interventions", "steps", "requests"): assert "label" in getattr(all_of_them, table), table
     assert set(all_of_them.costs.label) == {"a", "b", ""} and all_of_them.interventions.iloc[-1]["count"] == 4
-    assert [r["run_id"] for r in measure(store, labels={"version": "c"}).counted.runs] == ["fork"] and measure(store, labels={"version": "c"}).counted.runs[0]["agent"] == "on-call"
+    assert [(r["run_id"], r["agent"]) for r in measure(store, labels={"version": "c"}).counted.runs] == [("fork", "on-call")]
     runs = [agent.load("a"), agent.load("b"), agent.load("fork")]
-    assert len(measure(runs, labels={"case": "7"}, by="version").counted.runs) == 3 and set(measure(runs, by="version").iterations.label) == {"a", "b", "c", "(all)"}
+    assert len(measure(runs, labels={"case": "7"}).counted.runs) == 3 and len(measure(runs, labels={"version": "c"}).counted.runs) == 1
+    assert set(measure(runs, by="version").iterations.label) == {"a", "b", "c", "(all)"}
     assert [o.calls for o in intervention_rates(store, labels={"version": "a"})] == [2] and [o.calls for o in intervention_rates(store)] == [3]
 
 
@@ -453,12 +457,11 @@ def test_a_langgraph_saver_finds_runs_by_label_too():
     finished(agent, "r1", labels={"case": "7"}).fork(at=0, run_id="fork", labels={"case": "8"})
     finished(agent, "child", caller=Origin(run_id="r1", index=1))
     assert store.runs({"case": "8", "version": "b"}) == ["fork"] and store.runs({"version": "b"}) == ["child", "fork", "r1"] == store.runs()
-    assert store.called() == {"child": Origin(run_id="r1", index=1)} == store.called("r1") and store.called("r2") == {}
+    assert store.children() == {"child": Origin(run_id="r1", index=1)} == store.children("r1") and store.children("r2") == {}
     assert "[version=b case=8]" in list_runs(store, labels={"case": "8"})[0]
 
 
 def test_a_held_graph_has_no_labels_and_says_so():
-    from agentnb import hold
     from langgraph.graph import END, START, MessagesState, StateGraph
     built = StateGraph(MessagesState)
     built.add_node("say", lambda state: {"messages": [("assistant", "It is full.")]})

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..log.listing import read_labels
-from ..store.hidden import calls_left, hide, purge, unhide
+from ..store.hidden import children_of, hide, purge, unhide
 from ..host.settings import SettingsError, load_settings, store_url
 from ..core.state import fold
 from ..store.opening import open_store
@@ -55,12 +55,12 @@ def labels_of(
     except ValueError as e: raise SettingsError(f"--label: {e}") from None
 
 # %% ../../nbs/cli/01_store.ipynb #762860a0
-def _called(run_ids): return f"; their calls began {', '.join(run_ids)}, which stay" if run_ids else ""
+def _children_words(run_ids): return f"; their calls began {', '.join(run_ids)}, which stay" if run_ids else ""
 
 def _vacuum(args):
     store = opened(args)
     gone, kept = purge(store), len(hidden(store))
-    if gone: print(f"{store.url}: removed {', '.join(gone)}{_called(calls_left(store, *gone))}")
+    if gone: print(f"{store.url}: removed {', '.join(gone)}{_children_words(children_of(store, *gone))}")
     if kept: print(f"{store.url}: hidden runs that others need or that go on, kept: {kept}")
     print(f"{store.url}: {store.vacuum():,} bytes given back.")
     return 0
@@ -69,11 +69,11 @@ def _hide(args):
     store = opened(args)
     for run_id in args.run_ids: (unhide if args.undo else hide)(store, run_id)
     print(f"{store.url}: back: {', '.join(args.run_ids)}" if args.undo else f"{store.url}: hidden: {', '.join(args.run_ids)}"
-        f"{_called(calls_left(store, *args.run_ids))}. Until agentnb store vacuum, agentnb store hide --undo has them back.")
+        f"{_children_words(children_of(store, *args.run_ids))}. Until agentnb store vacuum, agentnb store hide --undo has them back.")
     return 0
 
 # %% ../../nbs/cli/01_store.ipynb #6986f8b1
-def _wanted(store, args):
+def _export_ids(store, args):
     if not args.label: return args.run_ids or None
     labelled = store.runs(labels_of(args))[::-1]
     return [r for r in labelled if r in args.run_ids] if args.run_ids else labelled
@@ -95,7 +95,7 @@ def _written(lines, out):
 # %% ../../nbs/cli/01_store.ipynb #cf7e40de
 def _export(args):
     store = opened(args)
-    wanted = _wanted(store, args)
+    wanted = _export_ids(store, args)
     lines = export_runs(store, _sound(store, wanted) if args.skip_damaged else wanted)
     if args.to is None:
         _written(lines, sys.stdout.buffer)

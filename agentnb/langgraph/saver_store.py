@@ -117,9 +117,9 @@ class _Steps(_Places):
         fits = {b.run_id for b in beginnings(starts) if wanted <= b.labels.items()}
         return [s.run_id for s in starts if s.run_id in fits]
 
-    def called(self, by: str = "") -> dict[str, Origin]:
-        callers = ((s.run_id, s.body.caller) for s in reversed(self.starts()) if isinstance(s.body, Started))
-        return {run_id: caller for run_id, caller in callers if caller and by in ("", caller.run_id)}
+    def children(self, caller: str = "") -> dict[str, Origin]:
+        places = ((s.run_id, s.body.caller) for s in reversed(self.starts()) if isinstance(s.body, Started))
+        return {run_id: place for run_id, place in places if place and caller in ("", place.run_id)}
 
     def heads(self) -> list[Head]: return [Head(run_id=s.run_id, first=s.index, last=z.index, kind=z.kind, iteration=z.iteration, began=s.at, at=z.at)
         for s in self.starts() for z in self.read(s.run_id)[-1:]]

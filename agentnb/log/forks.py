@@ -90,12 +90,12 @@ class Branch(Value):
     at: int = -1  # the last step it shares with the one above, or the step of that one which called it; -1 at the top
     forks: "tuple[Branch, ...]" = ()  # oldest first
     caller: str = ""  # the run whose call began it
-    calls: "tuple[Branch, ...]" = ()  # runs that its calls began, oldest first
+    children: "tuple[Branch, ...]" = ()  # runs that its calls began, oldest first
     def __str__(self): return "\n".join(self._lines())
     def _repr_html_(self): return html_of(self)
 
     @property
-    def below(self) -> "tuple[Branch, ...]": return (*self.forks, *self.calls)
+    def below(self) -> "tuple[Branch, ...]": return (*self.forks, *self.children)
     @property
     def place(self) -> str:  # in words; empty at the top
         return f"called by {self.caller} at step {self.at}" if self.caller else f"after step {self.at}" if self.at >= 0 else ""
@@ -109,7 +109,7 @@ def lineage(
     store: Store,  # where to look
 ) -> list[Branch]:  # the runs that are no forks and that no run here called, newest first, each with its tree
     "All runs of a store, as trees of forks and calls"
-    heads, called, forked = store.heads(), store.called(), dict[str, Origin]()
+    heads, called, forked = store.heads(), store.children(), dict[str, Origin]()
     for head in heads:
         with suppress(StoreError): forked |= {head.run_id: origin} if (origin := origin_of(store, head)) else {}
     above, below, placed = called | forked, defaultdict[str, list[str]](list), set[str]()
@@ -119,7 +119,7 @@ def lineage(
         under, place = [branch(r) for r in below[run_id] if r not in placed], above.get(run_id)
         caller = place.run_id if place and run_id not in forked else ""
         return Branch(run_id=run_id, at=place.index if place else -1, caller=caller, forks=tuple(b for b in under if not b.caller),
-            calls=tuple(b for b in under if b.caller))
+            children=tuple(b for b in under if b.caller))
     known = {h.run_id for h in heads}
     top = [branch(h.run_id) for h in heads if h.run_id not in above or above[h.run_id].run_id not in known]
     return top + [branch(h.run_id) for h in heads if h.run_id not in placed]

@@ -92,24 +92,24 @@ def _decision(seen, step, body):
 _KINDS = dict(started=_started, edit=_edit, model=_reply, tool=_result, note=_note, request=_request, decision=_decision)
 
 # %% ../../nbs/metrics/00_counting.ipynb #f9922a77
-def _logs(source, since, labels):
+def _logs(source, heads, since, labels):
     if not hasattr(source, "heads"): return ((run.run_id, run) for run in source if labels.items() <= run.tip.labels.items())
-    gone, fitting = hidden(source), set(source.runs(labels)) if labels else None
-    heads = (h for h in reversed(source.heads()) if h.run_id not in gone and (fitting is None or h.run_id in fitting))
-    return ((h.run_id, None) for h in heads if since is None or h.at >= since)
+    gone, fitting = hidden(source), set(source.runs(labels)) if labels else heads
+    return ((run_id, None) for run_id, h in reversed(heads.items()) if run_id not in gone and run_id in fitting and (since is None or h.at >= since))
 
-def _beginning(store, first, known):
+def _beginning(store, heads, first, known):
     if not isinstance(first.body, Started): raise StoreError(f"run {first.run_id}: its beginning is missing.", "damaged")
     if (origin := first.body.parent) and origin.run_id not in known:
         read_run(store, first.run_id, 0)
-        _beginning(store, store.read(origin.run_id)[0], known)
+        index = heads[origin.run_id].first
+        _beginning(store, heads, store.read(origin.run_id, index, index + 1)[0], known)
     [known[first.run_id]] = beginnings([first], known.get)
     return known[first.run_id]
 
-def _count(seen, store, run_id, run, known):
+def _count(seen, store, heads, run_id, run, known):
     own = store.read(run_id) if run is None else [s for s in run.steps if s.run_id == run_id]
     if not own: return
-    if run is None: agent, labels = (begun := _beginning(store, own[0], known)).agent, begun.labels
+    if run is None: agent, labels = (begun := _beginning(store, heads, own[0], known)).agent, begun.labels
     else: agent, labels = run.tip.agent, run.tip.labels
     seen.begin(run_id, agent, labels)
     for step in own:
@@ -127,7 +127,8 @@ def count_runs(
     "Count the steps of runs"
     store = open_store(source) if isinstance(source, str) else source.store if hasattr(source, "load") else source
     seen, known = Counted(sample, by), dict[str, Beginning]()
-    for run_id, run in _logs(store, since, check_labels(labels)):
-        try: _count(seen, store, run_id, run, known)
+    heads = {h.run_id: h for h in store.heads()} if hasattr(store, "heads") else {}
+    for run_id, run in _logs(store, heads, since, check_labels(labels)):
+        try: _count(seen, store, heads, run_id, run, known)
         except UNREADABLE as e: seen.damaged[run_id] = str(e)
     return seen

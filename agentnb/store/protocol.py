@@ -65,8 +65,8 @@ class Store(Protocol):
     def runs(self,
         labels: dict[str, str] | None = None,  # only those with all of these; all if not given
     ) -> list[str]: ...  # run ids, newest first
-    def called(self,
-        by: str = "",  # only by this run; by any if not given
+    def children(self,
+        caller: str = "",  # only of this run; of any if not given
     ) -> dict[str, Origin]: ...  # where the call was made, by the run that it began, oldest first
     def starts(self) -> list[Step]: ...  # the first own step of each run, newest first
     def heads(self) -> list[Head]: ...  # of all runs, newest first, those that cannot be read and those whose beginning is lost too

@@ -36,10 +36,10 @@ _BEGUN = "SELECT run_id, idx, iteration, kind, at, payload FROM steps WHERE kind
 def _enter_runs(store, execute):
     begun = []
     for row in execute(_BEGUN):
-        with suppress(StoreError): begun.append(_lean(store._step(*row)))
+        with suppress(StoreError): begun.append(_trim(store._step(*row)))
     for sql, values in _entries(beginnings(begun)): execute(sql, values)
 
-def _lean(step):
+def _trim(step):
     body = step.body
     return step.model_copy(update={"body": Started(task=body.task, agent=body.agent, labels=body.labels, caller=body.caller, parent=body.parent)})
 
@@ -129,10 +129,10 @@ class _Rows(_Kept):
         found = f"SELECT r.run_id FROM runs AS r {fits} {_OWN} ORDER BY r.began DESC, r.run_id DESC"
         return [r for r, in self._run((found, [part for label in wanted.items() for part in label]))]
 
-    def called(self, by: str = "") -> dict[str, Origin]:
-        whose, values = ("= ?", (by,)) if by else ("IS NOT NULL", ())
+    def children(self, caller: str = "") -> dict[str, Origin]:
+        whose, values = ("= ?", (caller,)) if caller else ("IS NOT NULL", ())
         rows = self._run((f"SELECT r.run_id, r.caller, r.caller_step FROM runs AS r {_OWN} WHERE r.caller {whose} ORDER BY r.began, r.run_id", values))
-        return {run_id: Origin(run_id=caller, index=index) for run_id, caller, index in rows}
+        return {run_id: Origin(run_id=called_by, index=index) for run_id, called_by, index in rows}
 
     def starts(self) -> list[Step]: return [self._step(*row) for row in self._run((_BEGUN, ()))]
 
@@ -145,7 +145,7 @@ class _Rows(_Kept):
 
     def _beginning(self, run_id):
         rows = self._run(("SELECT * FROM runs WHERE run_id = ?", (run_id,)))
-        return _listed(*rows[0]) if rows else None
+        return _beginning_of(*rows[0]) if rows else None
 
     @cached_property
     def _hold(self): return _HOLD.format(now=self.now)
@@ -230,11 +230,11 @@ def _entries(begun: Iterable[Beginning]):
     place = lambda origin: (origin.run_id, origin.index) if origin else (None, None)
     for b in begun:
         agent, task = (text.replace("\0", "\ufffd") for text in (b.agent, b.task[:_TASK]))
-        labels = json.dumps(b.labels, ensure_ascii=False)
+        labels = json.dumps(b.labels, ensure_ascii=False) if b.labels else "{}"
         yield _RUN, (b.run_id, b.index, _iso(b.at), agent, task, labels, *place(b.caller), *place(b.parent))
         for name, text in b.labels.items(): yield _LABEL, (b.run_id, name, text)
 
-def _listed(run_id, index, at, agent, task, labels, caller, caller_step, parent, parent_step):
+def _beginning_of(run_id, index, at, agent, task, labels, caller, caller_step, parent, parent_step):
     place = lambda run_id, index: Origin(run_id=run_id, index=index) if run_id is not None else None
     return Beginning(run_id=run_id, index=index, at=at, agent=agent, task=task, labels=json.loads(labels), caller=place(caller, caller_step),
         parent=place(parent, parent_step))

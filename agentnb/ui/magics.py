@@ -71,7 +71,7 @@ def _agent(names, name):
     raise UsageError(f"%%agent: no agent is called {name}. Agents here: {', '.join(found) or 'none: make one with Agent(...)'}.")
 
 # %% ../../nbs/ui/12_magics.ipynb #4ce7da92
-def _filter(line):
+def _read_filter(line):
     try:
         words = shlex.split(line)
         stores = [w for w in words if "://" in w.partition("=")[0] or "=" not in w]
@@ -97,7 +97,7 @@ class _AgentMagics(Magics):
     @line_magic
     def runs(self, line: str) -> Any:
         "Browse the runs of a store: `%runs [store] [case=7 ...]`"
-        store, labels = _filter(line)
+        store, labels = _read_filter(line)
         return browse(self._store(store), *self._agents(), labels=labels)
 
     @line_magic

@@ -157,7 +157,7 @@ def _resume(link, said):
     link.step(agent.load(said["run"]).start())
 
 # %% ../../nbs/ui/09_runs.ipynb #82ead52c
-def _hide(link, said): return dict(undo=said["run"], called=hide(link.browser.store, said["run"]))
+def _hide(link, said): return dict(undo=said["run"], children=hide(link.browser.store, said["run"]))
 
 def _undo(link, said): unhide(link.browser.store, said["run"])
 

@@ -62,7 +62,7 @@ function render({ model, el }) {
     undo = n.undo ?? "";
     note.hidden = !(n.problem || n.undo);
     note.classList.toggle("an-problem", !!n.problem);
-    note.replaceChildren(n.problem || (n.undo ? make("span", {}, `Deleted ${n.undo}. `, n.called?.length ? `Its calls began ${n.called.join(", ")}: not deleted. ` : "", button("Undo", () => send({ type: "undo", run: undo }), { key: "u" })) : ""));
+    note.replaceChildren(n.problem || (n.undo ? make("span", {}, `Deleted ${n.undo}. `, n.children?.length ? `Its calls began ${n.children.join(", ")}: not deleted. ` : "", button("Undo", () => send({ type: "undo", run: undo }), { key: "u" })) : ""));
   };
   const searched = m => { range.textContent = m.searched < m.of ? `searched ${m.searched.toLocaleString("en")} of ${m.of.toLocaleString("en")} …` : ""; };
   const full = () => { const o = model.get("opened"); detail.hidden = !o.run; detail.innerHTML = o.html ?? ""; };   // made by the kernel, where it was escaped
