@@ -30,7 +30,7 @@ from .engine.outcomes import AgentMismatch
 from .run import Run, new_run_id
 from .host.settings import PLACES, SettingsError, load_settings, store_url
 from .core.state import State, closed, told, unsaid
-from .core.steps import Decision, Request, Started
+from .core.steps import Decision, Origin, Request, Started, check_caller, check_labels
 from .store.opening import shared_store
 from .store.protocol import Store, read_run
 from .tools.tool import Tool
@@ -75,6 +75,7 @@ class _Definition:
         unattended: str | Callable[[Request, State], Decision | None] | None = None,  # `wait`, `approve`, `reject` or a function
         clock: Callable[[], datetime] = partial(datetime.now, UTC),  # for tests
         ask: Ask = Ask(),  # how replies should be made: `Ask(temperature=0, max_tokens=2000)`
+        labels: dict[str, str] | None = None,  # texts by name, which every run of this agent carries
     ):
         settings = load_settings()
         self.tools = _by_name(tools)
@@ -96,7 +97,7 @@ class _Definition:
         self.result_tool, self.max_iterations = result.name if result else "", settings.max_iterations if max_iterations is None else max_iterations
         self.ask, self.answer = ask, self.result_type.model_json_schema() if self.result_type else None
         self.budget = budget or Budget(**{k: getattr(settings, v) for k, v in PLACES["budget"].items()})
-        self._given, self._valid = dict[str, Any](), dict[str, Any]()
+        self.labels, self._given, self._valid = check_labels(labels), dict[str, Any](), dict[str, Any]()
         self.beginning(Started())
         self.birth = birth()
 
@@ -111,7 +112,7 @@ class _Definition:
             tools=tuple(t.spec for t in self.tools.values()), result_tool=self.result_tool, answer=self.answer, grant=self.grant, budget=self.budget)
         try:
             if mine != self._given: self._given, self._valid = mine, {k: v for k, v in vars(Started(**mine)).items() if k in mine}
-            return given.model_copy(update=self._valid)
+            return given.model_copy(update={**self._valid, "labels": {**self.labels, **given.labels}})
         except ValidationError as e:
             wrong = "; ".join(f"{_ARGUMENTS.get(str(x['loc'][0]), x['loc'][0])}: {x['msg']}, got {x['input']!r}" for x in e.errors()[:3])
             raise TypeError(f"Agent({wrong})") from None
@@ -142,6 +143,8 @@ class Agent(_Definition):
         max_iterations: int | None = None,  # model replies it may take
         run_id: str | None = None,  # for tests; made from the time if not given
         plan: Plan | Sequence[Any] | None = None,  # what is to be done, if that is known: the model is told; texts and dicts are its tasks
+        labels: dict[str, str] | None = None,  # texts by name, to find it by; the agent's are added
+        caller: Origin | None = None,  # the run and the step whose call begins this one
     ) -> Run:  # not begun: the first step begins it
         "A new run"
         messages = (user(task),) if isinstance(task, str) else tuple(closed(task) if isinstance(task, State) else with_call_ids(task))
@@ -151,7 +154,8 @@ class Agent(_Definition):
         news = (told(known),) if known != NOTHING else unsaid(earlier) if earlier else ()
         if earlier and known == NOTHING: known = earlier.plan
         messages = (*messages, *news) if earlier else (*news, *messages)
-        given = Started(task=words, messages=messages, max_iterations=most, plan=known)
+        found_by = dict[str, Any](labels=check_labels(labels), caller=check_caller(caller, run_id))
+        given = Started(task=words, messages=messages, max_iterations=most, plan=known, **found_by)
         log = Log(run_id or new_run_id(self.clock()), self.store, self.clock, tools=self.tools)
         return Run(Engine(log, self, self.beginning(given), home_of(self, sys._getframe(1).f_globals)))
 
@@ -172,8 +176,10 @@ class Agent(_Definition):
         task: str | Sequence[Message] | State,  # as in `run`
         max_iterations: int | None = None,  # as in `run`
         plan: Plan | Sequence[Any] | None = None,  # as in `run`
+        labels: dict[str, str] | None = None,  # as in `run`
+        caller: Origin | None = None,  # as in `run`
     ) -> str:  # the result
         "A new run to its end, from plain code, also inside a running event loop; it blocks, so nobody can answer"
-        run = self.run(task, max_iterations, plan=plan)
+        run = self.run(task, max_iterations, plan=plan, labels=labels, caller=caller)
         run.attended = lambda: False
         return run_blocking(run.wait())

@@ -261,7 +261,7 @@ def test_a_file_of_an_earlier_version_is_brought_up_to_date(tmp_path, schema):
     store = open_store(f"sqlite:///{path}")
     assert store.restore("old").result == "hello" and store.check() == [] and store.hold("old", "me", 30) == "me"
     assert (store.recall("replies", "k") is not None) == (SECOND in schema)
-    with sqlite3.connect(path) as db: assert db.execute("PRAGMA user_version").fetchone() == (3,)
+    with sqlite3.connect(path) as db: assert db.execute("PRAGMA user_version").fetchone() == (4,)
     assert open_store(f"sqlite:///{path}").runs() == ["old"]
 
 

@@ -102,9 +102,9 @@ def load_settings(
     environ: dict[str, str] | None = None,  # the environment; `os.environ` if not given
 ) -> Settings:  # validated, frozen
     "Read `settings.ini` and the `AGENTNB_*` variables; the variables win"
-    folder, environ = os.path.abspath(start or os.getcwd()), os.environ if environ is None else environ
-    place, stamp = (folder, *map(environ.get, _VARIABLES)), _stamp(folder)
-    if place not in _loaded or _loaded[place][0] != stamp: _loaded[place] = stamp, _load(find_settings(folder), environ)
+    folder, given = os.path.abspath(start or os.getcwd()), os.environ if environ is None else environ
+    place, stamp = (folder, *map(given.get, _VARIABLES)), _stamp(folder)
+    if place not in _loaded or _loaded[place][0] != stamp: _loaded[place] = stamp, _load(find_settings(folder), given)
     return _loaded[place][1]
 
 def _load(path, environ):

@@ -15,7 +15,8 @@ from typing import Any
 try: from langgraph.checkpoint.base import BaseCheckpointSaver
 except ImportError as e: raise ImportError('LangGraph\'s savers need it. Run: pip install "agentnb-kit[langgraph]"') from e
 
-from ..core.steps import Started, Step
+from ..core.beginnings import beginnings
+from ..core.steps import Origin, Started, Step, check_labels
 from ..store.protocol import Head, KeptRow, Lease, RunConflict, StoreError
 
 # %% ../../nbs/langgraph/01_saver_store.ipynb #a97886d3
@@ -113,7 +114,14 @@ class _Steps(_Places):
         rows = [(name, writes["claim"]) for _, name, writes in self._newest(_RUNS, "", size=64) if "claim" in writes]
         return [self._step(text) for _, text in sorted(rows, reverse=True)]
 
-    def runs(self) -> list[str]: return [s.run_id for s in self.starts()]
+    def runs(self, labels: dict[str, str] | None = None) -> list[str]:
+        wanted, starts = check_labels(labels).items(), self.starts()
+        fits = {b.run_id for b in beginnings(starts) if wanted <= b.labels.items()}
+        return [s.run_id for s in starts if s.run_id in fits]
+
+    def children(self, caller: str = "") -> dict[str, Origin]:
+        places = ((s.run_id, s.body.caller) for s in reversed(self.starts()) if isinstance(s.body, Started))
+        return {run_id: place for run_id, place in places if place and caller in ("", place.run_id)}
 
     def heads(self) -> list[Head]: return [Head(run_id=s.run_id, first=s.index, last=z.index, kind=z.kind, iteration=z.iteration, began=s.at, at=z.at)
         for s in self.starts() for z in self.read(s.run_id)[-1:]]

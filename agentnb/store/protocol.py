@@ -65,7 +65,12 @@ class Store(Protocol):
         start: int = 0,  # first index
         stop: int | None = None,  # index after the last; all if not given
     ) -> list[Step]: ...  # its own steps, in order; a fork's begin where it leaves the other run
-    def runs(self) -> list[str]: ...  # run ids, newest first
+    def runs(self,
+        labels: dict[str, str] | None = None,  # only those with all of these; all if not given
+    ) -> list[str]: ...  # run ids, newest first
+    def children(self,
+        caller: str = "",  # only of this run; of any if not given
+    ) -> dict[str, Origin]: ...  # where the call was made, by the run that it began, oldest first
     def starts(self) -> list[Step]: ...  # the first own step of each run, newest first
     def heads(self) -> list[Head]: ...  # of all runs, newest first, those that cannot be read and those whose beginning is lost too
     def remove(self,

@@ -48,7 +48,7 @@ class _File(Rows):
         if version() == len(MIGRATIONS): return
         with self._transaction():
             if version() > len(MIGRATIONS): raise newer(self.url, version())
-            for sql in (sql for step in MIGRATIONS[version():] for sql in step): self._db.execute(sql.format(json="TEXT", real="REAL", key="TEXT"))
+            self._upgrade(version(), self._db.execute, json="TEXT", real="REAL", key="TEXT")
             self._db.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
 
     def _transaction(self): return _Transaction(self._db)
