@@ -40,7 +40,8 @@ class Value:
         _by_keyword(cls)
         _mend_fields(cls)
         dataclass(cls, frozen=True, kw_only=True, eq=False, repr=False, config=ConfigDict(extra="forbid"))
-        cls.__init__, cls.model_construct = _checked, _Construct()
+        cls.model_construct = _Construct()
+        type.__setattr__(cls, "__init__", _checked)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         fields = copy.deepcopy(self.__dict__) if deep else self.__dict__

@@ -196,7 +196,8 @@ def unknown_keywords(
     return " ".join(_sentence(place, word, value, known) for word, value in given.items() if word not in known)
 
 # %% ../../nbs/host/03_arguments.ipynb #6fb95eed
-_P, _R = ParamSpec("_P"), TypeVar("_R")
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 def explain_keywords(
     fn: Callable[_P, _R],  # a function, a method, or the `__init__` of a class
