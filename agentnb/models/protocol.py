@@ -204,6 +204,7 @@ class AskedHuman(Exception):
 class Human:
     "A model that is a person"
     free = True  # it costs no money and no tokens
+    @explain_keywords
     def __init__(self,
         name: str = "human",  # the name it goes by
         question: str = "",  # what the person is asked; else the last thing that was said
