@@ -63,7 +63,7 @@ def _by_name(tools):
 
 # %% ../nbs/01_agent.ipynb #693d8386
 def _no_tool(given):
-    if isinstance(given, Agent): return f"{given!r} is no tool. Write a function that runs it: `async def ask(task: str) -> str: return await {given.name}.run(task)`."
+    if isinstance(given, Agent): return f"{given!r} is no tool. Write a function that runs it: async def ask(task: str) -> str: return await agent.run(task)"
     if isinstance(given, Mapping): return "a description is no tool. tools_from_schemas([...], functions) makes tools of descriptions and what they do."
     langchain = " from_langchain(tool) makes one of LangChain's." if type(given).__module__.startswith("langchain") else ""
     return f"{given!r} is no tool. Give the function itself, or what @tool made of it.{langchain}"

@@ -332,7 +332,7 @@ class Run:
             raise
 
     def __reduce_ex__(self, protocol):
-        raise NotPortable(f"run {self.run_id} is in its store, and a process that holds it is not sent. Send its agent, and there: agent.load({self.run_id!r}).")
+        raise NotPortable(f"run {self.run_id} is in its store, and is not sent itself. Send its agent, and there: agent.load({self.run_id!r}).")
 
     def _ready(self):
         self._place = None

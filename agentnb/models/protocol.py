@@ -108,7 +108,8 @@ class FunctionModel(Portable):
 def _code_of(fn):
     if isinstance(fn, partial): return [_code_of(fn.func), repr(fn.args), repr(sorted(fn.keywords.items()))]
     if inspect.ismethod(fn): return [_code_of(fn.__func__), repr(fn.__self__)]
-    if not inspect.isfunction(fn): return [_code_of(type(fn).__call__) if inspect.isfunction(type(fn).__call__) else repr(fn), repr(getattr(fn, "__dict__", ""))]
+    called = type(fn).__call__
+    if not inspect.isfunction(fn): return [_code_of(called) if inspect.isfunction(called) else repr(fn), repr(getattr(fn, "__dict__", ""))]
     held = [repr(c.cell_contents) for c in fn.__closure__ or () if c != types.CellType()]
     return [fn.__module__, fn.__qualname__, _digest(fn.__code__), repr(fn.__defaults__), repr(fn.__kwdefaults__), held]
 
