@@ -74,7 +74,7 @@ def _refuse_kinds(result, ask, budget, store):
         raise TypeError(f"Agent(result: no pydantic class and no tool, got {result!r}). Write result=Report, or result=tool for the tool that ends the run.")
     if not isinstance(ask, Ask): raise TypeError(f"Agent(ask: no Ask, got {ask!r}). Write ask=Ask(temperature=0, max_tokens=2000).")
     if not isinstance(budget, Budget | None): raise TypeError(f"Agent(budget: no Budget, got {budget!r}). Write budget=Budget(usd=0.5).")
-    if not isinstance(store, str | None) and not hasattr(store, "append"):
+    if not isinstance(store, str | None) and not hasattr(store, "heads"):
         raise TypeError(f"Agent(store: no store, got {store!r}). Write store='sqlite:///runs.db', 'postgresql://host/database' or 'memory:'.")
 
 def _read_rules(policy):

@@ -81,14 +81,14 @@ run.fork(state=...) <- state
 
 [Run.top_up]
 usd={} <- dollars money cost
-iterations={} <- max_iterations steps max_steps turns
+iterations={} <- max_iterations steps max_steps turns max_turns
 seconds={} <- time timeout
 
 [Tool]
 the function as the first argument <- func function coroutine callable
 types and comments in the function's signature, or tool_from_schema(...) <- args_schema input_schema output_schema parameters schema params args json_schema
   parameters_json_schema inputs
-policy=[Rule(tool='...', effect='ask')] of the agent, or always_ask='why' <- requires_approval needs_approval require_approval require_confirmation
+Agent(policy=[Rule(tool='...', effect='ask')]), or always_ask='why' <- requires_approval needs_approval require_approval require_confirmation
   requires_confirmation approval confirm interrupt interrupt_on human_in_the_loop approval_mode
 Agent(result=tool) <- return_direct stop_on_call result_as_answer final
 retries={} <- max_retries retry attempts max_attempts
@@ -177,10 +177,9 @@ _TAKEN = dict[str, tuple[str, ...]]()  # the keywords of what is decorated, by w
 
 def _sentence(place, word, value, known):
     plain, own, words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", word).lower(), {k.lower(): k for k in known}, _words()
-    if what := words.get((place, plain)): return f"{place} has no `{word}`: write {_filled(what, word, value)}."
+    if what := words.get((place, plain)) or words.get(("*", plain)): return f"{place} has no `{word}`: write {_filled(what, word, value)}."
     if near := difflib.get_close_matches(plain, own, 1, 0.7): return f"{place} has no `{word}`. Did you mean `{own[near[0]]}`?"
-    if what := words.get(("*", plain)): return f"{place} has no `{word}`: write {_filled(what, word, value)}."
-    if other := next((p for p, names in _TAKEN.items() if word in names), ""): return f"{place} has no `{word}`: it is an argument of {other}."
+    if other := next((p for p, names in sorted(_TAKEN.items()) if word in names), ""): return f"{place} has no `{word}`: it is an argument of {other}."
     what = words.get(("Agent", plain), "")
     if re.match(r"\w+=", what): return f"{place} has no `{word}`: it is said once, with Agent({_filled(what, word, value)})."
     return f"{place} has no `{word}`. It takes {', '.join(known)}."
@@ -203,8 +202,8 @@ def explain_keywords(
     fn: Callable[_P, _R],  # a function, a method, or the `__init__` of a class
 ) -> Callable[_P, _R]:  # the same
     "Answer an unknown keyword of `fn` with the word to write"
-    place, names = fn.__qualname__.removesuffix(".__init__"), inspect.signature(fn).parameters.keys()
-    _TAKEN[place] = known = tuple(k for k in names if k not in ("self", "cls"))
+    place, names = fn.__qualname__.removesuffix(".__init__"), {k for k, p in inspect.signature(fn).parameters.items() if p.kind is not p.VAR_POSITIONAL}
+    _TAKEN[place] = known = tuple(k for k in inspect.signature(fn).parameters if k in names - {"self", "cls"})
     @wraps(fn)
     def call(*args: _P.args, **given: _P.kwargs) -> _R:
         if given.keys() <= names: return fn(*args, **given)

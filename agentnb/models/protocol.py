@@ -133,7 +133,7 @@ def as_model(
 def _fit(fn):
     try: inspect.signature(fn).bind((), (), "", Ask())
     except ValueError: return fn
-    except TypeError: raise TypeError(f"the function {_name_of(fn)} is no model: it takes {inspect.signature(fn)}. Write it as `{_FORM}`.") from None
+    except TypeError: raise TypeError(f"the function {_name_of(fn)} is no model: it takes {str(inspect.signature(fn))[:80]}. Write it as `{_FORM}`.") from None
     said = getattr(fn, "__annotations__", {}).get("return")
     at_once = said in (Reply, "Reply") and not inspect.iscoroutinefunction(fn) or inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn)
     if at_once: raise TypeError(f"the function {_name_of(fn)} is no model: it cannot be awaited. Write it as `{_FORM}`.")
