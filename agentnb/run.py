@@ -6,12 +6,13 @@
 __all__ = ['new_run_id', 'Run']
 
 # %% ../nbs/00_run.ipynb #2a1d132a
-import secrets, sys
-from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
+import asyncio, secrets, sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, Self
+from weakref import WeakKeyDictionary
 
 from pydantic import ValidationError
 
@@ -23,11 +24,13 @@ from .engine.breakpoints import Break
 from .engine.definitions import Home, home_of
 from .engine.engine import Engine, to_the_end
 from .engine.outcomes import AgentMismatch, run_paused, run_stopped
+from .core.portable import NotPortable
+from .host.arguments import explain_keywords, unknown_keywords
 from .host.kernel import interactive, stoppable, wait_live
 from .host.show import html_of, show_live
 from .log.forks import SideEffect, cut, refuse_taken
 from .log.log import Log
-from .log.changes import edit, top_up
+from .log.changes import EDITABLE, edit, top_up
 from .log.requests import Pending, open_requests
 from .store.protocol import RunConflict, Store
 from .study.branches import fork_many
@@ -56,7 +59,7 @@ class Run:
     def __init__(self,
         engine: Engine,  # of the run
     ):
-        self.engine, self._place, self._coroutine = engine, None, None
+        self.engine, self._place, self._coroutines = engine, None, WeakKeyDictionary[Any, Coroutine]()  # by the task that it is
         engine.attended, engine.wait_for = interactive, wait_live
 
     @property
@@ -195,6 +198,7 @@ class Run:
         **changes: Any,  # as in `agentnb.log.changes.edit`: `messages`, `plan`, `instructions`, `max_iterations`, `budget`, `by`
     ) -> Step:  # the recorded edit
         "Change the state, as a step of its own, while the run is not going on"
+        if said := unknown_keywords("Run.edit", changes, EDITABLE): raise TypeError(said)
         self._refuse_edit()
         agent = self.agent.variant(model, tools, changes.get("instructions"))
         self.engine.refuse_lost_tools(agent)
@@ -213,6 +217,7 @@ class Run:
         "Raise limits; a run that they stopped can go on"
         return top_up(self.log, by, **(dict(more, shared=shared) if shared else more))
 
+    @explain_keywords
     def fork(self,
         at: int | None = None,  # the last step to share; the one that is looked at if not given
         model: Any = None,  # another model, by name or as a model
@@ -312,19 +317,27 @@ class Run:
         if not interactive() or not show_live(self): raise NotImplementedError
 
     def send(self, value: Any) -> Any:
-        "For asyncio: a run is a coroutine too, so that `asyncio.create_task(run)` takes it to its end"
-        self._coroutine = self._coroutine or self.wait()
-        return self._coroutine.send(value)
+        "For asyncio: a run is a coroutine too, of each task that is made of it, so that `asyncio.create_task(run)` takes it to its end"
+        return self._resumed(lambda coroutine: coroutine.send(value))
 
     def throw(self, *error: Any) -> Any:
         "For asyncio, like `send`"
-        self._coroutine = self._coroutine or self.wait()
-        return self._coroutine.throw(*error)
+        return self._resumed(lambda coroutine: coroutine.throw(*error))
 
     def close(self) -> None:
         "For asyncio, like `send`; the run stays as it is"
-        if self._coroutine: self._coroutine.close()
-        self._coroutine = None
+        if coroutine := self._coroutines.pop(_task(), None): coroutine.close()
+
+    def _resumed(self, how):
+        task = _task()
+        if task not in self._coroutines: self._coroutines[task] = self.wait()
+        try: return how(self._coroutines[task])
+        except BaseException:
+            self._coroutines.pop(task, None)
+            raise
+
+    def __reduce_ex__(self, protocol):
+        raise NotPortable(f"run {self.run_id} is in its store, and is not sent itself. Send its agent, and there: agent.load({self.run_id!r}).")
 
     def _ready(self):
         self._place = None
@@ -340,6 +353,10 @@ class Run:
         tools = list(self.tip.tools) or [t.name for t in self.engine.begin.tools] if self.engine.begin else list(self.tip.tools)
         if kind not in (None, *_KINDS): raise ValueError(f"no step is of the kind {kind!r}. Kinds: {', '.join(_KINDS)}.")
         if tool is not None and tools and tool not in tools: raise ValueError(f"run {self.run_id} has no tool {tool!r}. It has {', '.join(tools) or 'none'}.")
+
+def _task() -> Any:
+    try: return asyncio.current_task() or Run
+    except RuntimeError: return Run
 
 _KINDS = ("started", "model", "intent", "tool", "request", "decision", "edit", "note", "finished")
 
