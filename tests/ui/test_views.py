@@ -91,7 +91,7 @@ def test_runs_are_filtered_by_label_and_a_deleted_caller_names_its_calls(noteboo
     view.get_by_title("Only runs with user=Ada L.").click()
     view.get_by_text("1 run", exact=True).wait_for()
     expect(labels).to_have_value("'user=Ada L.'")
-    shoot(nb, f"runs-labels-{lab.theme}", view)
+    shoot(nb.page, "runs-labels", view)
     view.locator("ul").focus()
     nb.page.keyboard.press("Delete")
     view.get_by_text("Deleted case-0. Its calls began child-1, child-2: not deleted.").wait_for()
@@ -103,7 +103,7 @@ def test_runs_are_filtered_by_label_and_a_deleted_caller_names_its_calls(noteboo
     view.get_by_label("tree of forks").check()
     expect(rows.nth(3)).to_contain_text("called by case-0 at step 1")
     expect(rows.nth(3)).to_contain_text("↳")
-    shoot(nb, f"runs-calls-{lab.theme}", view)
+    shoot(nb.page, "runs-calls", view)
 
 
 INBOX = "from agentnb.ui.inbox import inbox\nagent = week.agent_of(store, [], week.Clock())\ninbox(store, agent)"
