@@ -32,8 +32,8 @@ from .engine.outcomes import AgentMismatch
 from .run import Run, new_run_id
 from .host.settings import PLACES, SettingsError, load_settings, store_url
 from .core.state import State, closed, told, unsaid
-from .core.steps import Decision, Request, Started
-from .store.opening import open_store
+from .core.steps import Decision, Origin, Request, Started, check_caller, check_labels
+from .store.opening import shared_store
 from .store.protocol import Store, read_run
 from .tools.tool import Tool
 
@@ -121,6 +121,7 @@ class Agent(Portable):
         unattended: str | Callable[[Request, State], Decision | None] | None = None,  # `wait`, `approve`, `reject` or a function
         clock: Callable[[], datetime] = partial(datetime.now, UTC),  # for tests
         ask: Ask = Ask(),  # how replies should be made: `Ask(temperature=0, max_tokens=2000)`
+        labels: dict[str, str] | None = None,  # texts by name, which every run of this agent carries
     ):
         settings, name, instructions, ask = load_settings(), name or "agent", instructions or "", Ask() if ask is None else ask
         _refuse_kinds(result, ask, budget, store)
@@ -131,7 +132,7 @@ class Agent(Portable):
         if not callable(self.unattended) and self.unattended not in ("wait", "approve", "reject"):
             raise ValueError(f"unattended={self.unattended!r}: use 'wait', 'approve', 'reject' or a function.")
         self._around = _around(tools)
-        self.model, self.store = self._around(find_model(model or settings.model)), open_store(store or store_url(settings))
+        self.model, self.store = self._around(find_model(model or settings.model)), shared_store(store or store_url(settings))
         shown = tuple(m.model_copy(update={"example": True}) for m in with_call_ids(examples or ()))
         self.name, self.instructions, self.examples, self.clock = name, instructions, shown, clock
         if isinstance(grant, str): raise TypeError(f"grant={grant!r}: give a list of scopes.")
@@ -140,7 +141,7 @@ class Agent(Portable):
         self.result_tool, self.max_iterations = result.name if result else "", settings.max_iterations if max_iterations is None else max_iterations
         self.ask, self.answer = ask, self.result_type.model_json_schema() if self.result_type else None
         self.budget = budget or Budget(**{k: getattr(settings, v) for k, v in PLACES["budget"].items()})
-        self._given, self._valid = dict[str, Any](), dict[str, Any]()
+        self.labels, self._given, self._valid = check_labels(labels), dict[str, Any](), dict[str, Any]()
         self.beginning(_started("Agent", max_iterations=self.max_iterations))
         self.birth = birth()
 
@@ -156,7 +157,7 @@ class Agent(Portable):
         mine = dict[str, Any](agent=self.name, model=self.model.name, instructions=self.instructions, examples=self.examples,
             tools=tuple(t.spec for t in self.tools.values()), result_tool=self.result_tool, answer=self.answer, grant=self.grant, budget=self.budget)
         if mine != self._given: self._given, self._valid = mine, {k: v for k, v in vars(_started("Agent", **mine)).items() if k in mine}
-        return given.model_copy(update=self._valid)
+        return given.model_copy(update={**self._valid, "labels": {**self.labels, **given.labels}})
 
     def _asking(self, model):
         try: return self.variant(model)
@@ -183,6 +184,8 @@ class Agent(Portable):
         max_iterations: int | None = None,  # model replies it may take
         run_id: str | None = None,  # for tests; made from the time if not given
         plan: Plan | Sequence[Any] | None = None,  # what is to be done, if that is known: the model is told; texts and dicts are its tasks
+        labels: dict[str, str] | None = None,  # texts by name, to find it by; the agent's are added
+        caller: Origin | None = None,  # the run and the step whose call begins this one
     ) -> Run:  # not begun: the first step begins it
         "A new run"
         if isinstance(task, tuple | Iterator): task = list(task)
@@ -194,7 +197,8 @@ class Agent(Portable):
         news = (told(known),) if known != NOTHING else unsaid(earlier) if earlier else ()
         if earlier and known == NOTHING: known = earlier.plan
         messages = (*messages, *news) if earlier else (*news, *messages)
-        given = _started("agent.run", task=words, messages=messages, max_iterations=most, plan=known)
+        found_by = dict[str, Any](labels=check_labels(labels), caller=check_caller(caller, run_id))
+        given = _started("agent.run", task=words, messages=messages, max_iterations=most, plan=known, **found_by)
         log = Log(run_id or new_run_id(self.clock()), self.store, self.clock, tools=self.tools)
         return Run(Engine(log, self, self.beginning(given), home_of(self, sys._getframe(2).f_globals)))
 
@@ -218,8 +222,10 @@ class Agent(Portable):
         task: str | Sequence[Message] | State,  # as in `run`
         max_iterations: int | None = None,  # as in `run`
         plan: Plan | Sequence[Any] | None = None,  # as in `run`
+        labels: dict[str, str] | None = None,  # as in `run`
+        caller: Origin | None = None,  # as in `run`
     ) -> str:  # the result
         "A new run to its end, from plain code, also inside a running event loop; it blocks, so nobody can answer"
-        run = self.run(task, max_iterations, plan=plan)
+        run = self.run(task, max_iterations, plan=plan, labels=labels, caller=caller)
         run.attended = lambda: False
         return run_blocking(run.wait())

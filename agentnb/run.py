@@ -19,10 +19,10 @@ from pydantic import ValidationError
 from .cascade.receipt import Receipt, receipt_of
 from .core.messages import Delta
 from .core.state import State, closed
-from .core.steps import Edit, Origin, Started, Step
+from .core.steps import Edit, Origin, Started, Step, check_labels
 from .engine.breakpoints import Break
 from .engine.definitions import Home, home_of
-from .engine.engine import Engine
+from .engine.engine import Engine, to_the_end
 from .engine.outcomes import AgentMismatch, run_paused, run_stopped
 from .core.portable import NotPortable
 from .host.arguments import explain_keywords, unknown_keywords
@@ -32,7 +32,6 @@ from .log.forks import SideEffect, cut, refuse_taken
 from .log.log import Log
 from .log.changes import EDITABLE, edit, top_up
 from .log.requests import Pending, open_requests
-from .store.lease import holding
 from .store.protocol import RunConflict, Store
 from .study.branches import fork_many
 from .study.compare import StateDiff, diff
@@ -94,6 +93,10 @@ class Run:
         return _typed(self.run_id, self.tip.result, self.agent.result_type)
     @property
     def task(self) -> str: return self.engine.begin.task if self.engine.begin else self.tip.task
+    @property
+    def labels(self) -> dict[str, str]: return self.engine.begin.labels if self.engine.begin else self.tip.labels  # what it is found by
+    @property
+    def caller(self) -> Origin | None: return self.engine.begin.caller if self.engine.begin else self.tip.caller  # whose call began it
     @property
     def behind(self) -> list[SideEffect]:  # empty in a run that is no fork
         "What was done in the world after the cut, which this fork does not know"
@@ -163,7 +166,7 @@ class Run:
     async def wait(self) -> Any:  # its result
         "Go on to the end, as `await run` does; a coroutine, for `asyncio.run`"
         while self.tip.status not in ("done", "stopped"):
-            await self._ready().go(lambda _: False, wait=True)
+            await self._ready().go(to_the_end, wait=True)
             if self.engine.pausing: break
         if self.tip.status == "done": return self.result
         raise run_stopped(self.log) if self.tip.status == "stopped" else run_paused(self.log)
@@ -173,7 +176,7 @@ class Run:
     async def __aiter__(self) -> AsyncIterator[Step]:
         seen = len(self.steps)
         while seen < len(self.steps) or self.tip.status not in ("done", "stopped"):
-            if seen == len(self.steps): await (self.engine.news() if self.active else self._ready().go(lambda _: True, wait=True))
+            if seen == len(self.steps): await (self.engine.news() if self.active else self._ready().go(lambda _: True, wait=True, brief=True))
             for step in self.steps[seen:]:
                 seen += 1
                 yield step
@@ -182,7 +185,7 @@ class Run:
     def start(self) -> Self:  # itself
         "Go on in the background, through requests, to the end"
         self.engine.pausing = False
-        if not self.active: self._ready().launch(lambda _: False, True)
+        if not self.active: self._ready().launch(to_the_end, True)
         return self
 
     def pause(self) -> None:
@@ -199,7 +202,7 @@ class Run:
         self._refuse_edit()
         agent = self.agent.variant(model, tools, changes.get("instructions"))
         self.engine.refuse_lost_tools(agent)
-        with holding(self.store, self.run_id, self.engine.holder):
+        with self.engine.lease.briefly():
             self.log.refresh()
             if self.engine.begin and not self.steps: self.log.append(self.engine.begin)
             step = edit(self.log, **_definition(agent, model, tools), **changes)
@@ -222,17 +225,19 @@ class Run:
         tools: Sequence[Tool] | None = None,  # other tools
         state: State | None = None,  # go on from the conversation, the plan and the limits of this state
         run_id: str | None = None,  # for tests; made from the time if not given
+        labels: dict[str, str] | None = None,  # added to those that it shares
     ) -> "Run":  # new, paused at the cut
         "Another run that shares the steps up to `at`, cut where no call is open; `behind` says what was done after it"
         if not self.steps: raise ValueError(f"run {self.run_id} has no steps yet, so there is nothing to share.")
         if state is not None and not isinstance(state, State): raise TypeError(f"state is a State, as run.at(3).state, and not {state!r}.")
+        added = check_labels(labels)
         if run_id is not None: refuse_taken(self.store, run_id)
         last = cut(self.log.state_at, self.place if at is None else self.log.index_of(at))
         agent = self.agent.variant(model, tools, instructions)
         log = Log(run_id or new_run_id(self.log.clock()), agent.store, agent.clock, tools=agent.tools)
         log.share(self.log, last + 1)
         changes = _definition(agent, model, tools) | _differences(log.tip, state, instructions)
-        log.append_all(Started(parent=Origin(run_id=self.run_id, index=last)), *([Edit(by="fork", **changes)] if changes else []))
+        log.append_all(Started(parent=Origin(run_id=self.run_id, index=last), labels=added), *([Edit(by="fork", **changes)] if changes else []))
         made = Run(Engine(log, agent, home=self.engine.home if agent is self.agent else Home({})))
         made.engine.attended, made.engine.breaks = self.engine.attended, list(self.breaks)
         return made

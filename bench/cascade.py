@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np, pandas as pd
 
-sys.path.insert(0, str(Path(__file__).parent.parent/"tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent/"tests"/"helpers"))
 from cascade_data import ARENA, GSM8K, arena, gsm8k, made, mmlu  # noqa: E402
 
 from agentnb.cascade import Records, fit  # noqa: E402

@@ -6,7 +6,7 @@ from the server's sending the first piece of text to `on_delta`. Seconds depend 
 import asyncio, gc, json, statistics, sys, time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent/"tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent/"tests"/"helpers"))
 import anthropic, openai
 from replay import FOLDER, Replay
 

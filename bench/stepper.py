@@ -4,7 +4,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-sys.path.insert(0, str(Path(__file__).parent.parent/"tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent/"tests"/"helpers"))
 from lab import CHROMIUM, Lab, Notebook  # noqa: E402
 from scene import LONG  # noqa: E402
 

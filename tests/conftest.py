@@ -1,14 +1,24 @@
 """What all tests share. Nothing here reaches a network: a live model call is an error, except where a test is marked `model`."""
-import os, shutil, uuid
+import os
+
+os.environ["AGENTNB_OFFLINE"] = "1"
+# A worker has a core of its own at best: threads that spin until another comes, as those of numpy's OpenBLAS and of llama.cpp do, take up to six times as long
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import shutil, uuid
 from pathlib import Path
 
 import pytest
+from needs import closing_line, missing
 
 from agentnb.models.embedded import MEMBER, cache_folder
-from lab import CHROMIUM
 
-os.environ["AGENTNB_OFFLINE"] = "1"
-REQUIRED = os.environ.get("AGENTNB_TEST_ALL") == "1"   # set by .ci/run: what would be skipped fails
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    "What a test prints is seen with `-s`: the tests run in this process then, as with `-n 0`"
+    if config.option.capture == "no": config.option.numprocesses, config.option.dist = 0, "no"
 
 
 def pytest_configure(config):
@@ -18,25 +28,24 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(items):
     "Browser tests come last: Playwright's sync interface leaves a running event loop in its thread"
-    for item in items:   # nbval compares only cells that say when they were run, and clean notebooks do not
-        if hasattr(item, "cell") and hasattr(item, "cell_num"): item.cell.execution_count = item.cell_num + 1
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
 
 
 def pytest_runtest_setup(item):
-    if item.get_closest_marker("model") and not (cache_folder()/Path(MEMBER).name).exists():
-        missing("the weights of the embedded model. Fetch them once: python -c 'from agentnb.models.embedded import fetch_weights; fetch_weights()'")
-    if item.get_closest_marker("browser") and not shutil.which("chromium"): missing("Chromium. On Debian: apt-get install chromium")
+    if item.get_closest_marker("model") and not (cache_folder()/Path(MEMBER).name).exists(): missing("the model's weights")
+    if item.get_closest_marker("browser") and not shutil.which("chromium"): missing("Chromium")
 
 
-def missing(what):
-    if REQUIRED: pytest.fail(f"this test needs {what}")
-    pytest.skip(f"this test needs {what}")
+def pytest_terminal_summary(terminalreporter):
+    "One line says what to install for the tests that were skipped"
+    reasons = [r.longrepr[2] if isinstance(r.longrepr, tuple) else str(r.longrepr) for r in terminalreporter.stats.get("skipped", [])]
+    if line := closing_line(reasons): terminalreporter.write_line(line, yellow=True)
 
 
 @pytest.fixture(scope="session")
 def chromium():
     "One browser for all files: Playwright's sync interface is begun once in a process"
+    from lab import CHROMIUM
     from playwright.sync_api import sync_playwright
     with sync_playwright() as p:
         browser = p.chromium.launch(**CHROMIUM)
@@ -46,9 +55,12 @@ def chromium():
 
 @pytest.fixture(scope="session")
 def postgres_server():
-    "The address of a server: `AGENTNB_TEST_POSTGRES`, as .ci/run sets it; see tests/postgres.py"
-    url = os.environ.get("AGENTNB_TEST_POSTGRES")
-    return url or missing("a PostgreSQL server: python tests/postgres.py FOLDER, and what it prints in AGENTNB_TEST_POSTGRES")
+    "The address of a server: the one at `AGENTNB_TEST_POSTGRES`, or the worker's own, begun by the first test that needs it"
+    if url := os.environ.get("AGENTNB_TEST_POSTGRES"): yield url
+    else:
+        from postgres import installed, serving
+        if not installed(): missing("PostgreSQL")
+        with serving() as url: yield url
 
 
 @pytest.fixture

@@ -42,11 +42,11 @@ def birth() -> Birth:
 
 # %% ../../nbs/host/01_kernel.ipynb #87017af1
 async def wait_live(
-    future: asyncio.Future,  # or a task; it is not cancelled when the waiting is
+    future: asyncio.Future,  # of the caller's own: it is cancelled when the waiting is
 ) -> Any:  # its result
     "Wait for `future` so that the notebook's stop button works"
     while interactive() and not future.done(): await asyncio.wait({future}, timeout=HEARTBEAT)
-    return await asyncio.shield(future)
+    return await future
 
 # %% ../../nbs/host/01_kernel.ipynb #9bd165ae
 _background = weakref.WeakSet()

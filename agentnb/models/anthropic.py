@@ -149,7 +149,7 @@ class Gather:
 # %% ../../nbs/models/05_anthropic.ipynb #faa476e1
 class Anthropic(Remote):
     "Claude, asked once; holds its connections"
-    key_name = "ANTHROPIC_API_KEY"
+    key_name, imports = "ANTHROPIC_API_KEY", ("anthropic", "httpx2")
     def __init__(self,
         model: str = "claude-haiku-4-5",  # Anthropic's name for it
         key: str | None = None,  # its API key; `ANTHROPIC_API_KEY` if not given

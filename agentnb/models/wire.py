@@ -232,7 +232,7 @@ def _name(error, remote, body, request=""):
 class Remote(Portable):
     "A model behind HTTP, asked once; holds its connections"
     form: Format
-    key_name = "its environment variable"  # where its key comes from, in words
+    key_name, imports = "its environment variable", ("httpx2",)  # where its key comes from, in words; what asking it needs
     def __init__(self,
         name: str,  # `provider:model`
         url: str,  # the server's address

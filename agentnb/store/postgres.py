@@ -118,14 +118,14 @@ class Postgres(Rows):
             found = db.execute("SELECT schema FROM version").fetchone()
             version = found[0] if found else 0
             if version > len(MIGRATIONS): raise newer(self.url, version)
-            types = dict(json=_sql("JSON"), real=_sql("FLOAT8"), key=_sql('TEXT COLLATE "C"'))
-            for sql in (sql for step in MIGRATIONS[version:] for sql in step): db.execute(_sql(sql).format(**types))
+            execute = lambda sql, values=None: db.execute(_sql(sql), values)
+            self._upgrade(version, execute, json="JSON", real="FLOAT8", key='TEXT COLLATE "C"')
             db.execute("DELETE FROM version")
             db.execute("INSERT INTO version VALUES (%s)", (len(MIGRATIONS),))
 
     def vacuum(self) -> int:  # bytes given back to the disk
         "Let the server use the space of deleted rows again"
-        tables = ("steps", "kept", "leases")
+        tables = ("steps", "runs", "labels", "kept", "leases")
         size = lambda: sum(self._run((f"SELECT pg_total_relation_size('{table}')", ()))[0][0] for table in tables)
         before = size()
         for table in tables: self._run((f"VACUUM {table}", ()))
@@ -133,6 +133,7 @@ class Postgres(Rows):
 
     def close(self) -> None:
         "Close the connections; what was appended stays"
+        self.closed = True
         if self._pool: self._pool.close()
 
 # %% ../../nbs/store/03_postgres.ipynb #c76cf193

@@ -50,14 +50,16 @@ class SQLite(Rows):
             for pragma in (f"page_size={_PAGE}", "journal_mode=wal", f"synchronous={self._synchronous}", f"wal_autocheckpoint={_CHECKPOINT}"):
                 self._db.execute(f"PRAGMA {pragma}")
             self._migrate()
-        except sqlite3.Error as e: raise _failed(self.url, self.path, e) from e
+        except sqlite3.Error as e:
+            self._db = None
+            raise _failed(self.url, self.path, e) from e
 
     def _migrate(self):
         version = lambda: self._db.execute("PRAGMA user_version").fetchone()[0]
         if version() == len(MIGRATIONS): return
         with self._transaction():
             if version() > len(MIGRATIONS): raise newer(self.url, version())
-            for sql in (sql for step in MIGRATIONS[version():] for sql in step): self._db.execute(sql.format(json="TEXT", real="REAL", key="TEXT"))
+            self._upgrade(version(), self._db.execute, json="TEXT", real="REAL", key="TEXT")
             self._db.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
 
     def _transaction(self): return _Transaction(self._db)
@@ -110,6 +112,7 @@ class SQLite(Rows):
 
     def close(self) -> None:
         "Close the connection; what was appended stays"
+        self.closed = True
         if self._db: self._db.close()
 
 # %% ../../nbs/store/02_sqlite.ipynb #677aa299

@@ -60,6 +60,7 @@ def top_rates(
 # %% ../../nbs/wrappers/00_cost.ipynb #1243b4e3
 class Priced:
     "A model whose replies say what they cost"
+    imports = ("genai_prices",)
     def __init__(self,
         model: Model,  # whose replies say what they used
         prices: Mapping[str, Sequence] | None = None,  # as in `price`
