@@ -1228,6 +1228,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
             'agentnb.mcp.client': { 'agentnb.mcp.client.MCPClient': ('mcp/client.html#mcpclient', 'agentnb/mcp/client.py'),
                                     'agentnb.mcp.client.MCPClient.__init__': ( 'mcp/client.html#mcpclient.__init__',
                                                                                'agentnb/mcp/client.py'),
+                                    'agentnb.mcp.client.MCPClient.__reduce__': ( 'mcp/client.html#mcpclient.__reduce__',
+                                                                                 'agentnb/mcp/client.py'),
                                     'agentnb.mcp.client.MCPClient.__repr__': ( 'mcp/client.html#mcpclient.__repr__',
                                                                                'agentnb/mcp/client.py'),
                                     'agentnb.mcp.client.MCPClient._call': ('mcp/client.html#mcpclient._call', 'agentnb/mcp/client.py'),

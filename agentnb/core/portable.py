@@ -116,9 +116,9 @@ def _pickled(value, how, base):
     try: packer.dump(value)
     except NotPortable: raise
     except (pickle.PicklingError, TypeError, AttributeError, NotImplementedError) as e:
-        local = f" {_INSTALL}" if how == "name" and "local object" in str(e) else ""
-        raise NotPortable(f"{value!r} cannot be sent to another process: {packer.holder()}{str(e)[:300].rstrip('.')}.{local} "
-            "Open what is open inside the function, there.") from e
+        holder, local = packer.holder(), how == "name" and "local object" in str(e)
+        todo = f" {_INSTALL}" if local else " Open it inside the function, there." if holder else ""
+        raise NotPortable(f"{value!r} cannot be sent to another process: {holder}{str(e)[:300].rstrip('.')}.{todo}") from e
     finally: _PACKING.reset(token)
     return file.getvalue()
 

@@ -1,4 +1,5 @@
 "An agent, a tool and a model in another process: settings, addresses and functions go there; connections, locks and keys do not."
+# ruff: noqa: E402
 import asyncio, copy, gc, importlib, inspect, multiprocessing, os, pickle, pkgutil, sqlite3, subprocess, sys, textwrap, threading
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
@@ -7,14 +8,19 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
-import cloudpickle, nbclient, nbformat, pytest
-from places import ROOT
+import pytest
+from needs import missing, need_modules
+from places import HELPERS, ROOT
+from postgres import Server, installed
 from pydantic import AfterValidator, BaseModel, Field
 
+need_modules("cloudpickle", "nbclient", "nbformat")
+import cloudpickle, nbclient, nbformat
+
 import agentnb
-from agentnb import (Agent, Ask, Budget, Cached, Call, Cascade, Context, Fallback, Human, ModelError, NotPortable, Reply, Retry, Rule, Scripted, StoreError,
-    Tape,
-    Tool, ToolError, Toolset, agree, check, confident, files, find_model, fresh, judged, open_store, portable, tool, tool_from_schema, user, valid)
+from agentnb import (Agent, Ask, Budget, Cached, Call, Cascade, Context, Fallback, Human, LangGraphStore, ModelError, NotPortable, Reply, Retry, Rule,
+    Scripted, SemanticCached, StoreError, Tape, Tool, ToolError, Toolset, agree, check, confident, files, find_model, fresh, judged, open_store, portable, tool,
+    tool_from_schema, tools_from_mcp, user, valid)
 from agentnb.core.messages import Usage
 from agentnb.core.value import Value
 from agentnb.models.anthropic import Anthropic
@@ -249,7 +255,7 @@ def test_what_cannot_be_sent_is_named(url):
         return str(db.execute("SELECT 1").fetchall())
     for given, name, kind in ((guarded, "lock", "_thread.lock"), (queried, "db", "sqlite3.Connection")):
         for value in (given, Agent(Scripted([]), [look, given], store=url)):
-            said = f"the function `{given.name}` uses `{name}`, and cannot pickle '{kind}' object. Open what is open"
+            said = f"the function `{given.name}` uses `{name}`, and cannot pickle '{kind}' object. Open it inside the function"
             with pytest.raises(NotPortable, match=said): pickle.dumps(value)
 
 
@@ -351,8 +357,6 @@ def test_the_password_is_found_there_or_refused_in_a_sentence(with_password, mon
 
 def test_a_password_that_is_asked_for(tmp_path_factory, monkeypatch):
     "A server that trusts nobody: the store goes there without its password, and works where the environment has it"
-    from needs import missing
-    from postgres import Server, installed
     if not installed(): missing("PostgreSQL")
     monkeypatch.delenv("PGPASSWORD", raising=False)
     folder = tmp_path_factory.mktemp("server")
@@ -539,6 +543,22 @@ def test_a_toolset_narrows_there_too(url):
     made = there_and_back(agent)
     assert made.run_sync("look") == "done" and list(made.tools) == list(agent.tools) and repr(made.model) == repr(agent.model)
     assert made.variant(tools=[look]).model.name == "scripted"
+
+
+def test_a_semantic_cache_goes_with_its_address(url):
+    given = SemanticCached(Scripted(["kept"]), store=url)
+    made = there_and_back(Agent(given, store=url))
+    assert made.run_sync("Is the disk full?") == "kept" and made.model.name == given.name
+
+
+def test_what_holds_a_connection_of_its_own_is_refused(url, tmp_path):
+    from langgraph.checkpoint.sqlite import SqliteSaver
+    with SqliteSaver.from_conn_string(":memory:") as saver:
+        with pytest.raises(NotPortable, match="cannot be sent to another process: cannot pickle"): pickle.dumps(Agent(Scripted([]),
+        store=LangGraphStore(saver)))
+    with tools_from_mcp([sys.executable, str(HELPERS/"mcp_child.py"), "plain", str(tmp_path)]) as client:
+        for value in (client.tools[0], Agent(Scripted([]), client.tools, store=url)):
+            with pytest.raises(NotPortable, match="hold a connection to it, which no other process can use. Connect there"): pickle.dumps(value)
 
 
 # --- errors that come back
