@@ -6,7 +6,7 @@
 __all__ = ['NotPortable', 'pack', 'place_of', 'look_up', 'Portable', 'PortableFunction', 'portable']
 
 # %% ../../nbs/core/11_portable.ipynb #374d0c04
-import copy, io, operator, os, pickle, pickletools, re, sys
+import copy, io, operator, os, pickle, re, sys
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import cache, partial, update_wrapper
@@ -137,8 +137,10 @@ def _packed(value):
 _LOGIN = re.compile(r"://[^/:@\s]*:[^/@\s]+@")
 
 def _without_keys(value, data):
+    import pickletools
     named = {k: v for k, v in os.environ.items() if k.endswith(("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")) and len(v) >= 8}
-    for text in {arg for _, arg, _ in pickletools.genops(data) if isinstance(arg, str) and len(arg) >= 8}:
+    strings = {arg if isinstance(arg, str) else arg.decode("latin-1") for _, arg, _ in pickletools.genops(data) if isinstance(arg, str | bytes)}
+    for text in (s for s in strings if len(s) >= 8):
         found = next((k for k, v in named.items() if text == v or len(v) >= 12 and v in text), "")
         if found or _SECRET.search(text) or _LOGIN.search(text):
             what, instead = (f"the value of {found}", f"os.environ[{found!r}]") if found else ("what looks like a key or a password", "os.environ[...]")

@@ -259,7 +259,7 @@ def test_what_cannot_be_sent_is_named(url):
             with pytest.raises(NotPortable, match=said): pickle.dumps(value)
 
 
-@pytest.mark.parametrize("make_it", [lambda key: partial(str, key), lambda key: (lambda: key), lambda key: {"headers": f"Bearer {key}"}, lambda key: [key]])
+@pytest.mark.parametrize("make_it", [lambda key: partial(str, key), lambda key: (lambda: key), lambda key: {"headers": f"Bearer {key}"}, lambda key: [key.encode()]])
 def test_a_key_that_a_function_holds_is_not_sent(url, monkeypatch, make_it):
     def page_with(held):
         @tool
