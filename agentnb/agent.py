@@ -21,7 +21,7 @@ from .host.show import html_of
 from .core.conversation import with_call_ids
 from .log.log import Log
 from .core.messages import Ask, Message, user
-from .core.portable import Portable, make_known
+from .core.portable import Portable
 from .host.arguments import explain_keywords
 from .models.protocol import ModelError
 from .core.plan import NOTHING, Plan, as_plan
@@ -146,9 +146,6 @@ class Agent(Portable):
         self.birth = birth()
 
     def __getstate__(self): return self.__dict__ | dict(_given={}, _valid={})
-    def __setstate__(self, state):
-        self.__dict__.update(state)
-        make_known(self.result_type)
 
     def _repr_html_(self): return html_of(self)
     def __repr__(self): return f"Agent({self.name}, {self.model.name}, tools: {', '.join(self.tools) or 'none'})"

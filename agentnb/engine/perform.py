@@ -29,7 +29,9 @@ class Unanswered(Exception):
     "The model could not be asked; the cause says why"
     def __init__(self,
         note: Note,  # for the log
-    ): self.note = note
+    ):
+        self.note = note
+        super().__init__(note)
 
 # %% ../../nbs/engine/07_perform.ipynb #00789be0
 def _used(engine, e, unsaid=None):

@@ -38,6 +38,7 @@ result=... <- output_type result_type response_format response_model output_sche
 policy=[Rule(tool='...', effect='ask')] <- interrupt_before interrupt_after interrupt_on human_in_the_loop require_approval requires_approval needs_approval
   approval human_input_mode permissions permission_mode guardrails can_use_tool allowed_tools disallowed_tools rules
 grant=[...] <- scopes
+labels={'version': '...'} <- metadata tags extra
 tools=[...] with a function that runs the other agent <- agents sub_agents subagents handoffs team members managed_agents
 a function that the tool closes over <- deps deps_type dependencies context context_schema state_schema
 agent.run('...') <- task input query question user_prompt message
@@ -50,6 +51,8 @@ the task as the first argument <- input inputs prompt query question message mes
 run_id='...' <- thread_id session_id conversation_id id run_name
 max_iterations={} <- max_steps max_turns recursion_limit max_iter limit steps
 plan=[...] <- tasks todos
+labels={'user': '...'} <- metadata tags user user_id session experiment_name
+caller=Origin(...) <- parent parent_id parent_run_id
 
 [Agent.run_sync]
 the task as the first argument <- input inputs prompt query question message messages user_prompt user_message text goal message_history history state

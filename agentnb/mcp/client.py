@@ -10,6 +10,7 @@ import asyncio, shlex, threading, weakref
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Self, cast
 
+from ..core.portable import NotPortable
 from ..tools.contract import ToolError
 from ..tools.functions import wire_names
 from .connection import MCPConnection, label
@@ -76,6 +77,9 @@ class MCPClient(_Connected):
 
     @property
     def stale(self) -> bool: return any(connection.stale for connection in self._last)
+
+    def __reduce__(self):
+        raise NotPortable(f"the tools of {label(self.target)} hold a connection to it, which no other process can use. Connect there: tools_from_mcp(...).")
 
     def __repr__(self):
         state = "closed" if self.closed else "connected" if self._last and not self._last[0].over else "not connected"

@@ -77,6 +77,8 @@ class Remembered:
         most: int = 100_000,  # vectors to hold; the ones not used for longest go first
     ): self.embedder, self.name, self.most, self._held, self._lock = embedder, getattr(embedder, "name", ""), most, OrderedDict(), threading.Lock()
 
+    def __getstate__(self): return self.embedder, self.most
+    def __setstate__(self, given): self.__init__(*given)
     def __repr__(self): return f"Remembered({self.embedder!r}, {len(self._held):,} vectors)"
 
     def __call__(self, texts: list[str]) -> list[Vector]:

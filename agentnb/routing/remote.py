@@ -70,6 +70,7 @@ class SentenceTransformers:
         model: str = "all-MiniLM-L6-v2",  # a name on its hub, or a folder
     ): self.model, self.name, self._loaded = model, f"sentence-transformers:{model}", None
 
+    def __getstate__(self): return self.__dict__ | dict(_loaded=None)
     def __repr__(self): return f"SentenceTransformers({self.model!r})"
 
     def __call__(self, texts: list[str]) -> list[Vector]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..wrappers.cache import Cached
 from ..core.messages import Ask, Delta, Reply, user
+from ..core.portable import Portable
 from ..core.value import Value
 from .certificate import Certificate, certify, lower_bound
 from .embedders import Embedder, remembered, similarity
@@ -93,7 +94,7 @@ class _Wordings:
         return [(score, t) for score, t in ranked[:_NEAREST] if not self._guard(text, t)]
 
 # %% ../../nbs/routing/09_semantic.ipynb #f64c7500
-class SemanticCached:
+class SemanticCached(Portable):
     "A model that answers a question again that was asked in other words; holds its labelled pairs"
     def __init__(self,
         model,  # by name, a model, or a `Cached` one, whose store and time it then has
@@ -108,7 +109,7 @@ class SemanticCached:
         **cached: Any,  # for `Cached`: `store`, `seconds`, `clock`
     ):
         self.model, self._embed, self._guard = model if isinstance(model, Cached) else Cached(model, **cached), remembered(embedder), guard
-        self.name, self._same, self._audit, self._hits, clock = self.model.name, same, audit, 0, cached.get("clock", lambda: datetime.now(UTC))
+        self.name, self._same, self._audit, self._hits, clock = self.model.name, same, audit, 0, cached.get("clock", partial(datetime.now, UTC))
         space = f"{self.name} {self._embed.name} {getattr(guard, '__qualname__', guard)}"
         self._evidence = _Evidence(self.model.store, self._embed, space, clock, min_precision, confidence)
         self._evidence.given(pair for pair in pairs if not guard(*pair[:2]))

@@ -140,7 +140,7 @@ class Postgres(Rows):
 _SENT = " A store that is sent to another process leaves its password behind: set PGPASSWORD or ~/.pgpass there, or AGENTNB_STORE."
 
 def _without_password(url):
-    address, mark, query = re.sub(r"(://[^/:@]*):[^/]*@", r"\1@", url).partition("?")
+    address, mark, query = re.sub(r"(://[^/:@]*):.*@", r"\1@", url).partition("?")
     left = [p for p in query.split("&") if p.partition("=")[0] not in ("password", "sslpassword")]
     return address + (mark + "&".join(left) if any(left) else "")
 

@@ -6,7 +6,7 @@
 __all__ = ['SQLite']
 
 # %% ../../nbs/store/02_sqlite.ipynb #49dab99b
-import os, sqlite3, threading
+import os, sqlite3, threading, weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,11 +30,9 @@ def _failed(url, path, e):
 _PAGE = 1024  # bytes
 _CHECKPOINT = 16000  # pages in the `-wal` file before they are moved into the database: a page that changed often is moved once
 
-_INHERITED = []  # connections of the process that this one was forked from: not to be used, nor closed
-
 class SQLite(Rows):
     "A store in one SQLite file; holds a connection, safe to share between threads"
-    _db, _process = cast(Any, None), 0
+    _db = cast(Any, None)
     now = "((julianday('now') - 2440587.5) * 86400.0)"
     def __init__(self,
         path: str,  # the file, or `:memory:`
@@ -46,16 +44,15 @@ class SQLite(Rows):
         self._open()
 
     def _open(self):
-        if self._db and self.path != ":memory:": _INHERITED.append(self._db)
-        elif self._db: self._process = os.getpid()
-        if self._process == os.getpid(): return
         try:
             self._db = sqlite3.connect(self.path, check_same_thread=False, timeout=10, isolation_level=None)
+            _watch_forks(self)
             for pragma in (f"page_size={_PAGE}", "journal_mode=wal", f"synchronous={self._synchronous}", f"wal_autocheckpoint={_CHECKPOINT}"):
                 self._db.execute(f"PRAGMA {pragma}")
             self._migrate()
-            self._process = os.getpid()
-        except sqlite3.Error as e: raise _failed(self.url, self.path, e) from e
+        except sqlite3.Error as e:
+            self._db = None
+            raise _failed(self.url, self.path, e) from e
 
     def _migrate(self):
         version = lambda: self._db.execute("PRAGMA user_version").fetchone()[0]
@@ -67,10 +64,9 @@ class SQLite(Rows):
 
     def _transaction(self): return _Transaction(self._db)
 
-    def _here(self):
-        if self._process == os.getpid(): return
-        if self._process: self._lock = threading.RLock()
-        with self._lock: self._open()
+    def _opened(self):
+        with self._lock:
+            if self._db is None: self._open()
 
     def __reduce__(self):
         if self.path == ":memory:":
@@ -79,7 +75,7 @@ class SQLite(Rows):
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        self._here()
+        if self._db is None: self._opened()
         with self._lock:
             try:
                 with self._transaction(): yield
@@ -97,7 +93,7 @@ class SQLite(Rows):
         with self._transaction(): return self._db.executemany(sql, rows)
 
     def _safely(self, act, *given):
-        self._here()
+        if self._db is None: self._opened()
         with self._lock:
             try: return act(*given)
             except sqlite3.IntegrityError: raise Taken from None
@@ -122,9 +118,32 @@ class SQLite(Rows):
 # %% ../../nbs/store/02_sqlite.ipynb #677aa299
 def _elsewhere(kind, file, synchronous):
     store = object.__new__(kind)
-    store.path, store.url, store._file, store._synchronous = file, f"sqlite:///{file}", file, synchronous
-    store._lock = threading.RLock()
+    store.path, store.url, store._file, store._synchronous, store._lock = file, f"sqlite:///{file}", file, synchronous, threading.RLock()
     return store
+
+# %% ../../nbs/store/02_sqlite.ipynb #def228c1
+_open, _inherited, _waiting = weakref.WeakSet["SQLite"](), [], []  # what was inherited is never used, nor closed
+
+def _watch_forks(store):
+    if not _open and not _waiting and hasattr(os, "register_at_fork"):
+        _waiting.append(())
+        os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_in_child)
+    _open.add(store)
+
+# %% ../../nbs/store/02_sqlite.ipynb #0dc477ea
+def _before_fork():
+    _waiting.append(sorted(_open, key=id))
+    for store in _waiting[-1]: store._lock.acquire()
+
+def _after_fork():
+    for store in _waiting.pop(): store._lock.release()
+
+def _in_child():
+    for store in _waiting.pop():
+        store._lock = threading.RLock()
+        if store.path == ":memory:": continue
+        _inherited.append(store._db)
+        store._db = None
 
 # %% ../../nbs/store/02_sqlite.ipynb #e19909fc
 class _Transaction:

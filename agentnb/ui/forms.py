@@ -74,7 +74,9 @@ class FieldErrors(ValueError):
     "What cannot be read in a form; holds the problems by field"
     def __init__(self, problems: dict[str, str]):
         self.problems = problems
-        super().__init__("; ".join(f"{name}: {problem}" for name, problem in problems.items()))
+        super().__init__(problems)
+
+    def __str__(self): return "; ".join(f"{name}: {problem}" for name, problem in self.problems.items())
 
 def read_fields(
     fields: list[Field],  # as from `fields_of`
