@@ -54,6 +54,18 @@ def chromium():
 
 
 @pytest.fixture(scope="session")
+def model_server():
+    "The address of the embedded model, asked as any other server is: loaded once, it keeps what it has read of a prompt"
+    import xllamacpp
+    from agentnb.models.embedded import fetch_weights
+    params = xllamacpp.CommonParams()
+    params.model.path, params.n_ctx, params.n_parallel = str(fetch_weights()), 4096, 1
+    params.hostnames, params.port, params.verbosity = ["127.0.0.1"], 0, -1
+    server = xllamacpp.Server(params)
+    yield f"{server.listening_address}/v1"
+
+
+@pytest.fixture(scope="session")
 def postgres_server():
     "The address of a server: the one at `AGENTNB_TEST_POSTGRES`, or the worker's own, begun by the first test that needs it"
     if url := os.environ.get("AGENTNB_TEST_POSTGRES"): yield url

@@ -5,7 +5,7 @@ from pathlib import Path
 from places import ROOT
 
 SKIP = ("tutorials", "_")
-LIBRARIES = ["nbdev.test", "nbdev.clean", "matplotlib_inline.backend_inline", "matplotlib.pyplot", "pandas", "jsonschema", "openai", "anthropic", "langgraph.graph"]
+LIBRARIES = "nbdev.test nbdev.clean matplotlib_inline.backend_inline matplotlib.pyplot pandas jsonschema openai anthropic langgraph.graph".split()
 
 
 def modules(): return [".".join(p.relative_to(ROOT).with_suffix("").parts) for p in sorted((ROOT/"agentnb").glob("*/[a-z]*.py"))]
