@@ -10,6 +10,7 @@ from agentnb.core.budget import Budget as Budget
 from agentnb.core.messages import Ask as Ask, Call as Call, Delta as Delta, Failure as Failure, Message as Message, Reply as Reply, ToolSpec as ToolSpec
 from agentnb.core.messages import Usage as Usage, Verdict as Verdict, assistant as assistant, call as call, result as result, user as user
 from agentnb.core.plan import Plan as Plan, Task as Task
+from agentnb.core.portable import NotPortable as NotPortable, portable as portable
 from agentnb.core.state import State as State
 from agentnb.core.steps import Decision as Decision, Origin as Origin, Request as Request, Step as Step
 from agentnb.tools.contract import Context as Context, ToolError as ToolError
@@ -27,6 +28,7 @@ from agentnb.log.inbox import pending as pending
 from agentnb.models.protocol import AskedHuman as AskedHuman, Human as Human, Model as Model, ModelError as ModelError, Scripted as Scripted
 from agentnb.wrappers.cache import Cached as Cached
 from agentnb.wrappers.fallback import Fallback as Fallback
+from agentnb.wrappers.providers import find_model as find_model
 from agentnb.wrappers.retry import Retry as Retry
 from agentnb.wrappers.tape import Tape as Tape, TapeMiss as TapeMiss
 from agentnb.cascade.live import Cascade as Cascade
@@ -91,12 +93,12 @@ _LATER = dict(  # imported when they are asked for: what they need is large, or 
     inbox="ui.inbox", browse="ui.runs", spent="views.spent")
 
 __all__ = [  # what `import *` brings: nothing that comes later
-    "Agent", "Ticks", "Run", "Budget", "Ask", "Call", "Delta", "Failure", "Message", "Reply", "ToolSpec", "Usage", "Verdict", "assistant", "call",
-    "result", "user", "Plan", "Task", "State", "Decision", "Origin", "Request", "Step", "Context", "ToolError", "Tool", "ToolDefinitionError", "tool",
-    "missing_scopes", "needed_scopes", "Rule", "Ruling", "Break", "AgentMismatch", "RequestOpen", "RunPaused", "RunStopped", "open_store", "RunConflict",
-    "RunNotFound", "Store", "StoreError", "Pending", "Approval", "approvals", "revoke", "SideEffect", "lineage", "pending", "AskedHuman", "Human", "Model",
-    "ModelError", "Scripted", "Cached", "Fallback", "Retry", "Tape", "TapeMiss", "Cascade", "Gate", "diff", "read_messages", "write_messages", "replay",
-    "take_over", "interactive", "SettingsError"]
+    "Agent", "Ticks", "Run", "Budget", "Ask", "Call", "Delta", "Failure", "Message", "Reply", "ToolSpec", "Usage", "Verdict", "assistant", "call", "result",
+    "user", "Plan", "Task", "NotPortable", "portable", "State", "Decision", "Origin", "Request", "Step", "Context", "ToolError", "Tool",
+    "ToolDefinitionError", "tool", "missing_scopes", "needed_scopes", "Rule", "Ruling", "Break", "AgentMismatch", "RequestOpen", "RunPaused", "RunStopped",
+    "open_store", "RunConflict", "RunNotFound", "Store", "StoreError", "Pending", "Approval", "approvals", "revoke", "SideEffect", "lineage", "pending",
+    "AskedHuman", "Human", "Model", "ModelError", "Scripted", "Cached", "Fallback", "find_model", "Retry", "Tape", "TapeMiss", "Cascade", "Gate", "diff",
+    "read_messages", "write_messages", "replay", "take_over", "interactive", "SettingsError"]
 
 
 def __getattr__(name):

@@ -7,7 +7,7 @@ __all__ = ['Ticks', 'Agent']
 
 # %% ../nbs/01_agent.ipynb #85135b8e
 import copy, sys, warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Self
@@ -21,6 +21,8 @@ from .host.show import html_of
 from .core.conversation import with_call_ids
 from .log.log import Log
 from .core.messages import Ask, Message, user
+from .core.portable import Portable, make_known
+from .host.arguments import explain_keywords
 from .models.protocol import ModelError
 from .core.plan import NOTHING, Plan, as_plan
 from .engine.policy import Rule, misspelt, read_rules
@@ -30,8 +32,8 @@ from .engine.outcomes import AgentMismatch
 from .run import Run, new_run_id
 from .host.settings import PLACES, SettingsError, load_settings, store_url
 from .core.state import State, closed, told, unsaid
-from .core.steps import Decision, Request, Started
-from .store.opening import open_store
+from .core.steps import Decision, Origin, Request, Started, check_caller, check_labels
+from .store.opening import shared_store
 from .store.protocol import Store, read_run
 from .tools.tool import Tool
 
@@ -46,23 +48,67 @@ class Ticks:
         return self.now
 
 # %% ../nbs/01_agent.ipynb #1c5dea89
-_ARGUMENTS = dict(agent="name", max_iterations="max_iterations")
-
-def _around(tools): return getattr(tools, "around", lambda model: model)
+def _as_it_is(model): return model
+def _around(tools): return getattr(tools, "around", _as_it_is)
 
 def _by_name(tools):
-    if isinstance(tools, str | Tool): raise TypeError(f"tools are a list of tools or functions: [look, restart]; got {tools!r}.")
-    if wrong := [t for t in tools if not callable(t)]: raise TypeError(f"{wrong[0]!r} is no tool. Give the function itself, or what @tool made of it.")
-    made = [t if isinstance(t, Tool) else Tool(t) for t in tools]
+    if tools is None: return {}
+    if isinstance(tools, str | Tool | Mapping) or not isinstance(tools, Iterable):
+        raise TypeError(f"tools are a list of tools or functions: [look, restart]; got {tools!r}.")
+    given = list(tools)
+    if wrong := [t for t in given if not callable(t) or type(t).__module__.startswith("langchain")]: raise TypeError(_no_tool(wrong[0]))
+    made = [t if isinstance(t, Tool) else Tool(t) for t in given]
     if len({t.name for t in made}) < len(made): raise ValueError(f"two tools have the same name: {', '.join(t.name for t in made)}")
     return {t.name: t for t in made}
 
+# %% ../nbs/01_agent.ipynb #693d8386
+def _no_tool(given):
+    if isinstance(given, Agent): return f"{given!r} is no tool. Write a function that runs it: async def ask(task: str) -> str: return await agent.run(task)"
+    if isinstance(given, Mapping): return "a description is no tool. tools_from_schemas([...], functions) makes tools of descriptions and what they do."
+    langchain = " from_langchain(tool) makes one of LangChain's." if type(given).__module__.startswith("langchain") else ""
+    return f"{given!r} is no tool. Give the function itself, or what @tool made of it.{langchain}"
+
+# %% ../nbs/01_agent.ipynb #2dd93cc1
+def _refuse_kinds(result, ask, budget, store):
+    if not isinstance(result, Tool | None) and not hasattr(result if isinstance(result, type) else None, "model_validate_json"):
+        raise TypeError(f"Agent(result: no pydantic class and no tool, got {result!r}). Write result=Report, or result=tool for the tool that ends the run.")
+    if not isinstance(ask, Ask): raise TypeError(f"Agent(ask: no Ask, got {ask!r}). Write ask=Ask(temperature=0, max_tokens=2000).")
+    if not isinstance(budget, Budget | None): raise TypeError(f"Agent(budget: no Budget, got {budget!r}). Write budget=Budget(usd=0.5).")
+    if not isinstance(store, str | None) and not hasattr(store, "heads"):
+        raise TypeError(f"Agent(store: no store, got {store!r}). Write store='sqlite:///runs.db', 'postgresql://host/database' or 'memory:'.")
+
+def _read_rules(policy):
+    rules = (policy,) if isinstance(policy, Rule) or not isinstance(policy, Iterable) else tuple(policy)
+    wrong = [r for r in rules if not isinstance(r, Rule)]
+    if wrong: raise TypeError(f"policy: {wrong[0]!r} is no Rule. Write Rule(tool='restart', effect='ask').")
+    return rules
+
+def _started(place, **given):
+    try: return Started(**given)
+    except ValidationError as e:
+        wrong = [f"{'name' if x['loc'][0] == 'agent' else x['loc'][0]}: {x['msg']}, got {x['input']!r}" for x in e.errors()[:3]]
+        raise TypeError(f"{place}({'; '.join(wrong)})") from None
+
+# %% ../nbs/01_agent.ipynb #88be4dc1
+_TASK = "Write agent.run('what to do'), agent.run([user('...')]) for a conversation, or agent.run(run.state) to go on from a run."
+
+def _refuse_task(task):
+    if isinstance(task, str): wrong = not task.strip()
+    elif isinstance(task, State): wrong = not task.messages
+    else: wrong = not task or isinstance(task, Mapping | Message | bytes) or not isinstance(task, Iterable) or any(isinstance(m, Mapping) for m in task)
+    if not wrong: return
+    elsewhere = " A conversation of dicts is taken over by Run.from_messages(messages, agent)." if isinstance(task, Mapping | list) and task else ""
+    said = f"a task is text, a list of messages or a State that has some; got {task!r:.80}. {_TASK}{elsewhere}"
+    raise ValueError(said) if isinstance(task, State | str) or task == [] else TypeError(said)
+
 # %% ../nbs/01_agent.ipynb #3169a73a
-class _Definition:
-    "Which model, which tools, which rules"
+# chkstyle: skip
+class Agent(Portable):
+    "Which model, which tools, which rules; the same definition serves many runs"
+    @explain_keywords
     def __init__(self,
-        model=None,  # `provider:model` or a model; settings say if not given
-        tools: Sequence[Tool | Callable] = (),  # what it may call
+        model: Any = None,  # `provider:model`, a model, or an async function that is one; settings say if not given
+        tools: Sequence[Tool | Callable] | None = None,  # what it may call
         name: str = "agent",  # recorded in every run
         instructions: str = "",  # stands before the conversation
         examples: Sequence[Message] = (),  # turns that show the model how it is done
@@ -75,8 +121,10 @@ class _Definition:
         unattended: str | Callable[[Request, State], Decision | None] | None = None,  # `wait`, `approve`, `reject` or a function
         clock: Callable[[], datetime] = partial(datetime.now, UTC),  # for tests
         ask: Ask = Ask(),  # how replies should be made: `Ask(temperature=0, max_tokens=2000)`
+        labels: dict[str, str] | None = None,  # texts by name, which every run of this agent carries
     ):
-        settings = load_settings()
+        settings, name, instructions, ask = load_settings(), name or "agent", instructions or "", Ask() if ask is None else ask
+        _refuse_kinds(result, ask, budget, store)
         self.tools = _by_name(tools)
         self.result_type, result = (None, result) if isinstance(result, Tool) or result is None else (result, None)
         if result and result.name not in self.tools: raise ValueError(f"result={result.name} is not one of the tools: {', '.join(self.tools)}")
@@ -84,21 +132,23 @@ class _Definition:
         if not callable(self.unattended) and self.unattended not in ("wait", "approve", "reject"):
             raise ValueError(f"unattended={self.unattended!r}: use 'wait', 'approve', 'reject' or a function.")
         self._around = _around(tools)
-        self.model, self.store = self._around(find_model(model or settings.model)), open_store(store or store_url(settings))
-        shown = tuple(m.model_copy(update={"example": True}) for m in with_call_ids(examples))
+        self.model, self.store = self._around(find_model(model or settings.model)), shared_store(store or store_url(settings))
+        shown = tuple(m.model_copy(update={"example": True}) for m in with_call_ids(examples or ()))
         self.name, self.instructions, self.examples, self.clock = name, instructions, shown, clock
-        rules = (policy,) if isinstance(policy, Rule) else tuple(policy)
-        wrong = [r for r in rules if not isinstance(r, Rule)]
-        if wrong: raise TypeError(f"policy: {wrong[0]!r} is no Rule. Write Rule(tool='restart', effect='ask').")
         if isinstance(grant, str): raise TypeError(f"grant={grant!r}: give a list of scopes.")
-        self.policy, self.grant = (*rules, *read_rules(settings.policy)), None if grant is None else tuple(grant)
-        for words in misspelt(self.policy, list(self.tools)): warnings.warn(f"agent {name}: {words}", stacklevel=2)
+        self.policy, self.grant = (*_read_rules(() if policy is None else policy), *read_rules(settings.policy)), None if grant is None else tuple(grant)
+        for words in misspelt(self.policy, list(self.tools)): warnings.warn(f"agent {name}: {words}", stacklevel=3)
         self.result_tool, self.max_iterations = result.name if result else "", settings.max_iterations if max_iterations is None else max_iterations
         self.ask, self.answer = ask, self.result_type.model_json_schema() if self.result_type else None
         self.budget = budget or Budget(**{k: getattr(settings, v) for k, v in PLACES["budget"].items()})
-        self._given, self._valid = dict[str, Any](), dict[str, Any]()
-        self.beginning(Started())
+        self.labels, self._given, self._valid = check_labels(labels), dict[str, Any](), dict[str, Any]()
+        self.beginning(_started("Agent", max_iterations=self.max_iterations))
         self.birth = birth()
+
+    def __getstate__(self): return self.__dict__ | dict(_given={}, _valid={})
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        make_known(self.result_type)
 
     def _repr_html_(self): return html_of(self)
     def __repr__(self): return f"Agent({self.name}, {self.model.name}, tools: {', '.join(self.tools) or 'none'})"
@@ -109,17 +159,14 @@ class _Definition:
         "The first step of a run"
         mine = dict[str, Any](agent=self.name, model=self.model.name, instructions=self.instructions, examples=self.examples,
             tools=tuple(t.spec for t in self.tools.values()), result_tool=self.result_tool, answer=self.answer, grant=self.grant, budget=self.budget)
-        try:
-            if mine != self._given: self._given, self._valid = mine, {k: v for k, v in vars(Started(**mine)).items() if k in mine}
-            return given.model_copy(update=self._valid)
-        except ValidationError as e:
-            wrong = "; ".join(f"{_ARGUMENTS.get(str(x['loc'][0]), x['loc'][0])}: {x['msg']}, got {x['input']!r}" for x in e.errors()[:3])
-            raise TypeError(f"Agent({wrong})") from None
+        if mine != self._given: self._given, self._valid = mine, {k: v for k, v in vars(_started("Agent", **mine)).items() if k in mine}
+        return given.model_copy(update={**self._valid, "labels": {**self.labels, **given.labels}})
 
     def _asking(self, model):
         try: return self.variant(model)
         except (ImportError, ModelError, SettingsError): return self
 
+    @explain_keywords
     def variant(self,
         model: Any = None,  # by name or as a model
         tools: Sequence[Tool | Callable] | None = None,  # instead of all it has
@@ -134,16 +181,18 @@ class _Definition:
         if other.result_tool not in ("", *other.tools): raise ValueError(f"the tool {other.result_tool}, whose result is the run's, must be among the tools.")
         return other
 
-# %% ../nbs/01_agent.ipynb #bc06ba20
-class Agent(_Definition):
-    "Which model, which tools, which rules; the same definition serves many runs"
+    @explain_keywords
     def run(self,
         task: str | Sequence[Message] | State,  # what to do, a conversation, or a state to go on from
         max_iterations: int | None = None,  # model replies it may take
         run_id: str | None = None,  # for tests; made from the time if not given
         plan: Plan | Sequence[Any] | None = None,  # what is to be done, if that is known: the model is told; texts and dicts are its tasks
+        labels: dict[str, str] | None = None,  # texts by name, to find it by; the agent's are added
+        caller: Origin | None = None,  # the run and the step whose call begins this one
     ) -> Run:  # not begun: the first step begins it
         "A new run"
+        if isinstance(task, tuple | Iterator): task = list(task)
+        _refuse_task(task)
         messages = (user(task),) if isinstance(task, str) else tuple(closed(task) if isinstance(task, State) else with_call_ids(task))
         words = task if isinstance(task, str) else task.task if isinstance(task, State) else next((m.content for m in messages if m.role == "user"), "")
         most = self.max_iterations if max_iterations is None else max_iterations
@@ -151,29 +200,35 @@ class Agent(_Definition):
         news = (told(known),) if known != NOTHING else unsaid(earlier) if earlier else ()
         if earlier and known == NOTHING: known = earlier.plan
         messages = (*messages, *news) if earlier else (*news, *messages)
-        given = Started(task=words, messages=messages, max_iterations=most, plan=known)
+        found_by = dict[str, Any](labels=check_labels(labels), caller=check_caller(caller, run_id))
+        given = _started("agent.run", task=words, messages=messages, max_iterations=most, plan=known, **found_by)
         log = Log(run_id or new_run_id(self.clock()), self.store, self.clock, tools=self.tools)
-        return Run(Engine(log, self, self.beginning(given), home_of(self, sys._getframe(1).f_globals)))
+        return Run(Engine(log, self, self.beginning(given), home_of(self, sys._getframe(2).f_globals)))
 
+    @explain_keywords
     def load(self,
         run_id: str,  # which run
         anyway: bool = False,  # also if an agent of another name began it
     ) -> Run:  # as its log says
         "A run of this agent's store, to look at or to continue"
+        if not isinstance(run_id, str): raise TypeError(f"a run is found by its id, as `run.run_id` says it, and not by {run_id!r:.80}.")
         log = Log(run_id, self.store, self.clock, read_run(self.store, run_id), self.tools)
-        run = Run(Engine(log, self, home=home_of(self, sys._getframe(1).f_globals)))
+        run = Run(Engine(log, self, home=home_of(self, sys._getframe(2).f_globals)))
         if run.tip.agent != self.name and not anyway:
             raise AgentMismatch(f"run {run_id} was begun by the agent {run.tip.agent!r}, and this one is {self.name!r}. "
                 "Load it with that agent, or go on with this one by load(..., anyway=True).")
         if "model" in run.tip.edited and run.tip.model != self.model.name: run.engine.use(self._asking(run.tip.model))
         return run
 
+    @explain_keywords
     def run_sync(self,
         task: str | Sequence[Message] | State,  # as in `run`
         max_iterations: int | None = None,  # as in `run`
         plan: Plan | Sequence[Any] | None = None,  # as in `run`
+        labels: dict[str, str] | None = None,  # as in `run`
+        caller: Origin | None = None,  # as in `run`
     ) -> str:  # the result
         "A new run to its end, from plain code, also inside a running event loop; it blocks, so nobody can answer"
-        run = self.run(task, max_iterations, plan=plan)
+        run = self.run(task, max_iterations, plan=plan, labels=labels, caller=caller)
         run.attended = lambda: False
         return run_blocking(run.wait())

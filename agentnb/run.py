@@ -6,30 +6,32 @@
 __all__ = ['new_run_id', 'Run']
 
 # %% ../nbs/00_run.ipynb #2a1d132a
-import secrets, sys
-from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
+import asyncio, secrets, sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, Self
+from weakref import WeakKeyDictionary
 
 from pydantic import ValidationError
 
 from .cascade.receipt import Receipt, receipt_of
 from .core.messages import Delta
 from .core.state import State, closed
-from .core.steps import Edit, Origin, Started, Step
+from .core.steps import Edit, Origin, Started, Step, check_labels
 from .engine.breakpoints import Break
 from .engine.definitions import Home, home_of
-from .engine.engine import Engine
+from .engine.engine import Engine, to_the_end
 from .engine.outcomes import AgentMismatch, run_paused, run_stopped
+from .core.portable import NotPortable
+from .host.arguments import explain_keywords, unknown_keywords
 from .host.kernel import interactive, stoppable, wait_live
 from .host.show import html_of, show_live
 from .log.forks import SideEffect, cut, refuse_taken
 from .log.log import Log
-from .log.changes import edit, top_up
+from .log.changes import EDITABLE, edit, top_up
 from .log.requests import Pending, open_requests
-from .store.lease import holding
 from .store.protocol import RunConflict, Store
 from .study.branches import fork_many
 from .study.compare import StateDiff, diff
@@ -57,7 +59,7 @@ class Run:
     def __init__(self,
         engine: Engine,  # of the run
     ):
-        self.engine, self._place, self._coroutine = engine, None, None
+        self.engine, self._place, self._coroutines = engine, None, WeakKeyDictionary[Any, Coroutine]()  # by the task that it is
         engine.attended, engine.wait_for = interactive, wait_live
 
     @property
@@ -91,6 +93,10 @@ class Run:
         return _typed(self.run_id, self.tip.result, self.agent.result_type)
     @property
     def task(self) -> str: return self.engine.begin.task if self.engine.begin else self.tip.task
+    @property
+    def labels(self) -> dict[str, str]: return self.engine.begin.labels if self.engine.begin else self.tip.labels  # what it is found by
+    @property
+    def caller(self) -> Origin | None: return self.engine.begin.caller if self.engine.begin else self.tip.caller  # whose call began it
     @property
     def behind(self) -> list[SideEffect]:  # empty in a run that is no fork
         "What was done in the world after the cut, which this fork does not know"
@@ -160,7 +166,7 @@ class Run:
     async def wait(self) -> Any:  # its result
         "Go on to the end, as `await run` does; a coroutine, for `asyncio.run`"
         while self.tip.status not in ("done", "stopped"):
-            await self._ready().go(lambda _: False, wait=True)
+            await self._ready().go(to_the_end, wait=True)
             if self.engine.pausing: break
         if self.tip.status == "done": return self.result
         raise run_stopped(self.log) if self.tip.status == "stopped" else run_paused(self.log)
@@ -170,7 +176,7 @@ class Run:
     async def __aiter__(self) -> AsyncIterator[Step]:
         seen = len(self.steps)
         while seen < len(self.steps) or self.tip.status not in ("done", "stopped"):
-            if seen == len(self.steps): await (self.engine.news() if self.active else self._ready().go(lambda _: True, wait=True))
+            if seen == len(self.steps): await (self.engine.news() if self.active else self._ready().go(lambda _: True, wait=True, brief=True))
             for step in self.steps[seen:]:
                 seen += 1
                 yield step
@@ -179,7 +185,7 @@ class Run:
     def start(self) -> Self:  # itself
         "Go on in the background, through requests, to the end"
         self.engine.pausing = False
-        if not self.active: self._ready().launch(lambda _: False, True)
+        if not self.active: self._ready().launch(to_the_end, True)
         return self
 
     def pause(self) -> None:
@@ -192,10 +198,11 @@ class Run:
         **changes: Any,  # as in `agentnb.log.changes.edit`: `messages`, `plan`, `instructions`, `max_iterations`, `budget`, `by`
     ) -> Step:  # the recorded edit
         "Change the state, as a step of its own, while the run is not going on"
+        if said := unknown_keywords("Run.edit", changes, EDITABLE): raise TypeError(said)
         self._refuse_edit()
         agent = self.agent.variant(model, tools, changes.get("instructions"))
         self.engine.refuse_lost_tools(agent)
-        with holding(self.store, self.run_id, self.engine.holder):
+        with self.engine.lease.briefly():
             self.log.refresh()
             if self.engine.begin and not self.steps: self.log.append(self.engine.begin)
             step = edit(self.log, **_definition(agent, model, tools), **changes)
@@ -210,6 +217,7 @@ class Run:
         "Raise limits; a run that they stopped can go on"
         return top_up(self.log, by, **(dict(more, shared=shared) if shared else more))
 
+    @explain_keywords
     def fork(self,
         at: int | None = None,  # the last step to share; the one that is looked at if not given
         model: Any = None,  # another model, by name or as a model
@@ -217,17 +225,19 @@ class Run:
         tools: Sequence[Tool] | None = None,  # other tools
         state: State | None = None,  # go on from the conversation, the plan and the limits of this state
         run_id: str | None = None,  # for tests; made from the time if not given
+        labels: dict[str, str] | None = None,  # added to those that it shares
     ) -> "Run":  # new, paused at the cut
         "Another run that shares the steps up to `at`, cut where no call is open; `behind` says what was done after it"
         if not self.steps: raise ValueError(f"run {self.run_id} has no steps yet, so there is nothing to share.")
         if state is not None and not isinstance(state, State): raise TypeError(f"state is a State, as run.at(3).state, and not {state!r}.")
+        added = check_labels(labels)
         if run_id is not None: refuse_taken(self.store, run_id)
         last = cut(self.log.state_at, self.place if at is None else self.log.index_of(at))
         agent = self.agent.variant(model, tools, instructions)
         log = Log(run_id or new_run_id(self.log.clock()), agent.store, agent.clock, tools=agent.tools)
         log.share(self.log, last + 1)
         changes = _definition(agent, model, tools) | _differences(log.tip, state, instructions)
-        log.append_all(Started(parent=Origin(run_id=self.run_id, index=last)), *([Edit(by="fork", **changes)] if changes else []))
+        log.append_all(Started(parent=Origin(run_id=self.run_id, index=last), labels=added), *([Edit(by="fork", **changes)] if changes else []))
         made = Run(Engine(log, agent, home=self.engine.home if agent is self.agent else Home({})))
         made.engine.attended, made.engine.breaks = self.engine.attended, list(self.breaks)
         return made
@@ -307,19 +317,27 @@ class Run:
         if not interactive() or not show_live(self): raise NotImplementedError
 
     def send(self, value: Any) -> Any:
-        "For asyncio: a run is a coroutine too, so that `asyncio.create_task(run)` takes it to its end"
-        self._coroutine = self._coroutine or self.wait()
-        return self._coroutine.send(value)
+        "For asyncio: a run is a coroutine too, of each task that is made of it, so that `asyncio.create_task(run)` takes it to its end"
+        return self._resumed(lambda coroutine: coroutine.send(value))
 
     def throw(self, *error: Any) -> Any:
         "For asyncio, like `send`"
-        self._coroutine = self._coroutine or self.wait()
-        return self._coroutine.throw(*error)
+        return self._resumed(lambda coroutine: coroutine.throw(*error))
 
     def close(self) -> None:
         "For asyncio, like `send`; the run stays as it is"
-        if self._coroutine: self._coroutine.close()
-        self._coroutine = None
+        if coroutine := self._coroutines.pop(_task(), None): coroutine.close()
+
+    def _resumed(self, how):
+        task = _task()
+        if task not in self._coroutines: self._coroutines[task] = self.wait()
+        try: return how(self._coroutines[task])
+        except BaseException:
+            self._coroutines.pop(task, None)
+            raise
+
+    def __reduce_ex__(self, protocol):
+        raise NotPortable(f"run {self.run_id} is in its store, and is not sent itself. Send its agent, and there: agent.load({self.run_id!r}).")
 
     def _ready(self):
         self._place = None
@@ -335,6 +353,10 @@ class Run:
         tools = list(self.tip.tools) or [t.name for t in self.engine.begin.tools] if self.engine.begin else list(self.tip.tools)
         if kind not in (None, *_KINDS): raise ValueError(f"no step is of the kind {kind!r}. Kinds: {', '.join(_KINDS)}.")
         if tool is not None and tools and tool not in tools: raise ValueError(f"run {self.run_id} has no tool {tool!r}. It has {', '.join(tools) or 'none'}.")
+
+def _task() -> Any:
+    try: return asyncio.current_task() or Run
+    except RuntimeError: return Run
 
 _KINDS = ("started", "model", "intent", "tool", "request", "decision", "edit", "note", "finished")
 

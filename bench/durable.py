@@ -2,15 +2,17 @@
 
 1. A turn: one scripted reply that asks for a tool, and the tool's result of 1 KB. The bare loop asks the same model and calls the same tool,
    and commits the same rows the same number of times by hand. Medians of rounds in which all take turns.
+   Then the same turn as people write it: awaited, iterated, stepped by hand; with a plain tool, and with one that acts; on PostgreSQL
+   where AGENTNB_TEST_POSTGRES names a server; and the first turn of a fresh process, its imports included.
 2. Bytes a step takes on disk, over the JSON of its payload.
 3. Reading and folding a long run; forking it.
-4. A thousand runs at once in one event loop, with models that take 50 ms.
+4. A thousand runs at once in one event loop, with models that take 50 ms; of one agent, and of a thousand agents that are made for it.
 Seconds depend on the machine and on what else it does; ratios much less.
 """
 import argparse, asyncio, contextlib, gc, json, os, sqlite3, statistics, subprocess, sys, tempfile, time
 from pathlib import Path
 
-from agentnb import Agent, Scripted, assistant, call, open_store, result, tool
+from agentnb import Agent, Rule, Scripted, assistant, call, open_store, result, tool
 from agentnb.core.messages import Call, Reply, Usage
 from agentnb.store.rows import MIGRATIONS
 from agentnb.store.protocol import read_run
@@ -22,17 +24,30 @@ RESULT = "x" * 1024
 async def look(n: int) -> str: return f"{RESULT}{n}"
 
 
-def script(turns):
+@tool(read_only=True)
+def plain(n: int) -> str: return f"{RESULT}{n}"
+
+
+@tool
+async def acts(n: int) -> str: return f"{RESULT}{n}"
+
+
+@tool(idempotent=True)
+async def acts_once(n: int) -> str: return f"{RESULT}{n}"
+
+
+def script(turns, name="look"):
     asked = 0
 
     def say(messages, tools):
         nonlocal asked
         asked += 1
-        return "done" if asked > turns else call("look", n=asked)
+        return "done" if asked > turns else call(name, n=asked)
     return Scripted(say)
 
 
-def agent(turns, url): return Agent(script(turns), [look], store=url, max_iterations=turns + 2)
+def agent(turns, url, used=look):
+    return Agent(script(turns, used.name), [used], store=url, max_iterations=turns + 2, policy=[Rule(effect="allow")])
 
 
 async def ours(turns, url):
@@ -166,6 +181,81 @@ def turns_table(rounds, peers):
         if (peer, 1000) in middle: print(f"   {peer} takes {middle[peer, 1000]/middle['agentnb', 1000]:.0f} times as long at 1,000")
 
 
+async def awaited(run): await run
+
+
+async def iterated(run):
+    async for _ in run: pass
+
+
+async def stepped(run):
+    while not (await run.step()).is_terminal: pass
+
+
+async def hop(turns):
+    "A loop by hand that calls the plain tool in a thread: what the hop costs"
+    began = time.perf_counter()
+    for n in range(turns): await asyncio.to_thread(plain.fn, n)
+    return (time.perf_counter() - began)/turns
+
+
+def written(how, used, turns, url):
+    async def go():
+        run = agent(turns, url, used).run("go")
+        began = time.perf_counter()
+        await how(run)
+        return (time.perf_counter() - began)/turns
+    gc.collect()
+    return asyncio.run(go())
+
+
+@contextlib.contextmanager
+def database():
+    "A database of its own on the server that AGENTNB_TEST_POSTGRES names"
+    import psycopg
+    server, name = os.environ["AGENTNB_TEST_POSTGRES"], f"bench_{os.getpid()}"
+    with psycopg.connect(server, autocommit=True) as db: db.execute(f"CREATE DATABASE {name}")
+    yield f"{server.rpartition('/')[0]}/{name}"
+    with psycopg.connect(server, autocommit=True) as db: db.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def written_table(rounds, turns=1000):
+    ways = [(how, used) for used in (look, plain, acts, acts_once) for how in (awaited, iterated, stepped)]
+    times, hops = {way: [] for way in ways}, []
+    for _ in range(rounds):
+        for way in ways:
+            with folder() as at: times[way].append(written(*way, turns, f"sqlite:///{at}/runs.db"))
+        hops.append(asyncio.run(hop(turns)))
+    base, ratio = times[awaited, look], lambda found: statistics.median(x/y for x, y in zip(found, base))
+    print(f"\n1b. one turn at {turns:,} as it is written, microseconds, and times awaiting with an async tool that only reads")
+    for (how, used), found in times.items(): print(f"   {used.name:10} {how.__name__:10} {statistics.median(found) * 1e6:8.0f} {ratio(found):8.2f}")
+    print(f"   a hop into a thread, by hand {statistics.median(hops) * 1e6:8.0f}")
+    if "AGENTNB_TEST_POSTGRES" not in os.environ: return print("   PostgreSQL: AGENTNB_TEST_POSTGRES names no server")
+    for how in (awaited, stepped):
+        found = []
+        for _ in range(min(rounds, 3)):
+            with database() as url: found.append(written(how, look, 100, url))
+        print(f"   PostgreSQL {how.__name__:10} {statistics.median(found) * 1e6:8.0f}")
+
+
+FIRST = """
+import time
+began = time.perf_counter()
+from agentnb import Agent, Scripted, call, tool
+imported = time.perf_counter()
+@tool(read_only=True)
+def look(n: int) -> str: return "x"
+Agent(Scripted([call("look", n=1), "done"]), [look], store="memory:").run_sync("go")
+print(imported - began, time.perf_counter() - began)
+"""
+
+
+def first_table(rounds):
+    said = [subprocess.run([sys.executable, "-c", FIRST], capture_output=True, text=True, check=True).stdout.split() for _ in range(rounds)]
+    imported, whole = (statistics.median(float(s[i]) for s in said) for i in (0, 1))
+    print(f"\n1c. a fresh process: imported after {imported * 1e3:.0f} ms, its first run of one call done after {whole * 1e3:.0f} ms")
+
+
 def bytes_table():
     with folder() as at:
         url = f"sqlite:///{at}/runs.db"
@@ -213,10 +303,10 @@ class Slow:
         return REPLIES[len(messages)//2]
 
 
-async def all_at_once(url, count):
-    made = Agent(Slow(), [look], store=url)
+async def all_at_once(url, count, many=False):
     began = time.perf_counter()
-    runs = [made.run("go") for _ in range(count)]
+    made = Agent(Slow(), [look], store=url)
+    runs = [(Agent(Slow(), [look], store=url) if many else made).run("go") for _ in range(count)]
     await asyncio.gather(*(run.wait() for run in runs))
     return time.perf_counter() - began, sum(len(r.steps) for r in runs), resident()
 
@@ -243,13 +333,13 @@ def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")/2**20
 
 
-CROWDS = dict(bare="bare loop, a commit a turn", agentnb="agentnb", full="agentnb, synchronous=full")
+CROWDS = dict(bare="bare loop, a commit a turn", agentnb="agentnb", many="agentnb, an agent each", full="agentnb, synchronous=full")
 
 
 def crowd_child(which, path, count):
     before = resident()
     if which == "bare": took, steps, memory = asyncio.run(bare_at_once(path, count)), 5 * count, resident()
-    else: took, steps, memory = asyncio.run(all_at_once(f"sqlite:///{path}" + ("?synchronous=full" if which == "full" else ""), count))
+    else: took, steps, memory = asyncio.run(all_at_once(f"sqlite:///{path}" + ("?synchronous=full" if which == "full" else ""), count, which == "many"))
     print(json.dumps(dict(took=took, steps=steps, memory=memory, before=before)))
 
 
@@ -261,10 +351,12 @@ def crowd_table(rounds):
             with folder() as at:
                 command = [sys.executable, __file__, "--crowd", which, str(at/"c.db")]
                 took.append(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+    bare = [f["took"] for f in found["bare"]]
     for which, all_took in found.items():
         took, first = statistics.median(f["took"] for f in all_took), all_took[0]
         held = f"{first['memory']:.0f} MB, {first['before']:.0f} before"
-        print(f"   {CROWDS[which]:28} {took:.2f} s, {took/0.25:.1f} times the ideal; {first['steps']:,} steps; {held}")
+        times = statistics.median(f["took"]/b for f, b in zip(all_took, bare))
+        print(f"   {CROWDS[which]:28} {took:.2f} s, {took/0.25:.1f} times the ideal, {times:.2f} times the bare loop; {first['steps']:,} steps; {held}")
 
 
 def main():
@@ -275,6 +367,8 @@ def main():
     args = parser.parse_args()
     if args.crowd: return crowd_child(*args.crowd, 1000)
     turns_table(args.rounds, args.peers)
+    written_table(args.rounds)
+    first_table(args.rounds)
     bytes_table()
     restore_table(args.rounds)
     crowd_table(args.rounds)

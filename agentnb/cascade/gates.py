@@ -8,11 +8,13 @@ __all__ = ['Asked', 'Gate', 'check', 'valid', 'fresh', 'answer_of']
 # %% ../../nbs/cascade/09_gates.ipynb #9ed1880a
 import inspect, hashlib, json
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
 
 from ..engine.loops import find_loop
 from ..core.messages import Ask, Message, Reply, ToolSpec, Verdict
+from ..core.portable import pack
 from ..core.shape import misfit, misfit_text
 
 # %% ../../nbs/cascade/09_gates.ipynb #6c054df0
@@ -44,6 +46,7 @@ class Gate(NamedTuple):
         if not isinstance(said, Verdict): raise TypeError(f"the gate {self.name} gave {said!r}. Return a Verdict, or wrap the function in check(...).")
         return said.model_copy(update={"gate": self.name})
 
+    def __reduce_ex__(self, protocol): return pack(self, lambda: (Gate, tuple(self)))
     def __repr__(self): return self.name
 
 def check(
@@ -54,16 +57,20 @@ def check(
     if not callable(fn): raise TypeError(f"check({fn!r}): give a function, as in check(lambda reply: 'incident' in reply.content).")
     name = getattr(fn, "__name__", type(fn).__name__)
     takes = [p for p in inspect.signature(fn).parameters.values() if p.default is p.empty or p.kind is p.VAR_POSITIONAL]
-    async def judge(reply, asked):
-        said = fn(reply, asked) if len(takes) > 1 or takes and takes[0].kind is inspect.Parameter.VAR_POSITIONAL else fn(reply)
-        if inspect.isawaitable(said): said = await said
-        return said if isinstance(said, Verdict) else Verdict(accept=bool(said), reason="" if said else reason or f"{name} says no")
-    return Gate(f"check({name})", judge)
+    both = len(takes) > 1 or bool(takes) and takes[0].kind is inspect.Parameter.VAR_POSITIONAL
+    return Gate(f"check({name})", partial(_said_by, fn, both, reason or f"{name} says no"))
+
+async def _said_by(fn, both, reason, reply, asked):
+    said = fn(reply, asked) if both else fn(reply)
+    if inspect.isawaitable(said): said = await said
+    return said if isinstance(said, Verdict) else Verdict(accept=bool(said), reason="" if said else reason)
 
 # %% ../../nbs/cascade/09_gates.ipynb #26d6e4b9
 def valid() -> Gate:
     "Refuse a reply that cannot be used"
-    return Gate("valid()", lambda reply, asked: Verdict(accept=not (wrong := _unusable(reply, asked)), reason=wrong))
+    return Gate("valid()", partial(_refused_by, _unusable))
+
+def _refused_by(why, reply, asked): return Verdict(accept=not (wrong := why(reply, asked)), reason=wrong)
 
 def _unusable(reply, asked):
     if reply.malformed or reply.cut: return reply.malformed or "it was cut at the limit of tokens"
@@ -82,9 +89,9 @@ def fresh(
 ) -> Gate:
     "Refuse where the conversation makes no progress"
     if failures < 1: raise ValueError(f"fresh(failures={failures}): one failed call at least.")
-    return Gate(f"fresh({failures})", lambda reply, asked: Verdict(accept=not (wrong := _stale(reply, asked, failures)), reason=wrong))
+    return Gate(f"fresh({failures})", partial(_refused_by, partial(_stale, failures)))
 
-def _stale(reply, asked, failures):
+def _stale(failures, reply, asked):
     if loop := find_loop(asked.messages): return f"{loop.tool} was called again, with the same result"
     results = list(islice((m for m in reversed(asked.messages) if m.role == "tool"), max(failures, 8)))
     if len(results) >= failures and all(m.failure for m in results[:failures]): return f"the last {failures} calls failed"

@@ -7,6 +7,7 @@ __all__ = ['fitted']
 
 # %% ../../nbs/cascade/11_learned.ipynb #e6ec6f55
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from .gates import Asked, Gate, answer_of
@@ -20,18 +21,20 @@ def fitted(
     policy: Any,  # as from `agentnb.cascade.fit`
     second: Any = None,  # the second cheap model it was fitted with, by name or as a model; looked up by its name if not given
     tier: int = 0,  # the place of the tier it decides about
-    columns: Callable[[Reply, Asked], dict] = lambda reply, asked: {},  # `group` and features, as in the records
+    columns: Callable[[Reply, Asked], dict] | None = None,  # `group` and features, as in the records
 ) -> Gate:  # with the quality that it is certified for
     "Accept what a fitted policy accepts"
     if policy.refused: raise ValueError(f"the policy refuses this cascade: {policy.refused}. Use one model alone.")
     other = find_model(second or policy.second) if policy.second else None
-    async def judge(reply, asked):
-        if asked.tier != tier: return Verdict(accept=True, reason="the fitted policy is about another tier")
-        rows, spent = [_row(policy.tiers[0], reply) | columns(reply, asked)], {}
-        if other:
-            probe = await other(asked.messages, asked.tools, asked.instructions, asked.ask)
-            rows.append(_row(policy.second, probe))
-            spent = dict[str, Any](cost=probe.cost, usage=probe.usage, model=probe.model or other.name, answer=answer_of(probe, 1000))
-        accept = policy.decide(rows) == "accept"
-        return Verdict(accept=accept, score=reply.confidence, reason=f"the fitted policy says {'accept' if accept else 'escalate'}", **spent)
+    judge = partial(_decided, policy, other, tier, columns)
     return Gate(f"fitted(quality={policy.quality})", judge, logprobs=True, quality=policy.quality, models=(other,) if other else ())
+
+async def _decided(policy, other, tier, columns, reply, asked):
+    if asked.tier != tier: return Verdict(accept=True, reason="the fitted policy is about another tier")
+    rows, spent = [_row(policy.tiers[0], reply) | (columns(reply, asked) if columns else {})], {}
+    if other:
+        probe = await other(asked.messages, asked.tools, asked.instructions, asked.ask)
+        rows.append(_row(policy.second, probe))
+        spent = dict[str, Any](cost=probe.cost, usage=probe.usage, model=probe.model or other.name, answer=answer_of(probe, 1000))
+    accept = policy.decide(rows) == "accept"
+    return Verdict(accept=accept, score=reply.confidence, reason=f"the fitted policy says {'accept' if accept else 'escalate'}", **spent)

@@ -17,6 +17,8 @@ from .learned import fitted
 from .gates import Asked, Gate, answer_of, check
 from ..wrappers.cost import price
 from ..core.messages import Ask, Attempt, Delta, Message, Reply, Usage, Verdict
+from ..core.portable import Portable
+from ..host.arguments import explain_keywords
 from ..models.protocol import AskedHuman, Human, ModelError
 from ..wrappers.providers import find_model
 
@@ -25,7 +27,6 @@ def _read_tiers(tiers):
     if not isinstance(tiers, list | tuple): raise TypeError(f"tiers are a list, not {tiers!r}.")
     if not 2 <= len(tiers) <= 3: raise ValueError(f"a cascade has two or three tiers, not {len(tiers)}: one is a model, more lose what they save.")
     models = [find_model(t) for t in tiers]
-    if wrong := [m for m in models if not callable(m)]: raise TypeError(f"{wrong[0]!r} is no model. Name one like 'anthropic:claude-haiku-4-5'.")
     if any(isinstance(m, Human) for m in models[:-1]): raise ValueError("Human() is the last tier: no model is better than asking again.")
     if any(isinstance(m, Cascade) for m in models): raise ValueError("a tier is a cascade itself. Write all models in one list.")
     return models
@@ -144,7 +145,7 @@ def _floor(gates, quality):
         raise ValueError(f"quality={quality} is more than the {certified} that the policy is certified for. Fit one with fit(records, quality={quality}).")
     if quality and not certified:
         warnings.warn(f"quality={quality} is NOT certified: no gate was fitted on recorded calls. policy = fit(Records.from_store(store), ...) certifies it, "
-            "and Cascade(..., gates=[policy]) keeps it.", stacklevel=3)
+            "and Cascade(..., gates=[policy]) keeps it.", stacklevel=4)
     return quality or certified, bool(certified)
 
 def _price_ratio(models, least):
@@ -156,8 +157,9 @@ def _price_ratio(models, least):
     return ratio
 
 # %% ../../nbs/cascade/12_live.ipynb #eebdaa9e
-class Cascade:
+class Cascade(Portable):
     "Two or three models, asked in order until the gates accept a reply"
+    @explain_keywords
     def __init__(self,
         tiers: Sequence[Any],  # models or their names, cheapest first; `Human()` may be the last
         gates: Sequence[Any] | Callable = (),  # the first refusal counts: gates, functions of the reply, fitted policies

@@ -8,6 +8,7 @@ __all__ = ['same_answer', 'agree', 'judged', 'confident']
 # %% ../../nbs/cascade/10_probes.ipynb #d97f7267
 import json, math, re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from .gates import Gate, answer_of
@@ -38,14 +39,16 @@ def agree(
     if isinstance(with_, str) and not with_.strip(): raise ValueError("agree(with_='') compares a reply with itself. Name a second model or write a prompt.")
     if not isinstance(with_, str) and not callable(with_): raise TypeError(f"agree(with_={with_!r}): a model, its name, or a prompt for the same model.")
     other, prompt = find_model(with_) if named else None, "" if named else str(with_)
-    async def judge(reply, asked):
-        model, how = other or asked.model, asked.ask.model_copy(update={"on_delta": None})
-        instructions = "\n\n".join(s for s in (asked.instructions, prompt) if s)
-        second = await model(asked.messages, asked.tools, instructions, how)
-        fits = same(reply, second)
-        return Verdict(accept=fits, score=float(fits), reason=f"{model.name} {'agrees' if fits else f'says {answer_of(second, 120)}'}",
-            cost=second.cost, usage=second.usage, model=second.model or model.name, answer=answer_of(second, 1000))
+    judge = partial(_seconded, other, prompt, same)
     return Gate(f"agree({other.name if other else prompt!r})", judge, models=(other,) if other else (), again=not other)
+
+async def _seconded(other, prompt, same, reply, asked):
+    model, how = other or asked.model, asked.ask.model_copy(update={"on_delta": None})
+    instructions = "\n\n".join(s for s in (asked.instructions, prompt) if s)
+    second = await model(asked.messages, asked.tools, instructions, how)
+    fits = same(reply, second)
+    return Verdict(accept=fits, score=float(fits), reason=f"{model.name} {'agrees' if fits else f'says {answer_of(second, 120)}'}",
+        cost=second.cost, usage=second.usage, model=second.model or model.name, answer=answer_of(second, 1000))
 
 # %% ../../nbs/cascade/10_probes.ipynb #2553b49b
 _SIZE = 4000  # characters of the conversation, and of the reply, that a judge reads
@@ -60,7 +63,8 @@ def _chance(said):
     if first is None or not word.startswith(("yes", "no")): return None
     return min(first, 1.0) if word == "yes" else max(1 - first, 0.0)
 
-async def _asked_yes(model, question, reply, asked, at_least):
+async def _asked_yes(judge, question, at_least, reply, asked):
+    model = judge or asked.model
     how = Ask(temperature=0, max_tokens=16, logprobs=True, seconds=asked.ask.seconds)
     said = await model([user(f"{_case(reply, asked)}\n\n{question} Answer yes or no.")], (), "You check replies. Say yes or no, and nothing else.", how)
     score, yes = _chance(said), said.content.strip().casefold().startswith("yes")
@@ -80,7 +84,7 @@ def judged(
     "Accept what a judge says yes to"
     judge = find_model(by)
     _refuse_chance(at_least)
-    return Gate(f"judged({judge.name}, {at_least})", lambda reply, asked: _asked_yes(judge, question, reply, asked, at_least), models=(judge,))
+    return Gate(f"judged({judge.name}, {at_least})", partial(_asked_yes, judge, question, at_least), models=(judge,))
 
 # %% ../../nbs/cascade/10_probes.ipynb #f04b1230
 def confident(
@@ -88,8 +92,9 @@ def confident(
 ) -> Gate:
     "Accept what the model is sure of"
     _refuse_chance(at_least)
-    def judge(reply, asked):
-        if reply.confidence is None: return _asked_yes(asked.model, "Are you sure that this reply is right?", reply, asked, at_least)
-        score = min(reply.confidence, 1.0)
-        return Verdict(accept=score >= at_least, score=score, reason=f"sure {score:.2f}" + ("" if score >= at_least else f", less than {at_least}"))
-    return Gate(f"confident({at_least})", judge, logprobs=True, again=True)
+    return Gate(f"confident({at_least})", partial(_sure, at_least), logprobs=True, again=True)
+
+def _sure(at_least, reply, asked):
+    if reply.confidence is None: return _asked_yes(None, "Are you sure that this reply is right?", at_least, reply, asked)
+    score = min(reply.confidence, 1.0)
+    return Verdict(accept=score >= at_least, score=score, reason=f"sure {score:.2f}" + ("" if score >= at_least else f", less than {at_least}"))

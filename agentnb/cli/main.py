@@ -12,7 +12,7 @@ from importlib.resources import files
 
 from .. import Agent
 from .lab import open_lab
-from .store import add_store_commands, opened
+from .store import add_label, add_store_commands, labels_of, opened
 from ..log.inbox import decided, pending
 from ..store.lease import stuck
 from ..log.listing import list_runs
@@ -153,7 +153,7 @@ def _inbox(args):
     return 0
 
 def _runs(args):
-    for line in list_runs(opened(args), args.most): print(line)
+    for line in list_runs(opened(args), args.most, labels_of(args)): print(line)
     return 0
 
 # %% ../../nbs/cli/03_main.ipynb #8fdf358d
@@ -213,7 +213,9 @@ def _parser():
     kept = argparse.ArgumentParser(add_help=False)
     kept.add_argument("--store", help="sqlite:///runs.db, postgresql://host/database (settings say if not given)")
     add_store_commands(commands.add_parser("store", help="check, vacuum, export or import what is kept"), kept)
-    command("runs", _runs, "list the runs, newest first", common).add_argument("--most", type=int, default=20, help="how many")
+    runs = command("runs", _runs, "list the runs, newest first", common)
+    runs.add_argument("--most", type=int, default=20, help="how many")
+    add_label(runs)
     show = command("show", _show, "print the steps of a run", common)
     show.add_argument("run_id")
     show.add_argument("--json", action="store_true", help="one JSON object a line")

@@ -10,9 +10,10 @@ from collections.abc import Collection
 from decimal import Decimal
 from typing import Any, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
-from ..host.show import html_of, line_of
+from .value import Value
+from ..host.arguments import unknown_keywords
 
 # %% ../../nbs/core/05_budget.ipynb #170bd0e4
 class Spent(NamedTuple):
@@ -32,8 +33,9 @@ class Crossed(BaseModel):
 _AMOUNTS = dict(usd="${:f}", tokens="{:,} tokens", iterations="{} iterations", tool_calls="{} tool calls", seconds="{:g} s")
 _USED = dict(usd="${:f} spent", tokens="{:,} used", iterations="{} made", tool_calls="{} made", seconds="{:.1f} s spent")
 
-class _Limits(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+# chkstyle: skip
+class Budget(Value):
+    "Hard limits of one run, or of all runs that share it; `None` means no limit"
     usd: Decimal | None = Field(default=None, ge=0)  # US dollars
     tokens: int | None = Field(default=None, ge=0)  # input and output together
     iterations: int | None = Field(default=None, ge=0)  # model replies; beside `max_iterations`, the smaller counts
@@ -44,6 +46,7 @@ class _Limits(BaseModel):
     ask: bool = False  # ask a human for more instead of stopping
     assume: tuple[Decimal, ...] | None = Field(default=None, min_length=2, max_length=4)  # the price of a model that has none, as in `[prices]`
     shared: str = ""  # a name: the limits hold for all runs of the store whose budgets have it
+    within: "Budget | None" = None  # a shared budget that this one is a part of
 
     @property
     def limited(self) -> list[str]:  # names of the limits that are set
@@ -55,9 +58,6 @@ class _Limits(BaseModel):
     ) -> str:  # `usd`, or `usd of team-a` if it is shared
         "What a limit is called"
         return f"{limit} of {self.shared}" if self.shared else limit
-
-    def _repr_html_(self): return html_of(self)
-    def _repr_pretty_(self, printer, cycle): printer.text(line_of(self))
 
     def exceeded(self,
         spent: Spent,  # so far
@@ -91,11 +91,6 @@ class _Limits(BaseModel):
 
     def _words(self, name): return _AMOUNTS[name].format(getattr(self, name)) + (f" that {self.shared} shares" if self.shared else "")
 
-# %% ../../nbs/core/05_budget.ipynb #924960f3
-class Budget(_Limits):
-    "Hard limits of one run, or of all runs that share it; `None` means no limit"
-    within: "Budget | None" = None  # a shared budget that this one is a part of
-
     @model_validator(mode="after")
     def _possible(self) -> Self:
         own, names = [k for k in self.limited if k not in ("usd", "tokens")], [b.shared for b in self.levels if b.shared]
@@ -118,6 +113,7 @@ class Budget(_Limits):
         **more: Any,  # limits by name, and by how much they rise
     ) -> "Budget":
         "The same with higher limits; raises `ValueError`"
+        if said := unknown_keywords("Run.top_up", more, Spent._fields): raise ValueError(said)
         added = Budget.model_validate(more | ({"usd": str(more["usd"])} if "usd" in more else {}))
         if not added.limited or not all(getattr(added, k) for k in added.limited): raise ValueError("say by how much: usd=0.5, tokens=1000.")
         fits = [b for b in self.levels if (b.shared == shared if shared else set(added.limited) & set(b.limited))]

@@ -31,11 +31,14 @@ class OpenCall(Value):
     session: str = ""  # who intended it
 
 # %% ../../nbs/core/08_state.ipynb #5910e07d
+# chkstyle: skip
 class State(Value):
     "What a log adds up to"
     run_id: str = ""
     root: str = ""  # the run it goes back to through all forks; its own id if it is none
     parent: Origin | None = None  # set in a fork
+    caller: Origin | None = None  # the run and the step whose call began it; not that of the run it was forked from
+    labels: dict[str, str] = {}  # what a person finds it by: those it shares, and its own
     index: int = 0  # steps so far: the index of the next one
     iteration: int = 0  # model replies so far
     status: Literal["new", "running", "waiting", "done", "stopped", "failed"] = "new"
@@ -91,10 +94,10 @@ NEW = State.model_construct()
 
 # %% ../../nbs/core/08_state.ipynb #e5fd9a48
 def _started(state, body, step):
-    if body.parent: return dict(run_id=step.run_id, parent=body.parent, status="running", result=None, reason="", aborted="", unusable=0)
-    return dict(run_id=step.run_id, root=step.run_id, status="running", task=body.task, agent=body.agent, model=body.model,
-        instructions=body.instructions, examples=body.examples, messages=Growing(body.messages), tools={t.name: t for t in body.tools},
-        result_tool=body.result_tool, answer=body.answer, grant=body.grant,
+    own = dict(run_id=step.run_id, caller=body.caller, labels={**state.labels, **body.labels} if body.labels else state.labels, status="running")
+    if body.parent: return dict(own, parent=body.parent, result=None, reason="", aborted="", unusable=0)
+    return dict(own, root=step.run_id, task=body.task, agent=body.agent, model=body.model, instructions=body.instructions, examples=body.examples,
+        messages=Growing(body.messages), tools={t.name: t for t in body.tools}, result_tool=body.result_tool, answer=body.answer, grant=body.grant,
         max_iterations=body.max_iterations, budget=body.budget, plan=body.plan)
 
 # %% ../../nbs/core/08_state.ipynb #5a24f537

@@ -6,14 +6,16 @@
 __all__ = ['Text', 'Value', 'readable']
 
 # %% ../../nbs/core/00_value.ipynb #0848acd1
-import copy, inspect, math
+import copy, dataclasses, inspect, math
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Self, TypeVar, cast, dataclass_transform
 
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from pydantic.fields import FieldInfo
+from pydantic_core import ArgsKwargs
 
+from ..host.arguments import unknown_keywords
 from ..host.show import html_of, line_of
 
 # %% ../../nbs/core/00_value.ipynb #94aa09b3
@@ -36,8 +38,10 @@ class Value:
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         _by_keyword(cls)
+        _mend_fields(cls)
         dataclass(cls, frozen=True, kw_only=True, eq=False, repr=False, config=ConfigDict(extra="forbid"))
         cls.model_construct = _Construct()
+        type.__setattr__(cls, "__init__", _checked)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         fields = copy.deepcopy(self.__dict__) if deep else self.__dict__
@@ -75,6 +79,19 @@ def _by_keyword(cls):
         if isinstance(given, FieldInfo): cls.__annotations__[name] = Annotated[kind, given]
         if given is ... or isinstance(given, FieldInfo): setattr(cls, name, Field(kw_only=True))
         elif type(given).__hash__ is None: setattr(cls, name, Field(default=given, kw_only=True))
+
+# %% ../../nbs/core/00_value.ipynb #8618ff08
+def _checked(value, /, *args, **given):
+    try: value.__pydantic_validator__.validate_python(ArgsKwargs(args, given), self_instance=value)
+    except ValidationError:
+        if said := unknown_keywords(type(value).__name__, given, value.model_fields): raise TypeError(said) from None
+        raise
+
+# %% ../../nbs/core/00_value.ipynb #f865215d
+def _mend_fields(cls):
+    for field in (f for base in cls.__mro__[1:] for f in vars(base).get("__dataclass_fields__", {}).values()):
+        for name in ("default", "default_factory"):
+            if type(getattr(field, name)) is type(dataclasses.MISSING): setattr(field, name, dataclasses.MISSING)
 
 # %% ../../nbs/core/00_value.ipynb #acb7bb6f
 def _constructor(cls) -> Any:

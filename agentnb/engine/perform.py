@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from ..tools.contract import without_left
 from ..core.messages import Ask, Reply, Usage, redact
 from ..core.value import readable
-from ..models.protocol import AskedHuman, ModelError
+from ..models.protocol import AskedHuman, ModelError, load_imports
 from ..core.plan import read_plan
 from ..core.shape import misfits
 from ..core.state import State
@@ -64,7 +64,12 @@ def next_request(
     return state.examples + state.heard, offered, state.instructions, ask
 
 # %% ../../nbs/engine/07_perform.ipynb #473d20a9
+async def _load(engine):
+    await load_imports(engine.agent.model)
+    engine.loaded = engine.agent.model
+
 async def _ask_model(engine, action):
+    if engine.loaded is not engine.agent.model: await _load(engine)
     state, started = engine.tip, engine.log.clock()
     left = None if state.budget.seconds is None else max(state.budget.seconds - state.seconds, 0.0)
     *said, ask = next_request(state, engine.agent.ask)
@@ -139,7 +144,7 @@ async def _execute(engine, action):
         result = without_left(text)
         if tool.spec.plan: _plan(c.tool, result)
         content = result if tool.spec.plan or c.tool == engine.tip.result_tool else text
-        if key and tool.spec.idempotent: await asked(engine.log.store, engine.log.store.keep, "results", key, result, engine.log.clock())
+        if key and tool.spec.idempotent: engine.kept = [("results", key, result)]
     except ToolError as e: failure, trace = e.failure, _trace(e.__cause__)
     except BaseException:
         engine.session = secrets.token_hex(4)

@@ -18,6 +18,7 @@ from ..core.messages import Ask, Reply, Usage
 from .spending import Amount, Entry, enter, spent_in, spent_together, total
 from ..core.steps import Edit, Note, Replied
 from ..store.protocol import asked
+from ..models.protocol import inner_models
 
 # %% ../../nbs/engine/06_reserve.ipynb #14ea21b9
 REPLY = 8192  # tokens of a reply, where neither the agent nor the model says
@@ -34,7 +35,7 @@ class Tariff(NamedTuple):
     prices: Mapping[str, Sequence] | None = None  # as in `price`
 
 def _leaves(model, prices=None):
-    inner = [m for m in (*getattr(model, "models", ()), *(getattr(model, k, None) for k in ("model", "_model"))) if callable(m)]
+    inner = inner_models(model)
     own = getattr(model, "_prices", None) or prices
     return [leaf for m in inner for leaf in _leaves(m, own)] if inner else [] if getattr(model, "free", False) else [(model, own)]
 

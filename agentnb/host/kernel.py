@@ -42,11 +42,11 @@ def birth() -> Birth:
 
 # %% ../../nbs/host/01_kernel.ipynb #87017af1
 async def wait_live(
-    future: asyncio.Future,  # or a task; it is not cancelled when the waiting is
+    future: asyncio.Future,  # of the caller's own: it is cancelled when the waiting is
 ) -> Any:  # its result
     "Wait for `future` so that the notebook's stop button works"
     while interactive() and not future.done(): await asyncio.wait({future}, timeout=HEARTBEAT)
-    return await asyncio.shield(future)
+    return await future
 
 # %% ../../nbs/host/01_kernel.ipynb #9bd165ae
 _background = weakref.WeakSet()
@@ -74,17 +74,17 @@ def on_loop(
     return lambda *args: loop.call_soon_threadsafe(lambda: fn(*args), context=context)
 
 # %% ../../nbs/host/01_kernel.ipynb #db70cd3c
-_bridge, _bridge_lock = [], threading.Lock()
+_bridges, _bridge_lock = dict[int, asyncio.AbstractEventLoop](), threading.Lock()  # by process: a thread does not come along with a fork
 
 def run_blocking(
     coroutine: Coroutine,  # what to run
 ) -> Any:  # its result
     "Run a coroutine to its end from plain code, also inside a running loop"
     with _bridge_lock:
-        if not _bridge:
-            _bridge.append(asyncio.new_event_loop())
-            threading.Thread(target=_bridge[0].run_forever, name="agentnb", daemon=True).start()
-    future = asyncio.run_coroutine_threadsafe(coroutine, _bridge[0])
+        if os.getpid() not in _bridges:
+            _bridges[os.getpid()] = asyncio.new_event_loop()
+            threading.Thread(target=_bridges[os.getpid()].run_forever, name="agentnb", daemon=True).start()
+    future = asyncio.run_coroutine_threadsafe(coroutine, _bridges[os.getpid()])
     try: return future.result()
     except KeyboardInterrupt:
         future.cancel()

@@ -82,17 +82,33 @@ def _from_file(path):
     return found
 
 def _from_environment(environ):
-    names = {f"AGENTNB_{f.upper()}": f for f in Settings.model_fields if f not in (*FREE, "source")}
+    names = {name: name.removeprefix("AGENTNB_").lower() for name in _VARIABLES}
     return {f: (environ[n].strip(), f"environment variable {n}") for n, f in names.items() if environ.get(n, "").strip()}
 
 # %% ../../nbs/host/00_settings.ipynb #4a366026
+_VARIABLES = tuple(f"AGENTNB_{f.upper()}" for f in Settings.model_fields if f not in (*FREE, "source"))
+_loaded = dict[tuple, tuple[tuple, Settings]]()  # by folder and variables: what the files were like, and what they said
+
+def _stamp(folder):
+    found, above = [], ""
+    while folder != above:
+        try: found.append((s := os.stat(f"{folder}/settings.ini")).st_mtime_ns + s.st_size + s.st_ino)
+        except OSError: found.append(0)
+        above, folder = folder, os.path.dirname(folder)
+    return tuple(found)
+
 def load_settings(
     start: Path | str | None = None,  # folder to begin the search in
     environ: dict[str, str] | None = None,  # the environment; `os.environ` if not given
 ) -> Settings:  # validated, frozen
     "Read `settings.ini` and the `AGENTNB_*` variables; the variables win"
-    path = find_settings(start)
-    found = (_from_file(path) if path else {}) | _from_environment(os.environ if environ is None else environ)
+    folder, given = os.path.abspath(start or os.getcwd()), os.environ if environ is None else environ
+    place, stamp = (folder, *map(given.get, _VARIABLES)), _stamp(folder)
+    if place not in _loaded or _loaded[place][0] != stamp: _loaded[place] = stamp, _load(find_settings(folder), given)
+    return _loaded[place][1]
+
+def _load(path, environ):
+    found = (_from_file(path) if path else {}) | _from_environment(environ)
     values = dict[str, Any]({k: v.split() if k == "local_endpoints" else v for k, (v, _) in found.items() if ":" not in k})
     named = {s: {k.partition(":")[2]: v for k, (v, _) in found.items() if k.startswith(f"{s}:")} for s in FREE}
     values |= dict(servers=SERVERS | named["servers"], prices={k: v.split() for k, v in named["prices"].items()}, policy=named["policy"])

@@ -70,12 +70,9 @@ class GraphEngine(Engine):
         self.thread, self.given, self.fresh = Thread(definition.graph, definition.config), given, list[Step]()
 
     def refuse_lost_tools(self, agent=None): pass
-    async def catch_up(self): await self.reread()
+    async def catch_up(self, fresh=True): await self.reread()
     async def advance(self): return await _advance(self)
-    def launch(self, stop, wait=False): return super().launch(lambda _: any(map(stop, self.fresh)), wait)
-    def check_lease(self) -> None:
-        "Raise `RunConflict` if somebody else has taken the run"
-        if self._lease: self._lease.check()
+    def launch(self, stop, wait=False, brief=False): return super().launch(lambda _: any(map(stop, self.fresh)), wait, brief)
 
     def mark(self,
         last: int | None = None,  # index of the last step to look at; the end if not given
@@ -165,7 +162,7 @@ def _result(head):
 # %% ../../nbs/langgraph/05_held.ipynb #87ad2df8
 async def _superstep(engine, given):
     started = engine.log.clock()
-    engine.check_lease()
+    engine.lease.check()
     def hear(text):
         for listener in list(engine.listeners): listener(Delta("text", text))
     try: await engine.thread.go(engine.log.run_id, given if given.resume else None, hear if engine.listeners else None)

@@ -7,7 +7,7 @@ __all__ = ['LangGraphStore']
 
 # %% ../../nbs/langgraph/01_saver_store.ipynb #a1333731
 import json, threading, time, uuid, weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -15,8 +15,9 @@ from typing import Any
 try: from langgraph.checkpoint.base import BaseCheckpointSaver
 except ImportError as e: raise ImportError('LangGraph\'s savers need it. Run: pip install "agentnb-kit[langgraph]"') from e
 
-from ..core.steps import Started, Step
-from ..store.protocol import Head, Lease, RunConflict, StoreError
+from ..core.beginnings import beginnings
+from ..core.steps import Origin, Started, Step, check_labels
+from ..store.protocol import Head, KeptRow, Lease, RunConflict, StoreError
 
 # %% ../../nbs/langgraph/01_saver_store.ipynb #a97886d3
 _locks = weakref.WeakKeyDictionary()
@@ -84,8 +85,10 @@ def _text(step):
     return json.dumps(dict(run_id=step.run_id, index=step.index, iteration=step.iteration, at=step.at.isoformat(), body=body), ensure_ascii=False)
 
 class _Steps(_Places):
-    def append(self, *steps: Step) -> None:
+    keep: Callable[..., None]
+    def append(self, *steps: Step, kept: Sequence[KeptRow] = ()) -> None:
         if not steps: return
+        for space, key, value in kept: self.keep(space, key, value, steps[-1].at)
         first, token = steps[0], uuid.uuid4().hex
         if [(s.run_id, s.index) for s in steps] != [(first.run_id, first.index + i) for i in range(len(steps))]:
             raise StoreError(f"{self.url}: a saver of LangGraph cannot write steps of several runs together. Append those of each run on their own.")
@@ -111,7 +114,14 @@ class _Steps(_Places):
         rows = [(name, writes["claim"]) for _, name, writes in self._newest(_RUNS, "", size=64) if "claim" in writes]
         return [self._step(text) for _, text in sorted(rows, reverse=True)]
 
-    def runs(self) -> list[str]: return [s.run_id for s in self.starts()]
+    def runs(self, labels: dict[str, str] | None = None) -> list[str]:
+        wanted, starts = check_labels(labels).items(), self.starts()
+        fits = {b.run_id for b in beginnings(starts) if wanted <= b.labels.items()}
+        return [s.run_id for s in starts if s.run_id in fits]
+
+    def children(self, caller: str = "") -> dict[str, Origin]:
+        places = ((s.run_id, s.body.caller) for s in reversed(self.starts()) if isinstance(s.body, Started))
+        return {run_id: place for run_id, place in places if place and caller in ("", place.run_id)}
 
     def heads(self) -> list[Head]: return [Head(run_id=s.run_id, first=s.index, last=z.index, kind=z.kind, iteration=z.iteration, began=s.at, at=z.at)
         for s in self.starts() for z in self.read(s.run_id)[-1:]]

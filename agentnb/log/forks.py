@@ -6,6 +6,7 @@
 __all__ = ['SideEffect', 'side_effects', 'cut', 'refuse_taken', 'behind', 'Branch', 'lineage']
 
 # %% ../../nbs/log/05_forks.ipynb #68186849
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -84,27 +85,41 @@ def behind(
 
 # %% ../../nbs/log/05_forks.ipynb #57d25591
 class Branch(Value):
-    "A run and the runs that were forked from it"
+    "A run, the runs that were forked from it, and those that it called"
     run_id: str  # the run
-    at: int = -1  # the last step it shares with the one above; -1 at the top
+    at: int = -1  # the last step it shares with the one above, or the step of that one which called it; -1 at the top
     forks: "tuple[Branch, ...]" = ()  # oldest first
+    caller: str = ""  # the run whose call began it
+    children: "tuple[Branch, ...]" = ()  # runs that its calls began, oldest first
     def __str__(self): return "\n".join(self._lines())
     def _repr_html_(self): return html_of(self)
 
+    @property
+    def below(self) -> "tuple[Branch, ...]": return (*self.forks, *self.children)
+    @property
+    def place(self) -> str:  # in words; empty at the top
+        return f"called by {self.caller} at step {self.at}" if self.caller else f"after step {self.at}" if self.at >= 0 else ""
+
     def _lines(self, depth=0):
-        yield "  " * depth + self.run_id + (f"  after step {self.at}" if depth else "")
-        for fork in self.forks: yield from fork._lines(depth + 1)
+        yield f"{'  ' * depth}{self.run_id}  {self.place}".rstrip()
+        for branch in self.below: yield from branch._lines(depth + 1)
 
 # %% ../../nbs/log/05_forks.ipynb #ab360401
 def lineage(
     store: Store,  # where to look
-) -> list[Branch]:  # the runs that are no forks, newest first, each with its tree
-    "All runs of a store, as trees of forks"
-    heads, above = store.heads(), dict[str, Origin]()
-    known = {h.run_id for h in heads}
+) -> list[Branch]:  # the runs that are no forks and that no run here called, newest first, each with its tree
+    "All runs of a store, as trees of forks and calls"
+    heads, called, forked = store.heads(), store.children(), dict[str, Origin]()
     for head in heads:
-        with suppress(StoreError): above |= {head.run_id: origin} if (origin := origin_of(store, head)) else {}
+        with suppress(StoreError): forked |= {head.run_id: origin} if (origin := origin_of(store, head)) else {}
+    above, below, placed = called | forked, defaultdict[str, list[str]](list), set[str]()
+    for run_id in sorted(above): below[above[run_id].run_id].append(run_id)
     def branch(run_id):
-        below = sorted(r for r, origin in above.items() if origin.run_id == run_id)
-        return Branch(run_id=run_id, at=above[run_id].index if run_id in above else -1, forks=tuple(map(branch, below)))
-    return [branch(h.run_id) for h in heads if h.run_id not in above or above[h.run_id].run_id not in known]
+        placed.add(run_id)
+        under, place = [branch(r) for r in below[run_id] if r not in placed], above.get(run_id)
+        caller = place.run_id if place and run_id not in forked else ""
+        return Branch(run_id=run_id, at=place.index if place else -1, caller=caller, forks=tuple(b for b in under if not b.caller),
+            children=tuple(b for b in under if b.caller))
+    known = {h.run_id for h in heads}
+    top = [branch(h.run_id) for h in heads if h.run_id not in above or above[h.run_id].run_id not in known]
+    return top + [branch(h.run_id) for h in heads if h.run_id not in placed]

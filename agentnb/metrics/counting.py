@@ -10,8 +10,9 @@ import hashlib, heapq
 from datetime import datetime
 from typing import Any
 
-from ..core.state import fold, told
-from ..core.steps import Started
+from ..core.beginnings import Beginning, beginnings
+from ..core.state import told
+from ..core.steps import Started, check_labels
 from ..store.opening import open_store
 from ..store.protocol import UNREADABLE, StoreError, hidden, read_run
 
@@ -24,20 +25,23 @@ class Counted:
     "What has been counted so far, and what is known of the run that is read; holds rows"
     def __init__(self,
         sample: int = 20,  # snapshots of inputs and outputs to keep
+        by: str = "",  # a label: its text stands in each row as `label`, empty where a run has none
     ):
-        self.sample, self.steps, self.costs, self.requests, self.runs, self._shots = sample, [], [], [], [], []
+        self.by, self.sample, self.steps, self.costs, self.requests, self.runs, self._shots = by, sample, [], [], [], [], []
         self.damaged = dict[str, str]()
 
     @property
     def snapshots(self) -> list[dict[str, Any]]: return sorted((row for _, _, row in self._shots), key=lambda r: (r["run_id"], r["index"]))
 
-    def begin(self, agent): self.agent, self.model, self.calls, self.fresh, self.asks = agent, "", {}, [], {}
+    def begin(self, run_id, agent, labels):
+        self.model, self.calls, self.fresh, self.asks = "", {}, [], {}
+        self.about = dict(run_id=run_id, agent=agent) | ({"label": labels.get(self.by, "")} if self.by else {})
 
     def row(self, step, name, seconds, source, failed="", **more):
-        known = dict(run_id=step.run_id, index=step.index, at=step.at, agent=self.agent, iteration=step.iteration, kind=step.kind, name=name)
+        known = self.about | dict(index=step.index, at=step.at, iteration=step.iteration, kind=step.kind, name=name)
         self.steps.append(known | dict(seconds=seconds if source == "live" else None, source=source, failed=failed) | more)
 
-    def spent(self, step, model, tool, cost): self.costs.append(dict(run_id=step.run_id, agent=self.agent, model=model, tool=tool, cost=cost))
+    def spent(self, model, tool, cost): self.costs.append(self.about | dict(model=model, tool=tool, cost=cost))
 
     def snapshot(self, step, name, given, came):
         row = dict(run_id=step.run_id, index=step.index, kind=step.kind, name=name, input=given[:_TEXT], output=came[:_TEXT])
@@ -58,7 +62,7 @@ def _reply(seen, step, body):
     seen.row(step, name, body.seconds, reply.source, "unusable" if reply.malformed else "", input=reply.usage.input, output=reply.usage.output, cost=reply.cost)
     tools = [c.tool for c in reply.calls] or ["(answer)"]
     for model, _, cost in reply.shares:
-        for tool in tools: seen.spent(step, model or name, tool, None if cost is None else cost/len(tools))
+        for tool in tools: seen.spent(model or name, tool, None if cost is None else cost/len(tools))
     seen.snapshot(step, name, "\n".join(seen.fresh), "\n".join(filter(None, (reply.content, _asked(reply.calls), reply.malformed))))
     seen.fresh = []
 
@@ -72,11 +76,11 @@ def _result(seen, step, body):
 def _note(seen, step, body):
     if body.about != "error": return
     seen.row(step, seen.model, body.seconds, "live", "error", input=body.usage.input, output=body.usage.output, cost=body.cost)
-    if body.cost != 0: seen.spent(step, seen.model, "(failed)", body.cost)
+    if body.cost != 0: seen.spent(seen.model, "(failed)", body.cost)
 
 # %% ../../nbs/metrics/00_counting.ipynb #1cf48d96
 def _request(seen, step, body):
-    asked = dict(run_id=step.run_id, agent=seen.agent, index=step.index, about=body.about, tool=body.call.tool if body.call else "", question=body.question)
+    asked = seen.about | dict(index=step.index, about=body.about, tool=body.call.tool if body.call else "", question=body.question)
     seen.asks[body.request_id] = asked | dict(verdict="open", by="", human=False, changed=False, seconds=None)
     seen.requests.append(seen.asks[body.request_id])
 
@@ -88,36 +92,43 @@ def _decision(seen, step, body):
 _KINDS = dict(started=_started, edit=_edit, model=_reply, tool=_result, note=_note, request=_request, decision=_decision)
 
 # %% ../../nbs/metrics/00_counting.ipynb #f9922a77
-def _logs(source, since):
-    if not hasattr(source, "heads"): return ((run.run_id, run.steps) for run in source)
-    gone = hidden(source)
-    return ((h.run_id, None) for h in reversed(source.heads()) if h.run_id not in gone and (since is None or h.at >= since))
+def _logs(source, heads, since, labels):
+    if not hasattr(source, "heads"): return ((run.run_id, run) for run in source if labels.items() <= run.tip.labels.items())
+    gone, fitting = hidden(source), set(source.runs(labels)) if labels else heads
+    return ((run_id, None) for run_id, h in reversed(heads.items()) if run_id not in gone and run_id in fitting and (since is None or h.at >= since))
 
-def _agent_of(store, first, known):
+def _beginning(store, heads, first, known):
     if not isinstance(first.body, Started): raise StoreError(f"run {first.run_id}: its beginning is missing.", "damaged")
-    origin = first.body.parent
-    if origin is None: return first.body.agent
-    return known[origin.run_id] if origin.run_id in known else fold(read_run(store, first.run_id, 0)).agent
+    if (origin := first.body.parent) and origin.run_id not in known:
+        read_run(store, first.run_id, 0)
+        index = heads[origin.run_id].first
+        _beginning(store, heads, store.read(origin.run_id, index, index + 1)[0], known)
+    [known[first.run_id]] = beginnings([first], known.get)
+    return known[first.run_id]
 
-def _count(seen, store, run_id, steps, known):
-    own = store.read(run_id) if steps is None else [s for s in steps if s.run_id == run_id]
+def _count(seen, store, heads, run_id, run, known):
+    own = store.read(run_id) if run is None else [s for s in run.steps if s.run_id == run_id]
     if not own: return
-    known[run_id] = _agent_of(store, own[0], known) if steps is None else steps[0].body.agent
-    seen.begin(known[run_id])
+    if run is None: agent, labels = (begun := _beginning(store, heads, own[0], known)).agent, begun.labels
+    else: agent, labels = run.tip.agent, run.tip.labels
+    seen.begin(run_id, agent, labels)
     for step in own:
         if count := _KINDS.get(step.kind): count(seen, step, step.body)
-    seen.runs.append(dict(run_id=run_id, agent=seen.agent, iterations=own[-1].iteration))
+    seen.runs.append(seen.about | dict(iterations=own[-1].iteration))
 
 # %% ../../nbs/metrics/00_counting.ipynb #26da51a1
 def count_runs(
     source: Any,  # a store, its URL, an agent, or runs
     since: datetime | None = None,  # only runs of a store that had a step after this
     sample: int = 20,  # snapshots to keep
+    labels: dict[str, str] | None = None,  # only runs with all of these
+    by: str = "",  # a label, as in `Counted`
 ) -> Counted:  # rows
     "Count the steps of runs"
     store = open_store(source) if isinstance(source, str) else source.store if hasattr(source, "load") else source
-    seen, known = Counted(sample), dict[str, str]()
-    for run_id, steps in _logs(store, since):
-        try: _count(seen, store, run_id, steps, known)
+    seen, known = Counted(sample, by), dict[str, Beginning]()
+    heads = {h.run_id: h for h in store.heads()} if hasattr(store, "heads") else {}
+    for run_id, run in _logs(store, heads, since, check_labels(labels)):
+        try: _count(seen, store, heads, run_id, run, known)
         except UNREADABLE as e: seen.damaged[run_id] = str(e)
     return seen

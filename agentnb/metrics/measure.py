@@ -28,30 +28,30 @@ def _some(rows): return tuple(dict.fromkeys(r["run_id"] for r in reversed(rows))
 
 def _grouped(rows, *names):
     made = dict[tuple, list]()
-    for row in rows: made.setdefault(tuple(row[n] for n in names), []).append(row)
-    return made.items()
+    for row in rows: made.setdefault(tuple(row[n] for n in names if n in row), []).append(row)
+    return [({n: rows[0][n] for n in names if n in rows[0]}, rows) for rows in made.values()]
 
 # %% ../../nbs/metrics/01_measure.ipynb #16a7d5f7
-def _speed(kind, name, rows):
+def _speed(rows):
     tokens = {k: sum(r.get(k) or 0 for r in rows) for k in ("input", "output")}
-    return dict(kind=kind, name=name, steps=len(rows), **_spread([r["seconds"] for r in rows]), **tokens, runs=_some(rows))
+    return dict(steps=len(rows), **_spread([r["seconds"] for r in rows]), **tokens, runs=_some(rows))
 
-def _outcomes(name, rows):
+def _outcomes(rows):
     failed = [r for r in rows if r["failed"]]
-    kinds = {f"failed: {kind}": len(found) for (kind,), found in sorted(_grouped(failed, "failed"))}
-    return dict(tool=name, calls=len(rows), succeeded=len(rows) - len(failed), failed=len(failed), success=1 - len(failed)/len(rows),
+    kinds = {f"failed: {kind}": sum(r["failed"] == kind for r in failed) for kind in sorted({r["failed"] for r in failed})}
+    return dict(calls=len(rows), succeeded=len(rows) - len(failed), failed=len(failed), success=1 - len(failed)/len(rows),
         **_spread([r["seconds"] for r in rows]), runs=_some(failed or rows), **kinds)
 
 # %% ../../nbs/metrics/01_measure.ipynb #a34eb0df
-def _length(agent, runs):
+def _length(runs):
     most = max(r["iterations"] for r in runs)
     counts = [r["iterations"] for r in runs]
-    return dict(agent=agent, count=len(runs), **_spread(counts), most=most, runs=_some([r for r in runs if r["iterations"] == most]))
+    return dict(count=len(runs), **_spread(counts), most=most, runs=_some([r for r in runs if r["iterations"] == most]))
 
-def _asking(agent, runs, asked):
+def _asking(runs, asked):
     people = [r for r in asked if r["human"]]
     verdicts = {v: sum(r["verdict"] == v for r in people) for v in ("approve", "reject", "answer", "abort")}
-    return dict(agent=agent, count=len(runs), rate=len({r["run_id"] for r in people})/len(runs), requests=len(asked), by_human=len(people),
+    return dict(count=len(runs), rate=len({r["run_id"] for r in people})/len(runs), requests=len(asked), by_human=len(people),
         by_rule=sum(not r["human"] and bool(r["by"]) for r in asked), open=sum(r["verdict"] == "open" for r in asked), **verdicts,
         changed=sum(r["changed"] for r in people), **_spread([r["seconds"] for r in people]), runs=_some(people or asked))
 
@@ -69,22 +69,25 @@ _COLUMNS = {k: v.split() for k, v in dict(steps="run_id index at agent iteration
 
 def _frame(name, rows):
     pandas = _pandas()
-    columns = list(dict.fromkeys([*_COLUMNS[name], *(k for row in rows for k in row)]))
+    columns = list(dict.fromkeys([*(["label"] if rows and "label" in rows[0] else []), *_COLUMNS[name], *(k for row in rows for k in row)]))
     made = pandas.DataFrame(rows, columns=columns)
     if "cost" in columns: made["cost"] = pandas.Series([r.get("cost") for r in rows], dtype=object)
     return made
 
 # %% ../../nbs/metrics/01_measure.ipynb #094b6d2f
-def _latency(c): return [_speed(kind, name, rows) for (kind, name), rows in _grouped(c.steps, "kind", "name")]
+def _latency(c): return [group | _speed(rows) for group, rows in _grouped(c.steps, "label", "kind", "name")]
 
-def _tools(c): return [_outcomes(name, rows) for (name,), rows in _grouped([r for r in c.steps if r["kind"] == "tool"], "name")]
+def _tools(c):
+    calls = [r | {"tool": r["name"]} for r in c.steps if r["kind"] == "tool"]
+    return [group | _outcomes(rows) for group, rows in _grouped(calls, "label", "tool")]
 
 def _by_agent(c, row):
-    told = [row(agent, runs, [r for r in c.requests if r["agent"] == agent]) for (agent,), runs in _grouped(c.runs, "agent")]
-    return [*told, row("(all)", c.runs, c.requests)] if len(told) > 1 else told
+    told = [group | row(runs, [r for r in c.requests if group.items() <= r.items()]) for group, runs in _grouped(c.runs, "label", "agent")]
+    return [*told, {k: "(all)" for k in told[0] if k in ("label", "agent")} | row(c.runs, c.requests)] if len(told) > 1 else told
 
 # %% ../../nbs/metrics/01_measure.ipynb #e590fb40
-def _costs(c): return [dict(zip(_COLUMNS["costs"], (*k, _sum([r["cost"] for r in rows])))) for k, rows in _grouped(c.costs, *_COLUMNS["costs"][:4])]
+def _costs(c):
+    return [group | dict(cost=_sum([r["cost"] for r in rows])) for group, rows in _grouped(c.costs, "label", "run_id", "agent", "model", "tool")]
 
 class Metrics:
     "Six numbers over runs, each a table of pandas; holds what was counted"
@@ -101,7 +104,7 @@ class Metrics:
     @property
     def tools(self) -> Any: return _frame("tools", _tools(self.counted))
     @property
-    def iterations(self) -> Any: return _frame("iterations", _by_agent(self.counted, lambda agent, runs, _: _length(agent, runs)))
+    def iterations(self) -> Any: return _frame("iterations", _by_agent(self.counted, lambda runs, _: _length(runs)))
     @property
     def costs(self) -> Any: return _frame("costs", _costs(self.counted))
     @property
@@ -116,7 +119,9 @@ def measure(
     source: Any,  # a store, its URL, an agent, or runs
     since: datetime | None = None,  # only runs of a store that had a step after this
     sample: int = 20,  # snapshots to keep
+    labels: dict[str, str] | None = None,  # only runs with all of these
+    by: str = "",  # a label: what all tables are grouped by first, in a column `label`
 ) -> Metrics:  # of all of them
     "Read the six numbers from the logs of runs"
     _pandas()
-    return Metrics(count_runs(source, since, sample))
+    return Metrics(count_runs(source, since, sample, labels, by))

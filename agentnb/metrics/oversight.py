@@ -61,9 +61,10 @@ def _counted(steps: Iterable[Step], found, waits):
 # %% ../../nbs/metrics/02_oversight.ipynb #2882ae4c
 def intervention_rates(
     store: str | Store,  # runs
+    labels: dict[str, str] | None = None,  # only those with all of these
 ) -> list[Oversight]:  # by tool, the one with the most interventions first
     "How people and policies dealt with the calls of all runs; what a fork shares counts once"
     found, waits, opened = defaultdict[str, dict[str, int]](lambda: defaultdict(int)), defaultdict[str, list[float]](list), open_store(store)
-    for run_id in opened.runs(): _counted(opened.read(run_id), found, waits)
+    for run_id in opened.runs(labels): _counted(opened.read(run_id), found, waits)
     made = [Oversight(tool=name, seconds=median(waits[name]) if waits[name] else None, **counts) for name, counts in found.items()]
     return sorted(made, key=lambda o: (-o.interventions, o.tool))

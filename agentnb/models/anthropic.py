@@ -8,6 +8,7 @@ __all__ = ['MARK', 'UNENFORCED', 'DEFAULT_MAX_TOKENS', 'to_wire', 'read_usage', 
 # %% ../../nbs/models/05_anthropic.ipynb #83098cac
 import os, re
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from .chat import close_schema, made_id, read_args
@@ -148,7 +149,7 @@ class Gather:
 # %% ../../nbs/models/05_anthropic.ipynb #faa476e1
 class Anthropic(Remote):
     "Claude, asked once; holds its connections"
-    key_name = "ANTHROPIC_API_KEY"
+    key_name, imports = "ANTHROPIC_API_KEY", ("anthropic", "httpx2")
     def __init__(self,
         model: str = "claude-haiku-4-5",  # Anthropic's name for it
         key: str | None = None,  # its API key; `ANTHROPIC_API_KEY` if not given
@@ -158,7 +159,7 @@ class Anthropic(Remote):
         **options: Any,  # put into every request as they are
     ):
         thinking = (options.get("thinking") or {}).get("budget_tokens", 0)
-        self.form = Format("/v1/messages", lambda *a: to_wire(*a, cache=cache, thinking=thinking), from_wire, Gather)
+        self.form = Format("/v1/messages", partial(to_wire, cache=cache, thinking=thinking), from_wire, Gather)
         url = url or os.environ.get("ANTHROPIC_BASE_URL") or "https://api.anthropic.com"
         super().__init__(f"anthropic:{model}", url, key or os.environ.get("ANTHROPIC_API_KEY", ""), timeout, **options)
 

@@ -150,6 +150,7 @@ class Local(Remote):
         self.form, self._which, self._endpoint = Format("/chat/completions", self._written, from_wire, Gather), name, None
 
     def __repr__(self): return f"Local({self._which!r})"
+    def __getstate__(self): return super().__getstate__() | dict(_endpoint=None, url="http://127.0.0.1")
 
     async def __call__(self, messages, tools=(), instructions="", ask=Ask()) -> Reply:
         if self._endpoint is None:

@@ -8,6 +8,7 @@ __all__ = ['to_wire', 'from_wire', 'Gather', 'Ollama']
 # %% ../../nbs/models/06_ollama.ipynb #b2df7dfb
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from .chat import made_id, read_args
@@ -86,7 +87,7 @@ class Ollama(Remote):
     ):
         host = (url or os.environ.get("OLLAMA_HOST") or "127.0.0.1").replace("0.0.0.0", "127.0.0.1")
         if "://" not in host and ":" not in host: host += ":11434"
-        self.form = Format("/api/chat", lambda *a: to_wire(*a, context=context), from_wire, Gather, lines=True)
+        self.form = Format("/api/chat", partial(to_wire, context=context), from_wire, Gather, lines=True)
         super().__init__(f"ollama:{model}", host if "://" in host else f"http://{host}", "none", timeout, **options)
 
     def open(self) -> Any:

@@ -16,6 +16,7 @@ from .wire import Remote, is_here, pool
 # %% ../../nbs/models/02_server.ipynb #62aa0ea9
 class Server(Remote):
     "Something that a server with OpenAI's interface does; holds its address and its key"
+    imports = ("httpx2", "openai")
     def __init__(self,
         model: str,  # the server's name for it
         server: str = "openai",  # a name in `[servers]` of the settings, or any name, with a `url`

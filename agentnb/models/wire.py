@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from ..core.messages import Ask, Delta, Message, Reply, ToolSpec, Usage, redact
+from ..core.portable import NotPortable, Portable
 from .protocol import Kind, ModelError
 
 # %% ../../nbs/models/01_wire.ipynb #86a22742
@@ -228,10 +229,10 @@ def _name(error, remote, body, request=""):
     return error
 
 # %% ../../nbs/models/01_wire.ipynb #f6ea394a
-class Remote:
+class Remote(Portable):
     "A model behind HTTP, asked once; holds its connections"
     form: Format
-    key_name = "its environment variable"  # where its key comes from, in words
+    key_name, imports = "its environment variable", ("httpx2",)  # where its key comes from, in words; what asking it needs
     def __init__(self,
         name: str,  # `provider:model`
         url: str,  # the server's address
@@ -240,6 +241,15 @@ class Remote:
         **options: Any,  # put into every request as they are
     ):
         self.name, self.url, self.timeout, self.options, self._key, self._clients = name, url, timeout, options, key.strip(), WeakKeyDictionary()
+
+    def __getstate__(self):
+        if re.search("//[^/@]*@", self.url):
+            raise NotPortable(f"the address of {self.name} holds a password, which is not sent to another process. Give the model a key in {self.key_name}.")
+        return {k: v for k, v in self.__dict__.items() if k not in ("_key", "_clients")}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state, _clients=WeakKeyDictionary())
+        self._key = os.environ.get(self.key_name, "").strip()
 
     def __repr__(self): return f"{type(self).__name__}({self.name!r}, url={re.sub('//[^/@]*@', '//', self.url)!r})"
     @property

@@ -6,11 +6,12 @@
 __all__ = ['Postgres']
 
 # %% ../../nbs/store/03_postgres.ipynb #8c0789bd
-import logging, os, re, time, weakref
+import logging, os, re, threading, time, weakref
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, cast
 
+from ..host.settings import load_settings
 from .rows import MIGRATIONS, Rows, Taken, newer
 from .protocol import StoreError
 
@@ -47,29 +48,38 @@ def _is_lost(e):
     return isinstance(e, psycopg.OperationalError) and (e.sqlstate or "08")[:2] in ("08", "57")
 
 # %% ../../nbs/store/03_postgres.ipynb #c041a464
-class _Pooled(Rows):
-    "A store over a pool of connections"
+# chkstyle: skip
+class Postgres(Rows):
+    "A store in a PostgreSQL database; holds a pool of connections, safe to share between threads"
+    _pool, _process, _sent = cast(Any, None), 0, ""
     remote, now = True, "extract(epoch FROM clock_timestamp())::float8"
     def __init__(self,
         url: str,  # `postgresql://user:password@host:5432/database`, with libpq's parameters after a `?`
         patience: float = 10.0,  # seconds a lost connection is tried again
     ):
-        self.url, self.patience = re.sub(r"(://[^/:@]*):[^@/]*@", r"\1@", url), patience
+        self.url, self.patience, self._address, self._starting = _without_password(url), patience, url, threading.Lock()
+        self._begin()
+
+    def _begin(self):
         psycopg, psycopg_pool = _driver()
         from psycopg.conninfo import conninfo_to_dict
-        given = conninfo_to_dict(url).get("options") or ""
+        given = conninfo_to_dict(self._address).get("options") or ""
         options = dict[str, Any](autocommit=True, options=f"{given} -c search_path=agentnb", connect_timeout=5, application_name="agentnb")
-        try: psycopg.connect(url, **options).close()
-        except psycopg.Error as e: raise StoreError(f"{self.url}: {str(e).strip()} Is the server running, and may this user connect?") from None
-        self._connect = lambda: psycopg_pool.ConnectionPool(url, kwargs=options, min_size=0, max_size=4, num_workers=1, configure=_configure, open=True)
+        try: psycopg.connect(self._address, **options).close()
+        except psycopg.Error as e: raise StoreError(f"{self.url}: {str(e).strip()} Is the server running, and may this user connect?{self._sent}") from None
+        how = dict[str, Any](kwargs=options, min_size=0, max_size=4, num_workers=1, configure=_configure, open=True)
+        self._connect = lambda: psycopg_pool.ConnectionPool(self._address, **how)
         self._open()
         self._patiently(self._migrate)
 
-    def _migrate(self): raise NotImplementedError
-
     def _open(self):
         self._pool, self._process = self._connect(), os.getpid()
-        weakref.finalize(self, self._pool.close)
+        weakref.finalize(self, _close, self._pool, self._process)
+
+    def __getstate__(self): return dict(url=self.url, patience=self.patience)
+    def __setstate__(self, state):
+        known = load_settings().store
+        self.__dict__.update(state, _address=known if _without_password(known) == state["url"] else state["url"], _starting=threading.Lock(), _sent=_SENT)
 
     def _run(self, *statements: tuple[str, Sequence]) -> list[tuple]: return self._patiently(lambda: self._once(statements))
 
@@ -85,16 +95,18 @@ class _Pooled(Rows):
             time.sleep(min(0.05 * 2**tries, 1.0))
             tries += 1
 
+    def _go_on_here(self):
+        with self._starting:
+            if not self._process: self._begin()
+            elif self._process != os.getpid(): self._open()
+
     def _once(self, statements):
-        if self._process != os.getpid(): self._open()
+        if self._process != os.getpid(): self._go_on_here()
         with self._pool.connection(timeout=2) as db:
             with (db.pipeline() if len(statements) > 2 else nullcontext()), (db.transaction() if len(statements) > 1 else nullcontext()):
                 for sql, values in statements: cursor = db.execute(_sql(sql), values, prepare=True)
             return cursor.fetchall() if cursor.description else []
 
-# %% ../../nbs/store/03_postgres.ipynb #4612ab2b
-class Postgres(_Pooled):
-    "A store in a PostgreSQL database; holds a pool of connections, safe to share between threads"
     def _migrate(self):
         with self._pool.connection() as db:
             there = db.execute("SELECT to_regclass('agentnb.version') IS NOT NULL").fetchone()
@@ -106,14 +118,14 @@ class Postgres(_Pooled):
             found = db.execute("SELECT schema FROM version").fetchone()
             version = found[0] if found else 0
             if version > len(MIGRATIONS): raise newer(self.url, version)
-            types = dict(json=_sql("JSON"), real=_sql("FLOAT8"), key=_sql('TEXT COLLATE "C"'))
-            for sql in (sql for step in MIGRATIONS[version:] for sql in step): db.execute(_sql(sql).format(**types))
+            execute = lambda sql, values=None: db.execute(_sql(sql), values)
+            self._upgrade(version, execute, json="JSON", real="FLOAT8", key='TEXT COLLATE "C"')
             db.execute("DELETE FROM version")
             db.execute("INSERT INTO version VALUES (%s)", (len(MIGRATIONS),))
 
     def vacuum(self) -> int:  # bytes given back to the disk
         "Let the server use the space of deleted rows again"
-        tables = ("steps", "kept", "leases")
+        tables = ("steps", "runs", "labels", "kept", "leases")
         size = lambda: sum(self._run((f"SELECT pg_total_relation_size('{table}')", ()))[0][0] for table in tables)
         before = size()
         for table in tables: self._run((f"VACUUM {table}", ()))
@@ -121,4 +133,16 @@ class Postgres(_Pooled):
 
     def close(self) -> None:
         "Close the connections; what was appended stays"
-        self._pool.close()
+        self.closed = True
+        if self._pool: self._pool.close()
+
+# %% ../../nbs/store/03_postgres.ipynb #c76cf193
+_SENT = " A store that is sent to another process leaves its password behind: set PGPASSWORD or ~/.pgpass there, or AGENTNB_STORE."
+
+def _without_password(url):
+    address, mark, query = re.sub(r"(://[^/:@]*):[^/]*@", r"\1@", url).partition("?")
+    left = [p for p in query.split("&") if p.partition("=")[0] not in ("password", "sslpassword")]
+    return address + (mark + "&".join(left) if any(left) else "")
+
+def _close(pool, process):
+    if process == os.getpid(): pool.close()

@@ -7,17 +7,18 @@ __all__ = ['MIGRATIONS', 'LAST', 'newer', 'Rows', 'Taken']
 
 # %% ../../nbs/store/01_rows.ipynb #ffc0258e
 import json
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
 from pydantic_core import to_json
 
+from ..core.beginnings import Beginning, beginnings
 from ..core.state import State, fold
-from ..core.steps import Step
-from .protocol import Head, Lease, RunConflict, StoreError, read_run
+from ..core.steps import Origin, Started, Step, check_labels
+from .protocol import Head, KeptRow, Lease, RunConflict, StoreError, read_run
 
 # %% ../../nbs/store/01_rows.ipynb #2c8107e5
 _STEPS = """CREATE TABLE IF NOT EXISTS steps (run_id TEXT NOT NULL, idx INTEGER NOT NULL, iteration INTEGER NOT NULL, kind TEXT NOT NULL,
@@ -25,7 +26,24 @@ _STEPS = """CREATE TABLE IF NOT EXISTS steps (run_id TEXT NOT NULL, idx INTEGER 
 _KEPT = """CREATE TABLE IF NOT EXISTS kept (space TEXT NOT NULL, key {key} NOT NULL, at TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (space, key))"""
 _LEASES = "CREATE TABLE leases (run_id TEXT PRIMARY KEY, holder TEXT NOT NULL, until {real} NOT NULL, seconds {real} NOT NULL)"
 _STARTED = "CREATE INDEX started ON steps (at, run_id) WHERE kind = 'started'"
-MIGRATIONS = ((_STEPS,), (_KEPT,), (_LEASES, _STARTED))
+_RUNS = """CREATE TABLE runs (run_id TEXT PRIMARY KEY, idx INTEGER NOT NULL, began TEXT NOT NULL, agent TEXT NOT NULL, task TEXT NOT NULL,
+  labels {json} NOT NULL, caller TEXT, caller_step INTEGER, parent TEXT, parent_step INTEGER)"""
+_LABELS = "CREATE TABLE labels (run_id TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (run_id, name))"
+_BY_LABEL = "CREATE INDEX by_label ON labels (name, value)"
+_BY_CALLER = "CREATE INDEX by_caller ON runs (caller) WHERE caller IS NOT NULL"
+_BEGUN = "SELECT run_id, idx, iteration, kind, at, payload FROM steps WHERE kind = 'started' ORDER BY at DESC, run_id DESC"
+
+def _enter_runs(store, execute):
+    begun = []
+    for row in execute(_BEGUN):
+        with suppress(StoreError): begun.append(_trim(store._step(*row)))
+    for sql, values in _entries(beginnings(begun)): execute(sql, values)
+
+def _trim(step):
+    body = step.body
+    return step.model_copy(update={"body": Started(task=body.task, agent=body.agent, labels=body.labels, caller=body.caller, parent=body.parent)})
+
+MIGRATIONS = ((_STEPS,), (_KEPT,), (_LEASES, _STARTED), (_RUNS, _LABELS, _BY_LABEL, _BY_CALLER, _enter_runs))
 
 # %% ../../nbs/store/01_rows.ipynb #d5981379
 def newer(
@@ -71,7 +89,7 @@ class _Kept:
     def forget(self, space: str, prefix: str) -> int:
         return len(self._run(("DELETE FROM kept WHERE space = ? AND key >= ? AND key < ? RETURNING key", (space, prefix, prefix + LAST))))
 
-# %% ../../nbs/store/01_rows.ipynb #8a79ee09
+# %% ../../nbs/store/01_rows.ipynb #be767eb5
 _HOLD = """INSERT INTO leases VALUES (?, ?, {now} + ?, ?) ON CONFLICT (run_id) DO UPDATE SET holder = excluded.holder, until = excluded.until,
   seconds = excluded.seconds WHERE leases.holder IN (excluded.holder, ?) OR leases.until < {now} OR leases.until - leases.seconds > {now} + 1
   RETURNING holder"""
@@ -81,13 +99,20 @@ _HEADS = """SELECT ends.run_id, ends.first, ends.last, z.kind, z.iteration, a.at
   JOIN steps AS a ON a.run_id = ends.run_id AND a.idx = ends.first JOIN steps AS z ON z.run_id = ends.run_id AND z.idx = ends.last
   ORDER BY a.at DESC, ends.run_id DESC"""
 
+_STEP = "INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?)"
+_OWN = "JOIN steps AS s ON s.run_id = r.run_id AND s.idx = r.idx"  # a row of `runs` counts while its run is there
+
+# %% ../../nbs/store/01_rows.ipynb #8a79ee09
 class _Rows(_Kept):
     "The methods of a store"
-    url, remote, now = "", False, ""  # `now` is SQL for the time in seconds by the database's clock
+    url, remote, now, closed = "", False, "", False  # `now` is SQL for the time in seconds by the database's clock
 
-    def append(self, *steps: Step) -> None:
+    def append(self, *steps: Step, kept: Sequence[KeptRow] = ()) -> None:
         if not steps: return
-        try: self._run_each("INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?)", [_row(s) for s in steps])
+        rows = [_row(s) for s in steps]
+        begun = _entries(beginnings(steps, self._beginning)) if any([row[3] == "started" for row in rows]) else ()
+        more = [*begun, *((_KEEP, (space, key, _iso(steps[-1].at), value)) for space, key, value in kept)]
+        try: self._run(*[(_STEP, row) for row in rows], *more) if more else self._run_each(_STEP, rows)
         except Taken as e:
             mine = e.again and all(self.read(s.run_id, s.index, s.index + 1) == [s] for s in steps)
             if not mine: raise _too_late(steps) from None
@@ -97,16 +122,30 @@ class _Rows(_Kept):
             (run_id, start, 2**31 - 1 if stop is None else stop)))
         return [self._step(run_id, *row) for row in rows]
 
-    def runs(self) -> list[str]: return [r for r, in self._run(("SELECT run_id FROM steps WHERE kind = 'started' ORDER BY at DESC, run_id DESC", ()))]
+    def runs(self, labels: dict[str, str] | None = None) -> list[str]:
+        wanted = check_labels(labels)
+        if not wanted: return [r for r, in self._run(("SELECT run_id FROM steps WHERE kind = 'started' ORDER BY at DESC, run_id DESC", ()))]
+        fits = " ".join(f"JOIN labels AS l{i} ON l{i}.run_id = r.run_id AND l{i}.name = ? AND l{i}.value = ?" for i in range(len(wanted)))
+        found = f"SELECT r.run_id FROM runs AS r {fits} {_OWN} ORDER BY r.began DESC, r.run_id DESC"
+        return [r for r, in self._run((found, [part for label in wanted.items() for part in label]))]
 
-    def starts(self) -> list[Step]:
-        rows = self._run(("SELECT run_id, idx, iteration, kind, at, payload FROM steps WHERE kind = 'started' ORDER BY at DESC, run_id DESC", ()))
-        return [self._step(*row) for row in rows]
+    def children(self, caller: str = "") -> dict[str, Origin]:
+        whose, values = ("= ?", (caller,)) if caller else ("IS NOT NULL", ())
+        rows = self._run((f"SELECT r.run_id, r.caller, r.caller_step FROM runs AS r {_OWN} WHERE r.caller {whose} ORDER BY r.began, r.run_id", values))
+        return {run_id: Origin(run_id=called_by, index=index) for run_id, called_by, index in rows}
+
+    def starts(self) -> list[Step]: return [self._step(*row) for row in self._run((_BEGUN, ()))]
 
     def heads(self) -> list[Head]: return [Head(**dict(zip(Head.model_fields, row))) for row in self._run((_HEADS, ()))]
 
     def remove(self, *run_ids: str) -> int:
-        return sum(len(self._run(("DELETE FROM steps WHERE run_id = ? RETURNING idx", (run_id,)))) for run_id in run_ids)
+        tables = [f"DELETE FROM {table} WHERE run_id = ?" for table in ("labels", "runs", "steps")]
+        tables[-1] += " RETURNING idx"
+        return sum(len(self._run(*[(sql, (run_id,)) for sql in tables])) for run_id in run_ids)
+
+    def _beginning(self, run_id):
+        rows = self._run(("SELECT * FROM runs WHERE run_id = ?", (run_id,)))
+        return _beginning_of(*rows[0]) if rows else None
 
     @cached_property
     def _hold(self): return _HOLD.format(now=self.now)
@@ -132,14 +171,26 @@ class _Rows(_Kept):
 # %% ../../nbs/store/01_rows.ipynb #179e01f7
 class Rows(_Rows):
     "A store over `_run`, which a database brings"
+    def _upgrade(self, version: int, execute: Callable[..., Any], **types: str) -> None:
+        "Make each version of the schema from the one before; the parts of `MIGRATIONS` are SQL, or functions that run some"
+        for part in (part for parts in MIGRATIONS[version:] for part in parts):
+            if isinstance(part, str): execute(part.format(**types))
+            else: part(self, execute)
     def check(self) -> list[str]:  # what is wrong, in words; empty if nothing is
         "Read and fold every run"
         lost = self._run(("SELECT DISTINCT run_id FROM steps WHERE run_id NOT IN (SELECT run_id FROM steps WHERE kind = 'started') ORDER BY run_id", ()))
         problems = [f"{self.url}: run {run_id} has steps, and its beginning is missing." for run_id, in lost]
         for run_id in self.runs():
-            try: self.restore(run_id)
+            try: state = self.restore(run_id)
             except (StoreError, ValueError) as e: problems.append(str(e))
+            else: problems += self._misfits(state)
         return problems
+
+    def _misfits(self, state):
+        told = self._beginning(state.run_id)
+        if told and (told.labels, told.caller, told.parent) == (state.labels, state.caller, state.parent): return
+        yield (f"{self.url}: run {state.run_id} stands in the table `runs` with {told.labels if told else 'nothing'}, and its log says {state.labels}: "
+            "it is not found by its labels. Export the runs, and import them into another store.")
 
     def restore(self,
         run_id: str,  # which run
@@ -169,3 +220,21 @@ def _row(step: Step) -> tuple[Any, ...]:
 
 def _iso(at: datetime) -> str:  # pydantic says it in half the time
     return f"{to_json(at)[1:-2].decode()}+00:00" if at.tzinfo is UTC else at.isoformat()
+
+# %% ../../nbs/store/01_rows.ipynb #6833b698
+_TASK = 200  # characters
+_RUN = f"INSERT INTO runs VALUES ({', '.join('?' * 10)}) ON CONFLICT (run_id) DO NOTHING"
+_LABEL = "INSERT INTO labels VALUES (?, ?, ?) ON CONFLICT (run_id, name) DO NOTHING"
+
+def _entries(begun: Iterable[Beginning]):
+    place = lambda origin: (origin.run_id, origin.index) if origin else (None, None)
+    for b in begun:
+        agent, task = (text.replace("\0", "\ufffd") for text in (b.agent, b.task[:_TASK]))
+        labels = json.dumps(b.labels, ensure_ascii=False) if b.labels else "{}"
+        yield _RUN, (b.run_id, b.index, _iso(b.at), agent, task, labels, *place(b.caller), *place(b.parent))
+        for name, text in b.labels.items(): yield _LABEL, (b.run_id, name, text)
+
+def _beginning_of(run_id, index, at, agent, task, labels, caller, caller_step, parent, parent_step):
+    place = lambda run_id, index: Origin(run_id=run_id, index=index) if run_id is not None else None
+    return Beginning(run_id=run_id, index=index, at=at, agent=agent, task=task, labels=json.loads(labels), caller=place(caller, caller_step),
+        parent=place(parent, parent_step))

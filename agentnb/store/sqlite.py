@@ -6,11 +6,13 @@
 __all__ = ['SQLite']
 
 # %% ../../nbs/store/02_sqlite.ipynb #49dab99b
-import sqlite3, threading
+import os, sqlite3, threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
+from ..core.portable import NotPortable
 from .rows import MIGRATIONS, Rows, Taken, newer
 from .protocol import StoreError
 
@@ -24,10 +26,15 @@ def _failed(url, path, e):
     return StoreError(f"{url}: {says}. {todo}", kind)
 
 # %% ../../nbs/store/02_sqlite.ipynb #fe78c4a0
+# chkstyle: skip
 _PAGE = 1024  # bytes
 _CHECKPOINT = 16000  # pages in the `-wal` file before they are moved into the database: a page that changed often is moved once
 
-class _File(Rows):
+_INHERITED = []  # connections of the process that this one was forked from: not to be used, nor closed
+
+class SQLite(Rows):
+    "A store in one SQLite file; holds a connection, safe to share between threads"
+    _db, _process = cast(Any, None), 0
     now = "((julianday('now') - 2440587.5) * 86400.0)"
     def __init__(self,
         path: str,  # the file, or `:memory:`
@@ -35,12 +42,19 @@ class _File(Rows):
     ):
         self.path, self.url = str(path), "memory:" if path == ":memory:" else f"sqlite:///{path}"
         if synchronous not in ("normal", "full"): raise StoreError(f"{self.url}: synchronous is `normal` or `full`, not {synchronous!r}.")
-        self._lock = threading.RLock()
+        self._file, self._synchronous, self._lock = os.path.abspath(path), synchronous, threading.RLock()
+        self._open()
+
+    def _open(self):
+        if self._db and self.path != ":memory:": _INHERITED.append(self._db)
+        elif self._db: self._process = os.getpid()
+        if self._process == os.getpid(): return
         try:
             self._db = sqlite3.connect(self.path, check_same_thread=False, timeout=10, isolation_level=None)
-            for pragma in (f"page_size={_PAGE}", "journal_mode=wal", f"synchronous={synchronous}", f"wal_autocheckpoint={_CHECKPOINT}"):
+            for pragma in (f"page_size={_PAGE}", "journal_mode=wal", f"synchronous={self._synchronous}", f"wal_autocheckpoint={_CHECKPOINT}"):
                 self._db.execute(f"PRAGMA {pragma}")
             self._migrate()
+            self._process = os.getpid()
         except sqlite3.Error as e: raise _failed(self.url, self.path, e) from e
 
     def _migrate(self):
@@ -48,13 +62,24 @@ class _File(Rows):
         if version() == len(MIGRATIONS): return
         with self._transaction():
             if version() > len(MIGRATIONS): raise newer(self.url, version())
-            for sql in (sql for step in MIGRATIONS[version():] for sql in step): self._db.execute(sql.format(json="TEXT", real="REAL", key="TEXT"))
+            self._upgrade(version(), self._db.execute, json="TEXT", real="REAL", key="TEXT")
             self._db.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
 
     def _transaction(self): return _Transaction(self._db)
 
+    def _here(self):
+        if self._process == os.getpid(): return
+        if self._process: self._lock = threading.RLock()
+        with self._lock: self._open()
+
+    def __reduce__(self):
+        if self.path == ":memory:":
+            raise NotPortable("memory: is a store of this process, and no other can read or write it. Name one that others can open: store='sqlite:///runs.db'.")
+        return _elsewhere, (type(self), self._file, self._synchronous)
+
     @contextmanager
     def together(self) -> Iterator[None]:
+        self._here()
         with self._lock:
             try:
                 with self._transaction(): yield
@@ -72,14 +97,12 @@ class _File(Rows):
         with self._transaction(): return self._db.executemany(sql, rows)
 
     def _safely(self, act, *given):
+        self._here()
         with self._lock:
             try: return act(*given)
             except sqlite3.IntegrityError: raise Taken from None
             except sqlite3.Error as e: raise _failed(self.url, self.path, e) from e
 
-# %% ../../nbs/store/02_sqlite.ipynb #f3fcc525
-class SQLite(_File):
-    "A store in one SQLite file; holds a connection, safe to share between threads"
     def check(self) -> list[str]:
         "Look at every page of the file too"
         return [text for text, in self._run(("PRAGMA integrity_check", ())) if text != "ok"] + super().check()
@@ -93,7 +116,15 @@ class SQLite(_File):
 
     def close(self) -> None:
         "Close the connection; what was appended stays"
-        self._db.close()
+        self.closed = True
+        if self._db: self._db.close()
+
+# %% ../../nbs/store/02_sqlite.ipynb #677aa299
+def _elsewhere(kind, file, synchronous):
+    store = object.__new__(kind)
+    store.path, store.url, store._file, store._synchronous = file, f"sqlite:///{file}", file, synchronous
+    store._lock = threading.RLock()
+    return store
 
 # %% ../../nbs/store/02_sqlite.ipynb #e19909fc
 class _Transaction:

@@ -7,11 +7,11 @@ __all__ = ['CROWD', 'RARELY', 'Writer', 'writer_of']
 
 # %% ../../nbs/store/06_writer.ipynb #941a9aaa
 import asyncio, gc, weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..core.steps import Step
-from .protocol import Store, StoreError, asked
+from .protocol import KeptRow, Store, StoreError, asked
 
 # %% ../../nbs/store/06_writer.ipynb #43eeede3
 CROWD, RARELY = 100, 50_000  # runs that go on at once; new objects between two looks of the garbage collector
@@ -38,19 +38,20 @@ class Writer:
         self.store, self.runs, self._loop, self._collector = store, 0, asyncio.get_running_loop(), _Collector()
         self._waiting, self._calls, self._flushing = [], [], None
 
-    async def __aenter__(self): self._count(1)
-    async def __aexit__(self, *_): self._count(-1)
+    def __enter__(self): self._count(1)
+    def __exit__(self, *_): self._count(-1)
 
     def _count(self, more):
         self.runs += more
-        self._collector.suit(self.runs)
+        if self.runs >= CROWD - 1: self._collector.suit(self.runs)
 
     def append(self,
-        step: Step,  # the next of its run
-    ) -> asyncio.Future | None:  # done once the step is durable; `None` if it is; errors are those of the store
-        "Write a step, alone or with those of other runs"
-        if self.runs < 2 and not self.store.remote: return self.store.append(step)
-        self._waiting.append((step, done := self._loop.create_future()))
+        *steps: Step,  # the next of their run
+        kept: Sequence[KeptRow] = (),  # as in `Store.append`
+    ) -> asyncio.Future | None:  # done once the steps are durable; `None` if they are; errors are those of the store
+        "Write the steps of one run, alone or with those of other runs; all of them or none"
+        if self.runs < 2 and not self.store.remote: return self._append(steps, kept)
+        self._waiting.append(((steps, kept), done := self._loop.create_future()))
         if self._flushing is None:
             self._flushing = self._loop.create_task(self._flush()) if self.store.remote else self._loop.call_soon(self._flush_here)
         return done
@@ -67,15 +68,17 @@ class Writer:
         if self._calls and self._flushing is None: self._flushing = self._loop.call_soon(self._flush_here)
         return done
 
+    def _append(self, steps, kept): return self.store.append(*steps, kept=kept) if kept else self.store.append(*steps)
+
     def _flush_here(self):
         steps, calls, self._waiting, self._calls, self._flushing = self._waiting, self._calls, [], [], None
         if calls: _tell(calls, self._called([act for act, _ in calls]))
-        if steps: _tell(steps, self._write([s for s, _ in steps]))
+        if steps: _tell(steps, self._write([given for given, _ in steps]))
 
     async def _flush(self):
         while self._waiting:
             batch, self._waiting = self._waiting, []
-            _tell(batch, await asyncio.to_thread(self._write, [s for s, _ in batch]))
+            _tell(batch, await asyncio.to_thread(self._write, [given for given, _ in batch]))
         self._flushing = None
 
     def _called(self, acts):
@@ -83,11 +86,12 @@ class Writer:
             with self.store.together(): return [_outcome(act) for act in acts]
         except StoreError as e: return [(None, e)] * len(acts)
 
-    def _write(self, steps):
-        try: return [(self.store.append(*steps), None)] * len(steps)
+    def _write(self, batch):
+        steps, kept = [s for given, _ in batch for s in given], [row for _, rows in batch for row in rows]
+        try: return [(self._append(steps, kept), None)] * len(batch)
         except Exception as e:
             down = isinstance(e, StoreError) and e.kind in ("full", "locked", "lost")
-            return [(None, e)] * len(steps) if down or len(steps) == 1 else [self._write([s])[0] for s in steps]
+            return [(None, e)] * len(batch) if down or len(batch) == 1 else [self._write([given])[0] for given in batch]
 
 # %% ../../nbs/store/06_writer.ipynb #ccd145cb
 def _outcome(act):
@@ -104,9 +108,11 @@ _writers = weakref.WeakKeyDictionary()
 
 def writer_of(
     store: Store,  # where to
+    known: Writer | None = None,  # one that may be it
 ) -> Writer:  # the one of the running event loop
     "The writer that all runs of this loop share"
     loop = asyncio.get_running_loop()
+    if known and known.store is store and known._loop is loop: return known
     if loop not in _writers: _writers[loop] = weakref.WeakKeyDictionary()
     of_loop = _writers[loop]
     if store not in of_loop: of_loop[store] = Writer(store)

@@ -24,7 +24,9 @@ class ToolError(Exception):
         retry_after: float | None = None,  # seconds to wait
     ):
         self.failure = Failure(kind=kind, message=message, hint=hint, retry_after=retry_after)
-        super().__init__(str(self.failure))
+        super().__init__(kind, message, hint, retry_after)
+
+    def __str__(self): return str(self.failure)
 
 # %% ../../nbs/tools/01_contract.ipynb #c5763c5e
 class Context(Value):
@@ -59,6 +61,8 @@ class Limits:
     ):
         self.name, self.timeout, self.retries, self.hint = name, timeout, retries, hint
         self.rate, self._calls = read_rate(rate) if rate else None, deque()
+
+    def __getstate__(self): return self.__dict__ | dict(_calls=deque())
 
     async def call(self,
         act: Callable[[], Awaitable],  # one try

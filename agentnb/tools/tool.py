@@ -18,6 +18,8 @@ from .contract import Context, Limits, ToolError
 from ..host.kernel import birth
 from ..host.show import html_of
 from ..core.messages import ToolSpec, redact
+from ..core.portable import Portable, place_of
+from ..host.arguments import explain_keywords
 from ..core.value import readable
 from ..core.plan import Plan
 from .scopes import check_scopes
@@ -48,8 +50,12 @@ def _scopes(name, scopes, fields):
     try: return check_scopes(scopes, [*fields])
     except ValueError as e: raise ToolDefinitionError(f"tool `{name}`: {e}") from None
 
+def _hints(fn, name):
+    try: return get_type_hints(fn, include_extras=True)
+    except TypeError: raise ToolDefinitionError(f"tool `{name}`: a {type(fn).__name__} has no types to read. Write a function that calls it.") from None
+
 def _fields(fn, name):
-    docs, hints = _docs(fn), get_type_hints(fn, include_extras=True)
+    docs, hints = _docs(fn), _hints(fn, name)
     fields, context = {}, None
     for p in inspect.signature(fn).parameters.values():
         if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD, p.POSITIONAL_ONLY):
@@ -78,11 +84,20 @@ def _makes_plan(fn, name):
     return isinstance(hint, type) and issubclass(hint, Plan)
 
 # %% ../../nbs/tools/02_tool.ipynb #942fdc53
+# chkstyle: skip
 _PLAIN = (str, int, float, bool, type(None))
 
-class _Checked:
-    "A function whose arguments are checked"
+def _name_of(fn, name):
+    if isinstance(fn, Tool): raise ToolDefinitionError(f"{fn!r} is a tool already. Another one is made of its function: Tool({fn.name}.fn, ...).")
+    if isinstance(fn, str): raise ToolDefinitionError(f"a tool is made of a function, not of {fn!r}. Its name is given as @tool(name={fn!r}).")
+    if not callable(fn): raise ToolDefinitionError(f"a tool is made of a function, not of {fn!r}. Write @tool above a function, or tool_from_schema(...).")
+    if name or hasattr(fn, "__name__"): return name or fn.__name__
+    raise ToolDefinitionError(f"a {type(fn).__name__} has no name for the tool. Write a function that calls it.")
+
+class Tool(Portable):
+    "A function with a contract; calling the tool calls the function"
     source: Literal["live", "tape"] = "live"  # `tape`: its results are on a tape
+    @explain_keywords
     def __init__(self,
         fn: Callable,  # a plain or an async function, every parameter typed
         name: str | None = None,  # the function's name if not given
@@ -99,21 +114,31 @@ class _Checked:
         always_ask: str = "",  # why a human is asked about each call, whatever was allowed before
         preview: Callable[..., str] | None = None,  # from the same arguments to what would happen, shown to the human who is asked
     ):
-        name = name or fn.__name__
+        name = _name_of(fn, name)
         if not re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", name):
             raise ToolDefinitionError(f"tool name {name!r}: providers take 1 to 64 letters, digits, `_` and `-`.")
         safe = read_only or idempotent
         if retries and not safe: raise ToolDefinitionError(f"tool `{name}`: retries={retries}, but a second call may do it twice. Say idempotent=True if not.")
         self.limits = Limits(name, timeout, retries, rate, "Ask for less, or try again." if safe else "It may still happen: look before you ask again.")
-        fields, self._context = _fields(fn, name)
+        self._fields, self._context = _fields(fn, name)
         self.birth = birth()
         self.fn, self._preview, self._awaits = fn, preview, inspect.iscoroutinefunction(fn)
-        model = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
-        self._validate, self._dump = model.__pydantic_validator__.validate_python, model.__pydantic_serializer__.to_python
+        model = self._arguments()
         text = description or inspect.getdoc(fn) or ""
         self.spec = ToolSpec(name=name, description=text, parameters=_untitled(model.model_json_schema()),
             read_only=read_only, destructive=destructive and not read_only, idempotent=safe, open_world=open_world,
-            scopes=_scopes(name, scopes, fields), human=human, always_ask=always_ask, plan=_makes_plan(fn, name), code=_digest(fn))
+            scopes=_scopes(name, scopes, self._fields), human=human, always_ask=always_ask, plan=_makes_plan(fn, name), code=_digest(fn))
+
+    def _arguments(self):
+        model = create_model(self.limits.name, __config__=ConfigDict(extra="forbid"), **self._fields)
+        self._validate, self._dump = model.__pydantic_validator__.validate_python, model.__pydantic_serializer__.to_python
+        return model
+
+    def _place(self): return place_of(self, self.fn)
+    def __getstate__(self): return {k: v for k, v in self.__dict__.items() if k not in ("_validate", "_dump")}
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self._arguments()
 
     @property
     def name(self) -> str: return self.spec.name
@@ -144,9 +169,6 @@ class _Checked:
         try: return self._validate(kept) == given
         except ValidationError: return False
 
-# %% ../../nbs/tools/02_tool.ipynb #9c93aa8e
-class Tool(_Checked):
-    "A function with a contract; calling the tool calls the function"
     async def run(self,
         args: dict[str, Any],  # JSON values
         context: Context = Context(),  # handed to the function where it asks for it

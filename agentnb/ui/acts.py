@@ -13,12 +13,13 @@ from typing import Any
 from ..engine.breakpoints import Break
 from .edits import edit_of
 from .forms import form_of, read_fields
+from ..log.requests import open_requests
 
 # %% ../../nbs/ui/05_acts.ipynb #4addf7e2
 class TooLate(ValueError):
     "A request that is no longer open"
 
-def _kept(said):
+def _kept(said) -> dict[str, Any]:
     if not said: return {}
     wide = {k: v for k, v in said["globs"].items() if v} if said["wide"] == "globs" else said["wide"]
     if wide == {}: raise ValueError("give a pattern for at least one argument, such as checkout-*")
@@ -27,15 +28,15 @@ def _kept(said):
         seconds=float(minutes) * 60 if minutes else None)
 
 def decide(
-    run,  # an `agentnb.agent.Run`
+    log,  # of a run
     said: dict[str, Any],  # request, verdict, changed fields, message, what to remember
 ) -> None:
     "Answer a request as the browser says; raises `FieldErrors`, `ToolError` or `TooLate`"
-    pending = next((p for p in run.pending if p.request.request_id == said["request"]), None)
+    pending = next((p for p in open_requests(log) if p.request_id == said["request"]), None)
     if pending is None: raise TooLate(f"Request {said['request']} was already decided.")
     if said["verdict"] != "approve": getattr(pending, dict(reject="reject", answer="answer", abort="abort")[said["verdict"]])(said.get("message", ""))
     else:
-        args = read_fields(form_of(pending.request, run.tip), said.get("typed") or {})
+        args = read_fields(form_of(pending.request, log.tip), said.get("typed") or {})
         pending.approve(args=args or None, **_kept(said.get("keep")))
 
 # %% ../../nbs/ui/05_acts.ipynb #c9972f7f
@@ -81,5 +82,5 @@ def _same(act: Callable) -> Callable:
 
 ACTS = dict[str, Callable[[Any, dict[str, Any]], Any]](back=_same(lambda run, _: run.back()), forward=_same(lambda run, _: run.forward()),
     look=_same(lambda run, said: run.at(said["index"])), live=lambda run, _: run.live(), fork=_forked, edit=_edited, pause=_same(lambda run, _: run.pause()),
-    decide=_same(decide), top_up=_same(lambda run, said: top_up(run, said["usd"])), add_break=_same(add_break),
+    decide=_same(lambda run, said: decide(run.log, said)), top_up=_same(lambda run, said: top_up(run, said["usd"])), add_break=_same(add_break),
     clear_break=_same(lambda run, said: run.breaks.pop(said["index"])))

@@ -136,7 +136,7 @@ class _Link(_Feed):
     def _step(self, said): self.widget.send(dict(type="step", index=said["index"], html=step_html(self.run.steps[said["index"]])))
 
 _ACTS = dict(ready=_Link._ready, say=_Link._say, step=_Link._step, stop=lambda link, _: link.run.pause(), go=lambda link, _: link.run.start(),
-    decide=lambda link, said: decide(link.run, said))
+    decide=lambda link, said: decide(link.run.log, said))
 
 # %% ../../nbs/ui/11_chat.ipynb #adbb6b12
 class Chat:

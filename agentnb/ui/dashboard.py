@@ -138,6 +138,7 @@ def dashboard(
     source: Any,  # a store, its URL, an agent, or runs
     since: datetime | None = None,  # only runs of a store that had a step after this
     sample: int = 20,  # snapshots of inputs and outputs
+    labels: dict[str, str] | None = None,  # only runs with all of these
 ) -> Dashboard:  # displayed as the last line of a cell
     "Latency, tokens, snapshots, tools, iterations, cost and interventions of runs"
-    return Dashboard(measure(source, since, sample))
+    return Dashboard(measure(source, since, sample, labels))

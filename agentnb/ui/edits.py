@@ -39,7 +39,7 @@ def edit_of(
     if name in ("goal", "plan"): return dict(plan=_plan(state.plan, path, text))
     if name == "budget":
         value = None if not text.strip() else text.strip().lstrip("$") if rest[0] == "usd" else _number(path, text)
-        return dict(budget=Budget.model_validate({**dict(state.budget), rest[0]: value}))
+        return dict(budget=Budget.model_validate({**vars(state.budget), rest[0]: value}))
     at = int(rest[0])
     if at >= len(state.messages): raise ValueError(f"there is no message {at}; the conversation has {len(state.messages)}.")
     return dict(messages=[m.model_copy(update=dict(content=text, native=None, failure=None)) if i == at else m for i, m in enumerate(state.messages)])

@@ -19,6 +19,7 @@ from IPython.display import display
 from ..host.kernel import birth
 from ..wrappers.providers import PROVIDERS
 from ..host.settings import load_settings, store_url
+from ..log.listing import read_labels
 from ..store.opening import open_store
 from ..store.protocol import RunNotFound
 from .inbox import inbox
@@ -69,6 +70,15 @@ def _agent(names, name):
     if name in (found := agents_in(names)): return found[name]
     raise UsageError(f"%%agent: no agent is called {name}. Agents here: {', '.join(found) or 'none: make one with Agent(...)'}.")
 
+# %% ../../nbs/ui/12_magics.ipynb #4ce7da92
+def _read_filter(line):
+    try:
+        words = shlex.split(line)
+        stores = [w for w in words if "://" in w.partition("=")[0] or "=" not in w]
+        labels = read_labels(w for w in words if w not in stores)
+    except ValueError as e: raise UsageError(f"%runs: {e} Write %runs [store] [name=text ...]") from None
+    return " ".join(stores), labels
+
 # %% ../../nbs/ui/12_magics.ipynb #05ead9d5
 @magics_class
 class _AgentMagics(Magics):
@@ -86,8 +96,9 @@ class _AgentMagics(Magics):
 
     @line_magic
     def runs(self, line: str) -> Any:
-        "Browse the runs of a store: `%runs [store]`"
-        return browse(self._store(line), *self._agents())
+        "Browse the runs of a store: `%runs [store] [case=7 ...]`"
+        store, labels = _read_filter(line)
+        return browse(self._store(store), *self._agents(), labels=labels)
 
     @line_magic
     def inbox(self, line: str) -> Any:

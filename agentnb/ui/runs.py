@@ -6,7 +6,7 @@
 __all__ = ['WORDS', 'PAGE', 'row_of', 'runs_html', 'Query', 'RunsView', 'Browser', 'browse']
 
 # %% ../../nbs/ui/09_runs.ipynb #642100bc
-import asyncio
+import asyncio, shlex
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
@@ -16,8 +16,9 @@ import anywidget, traitlets
 from ..log.forks import lineage
 from ..store.hidden import hide, unhide
 from ..host.kernel import interactive, on_loop
-from ..log.listing import Listed, Listing, list_runs
+from ..log.listing import Listed, Listing, list_runs, read_labels, show_labels
 from ..core.state import fold
+from ..core.steps import check_labels
 from ..store.protocol import Store, read_run
 from ..core.summary import show_cost
 from .assets import joined
@@ -36,11 +37,13 @@ def row_of(
 ) -> dict[str, Any]:  # JSON for the browser, all of it plain text
     "A run as a row"
     fork = f"fork of {run.parent.run_id} after step {run.parent.index}" if run.parent else ""
+    call = f"called by {run.caller.run_id} at step {run.caller.index}" if run.caller else ""
+    labels = [dict(words=visible(f"{k}={v}", 80), label=show_labels({k: v})) for k, v in run.labels.items()]
     cost = "" if run.status == "damaged" else show_cost(None if run.cost is None else Decimal(f"{run.cost:.3g}"))
     task = visible(run.task or "(no task)", 200)
     known = dict[str, Any](id=run.run_id, name=visible(run.run_id, 60), status=run.status, words=WORDS[run.status])
-    words = dict(task=task, said=visible(run.said, 200), agent=visible(run.agent, 40), fork=visible(fork))
-    return known | words | dict(steps=run.steps, cost=cost, at=run.at.isoformat(), depth=depth)
+    words = dict(task=task, said=visible(run.said, 200), agent=visible(run.agent, 40), fork=visible(fork), call=visible(call))
+    return known | words | dict(labels=labels, steps=run.steps, cost=cost, at=run.at.isoformat(), depth=depth)
 
 # %% ../../nbs/ui/09_runs.ipynb #885df0d5
 def runs_html(
@@ -52,7 +55,8 @@ def runs_html(
     cell = 'style="text-align:left;vertical-align:top;padding:2px 14px 2px 0"'
     head = "".join(f'<th scope="col" {cell}>{h}</th>' for h in ("run", "status", "task", "steps", "cost", "last step"))
     def line(r):
-        task = f"{as_text(r['task'])}<br><small>{as_text(' · '.join(x for x in (r['agent'], r['fork'], r['said']) if x))}</small>"
+        labels = ", ".join(label["words"] for label in r["labels"])
+        task = f"{as_text(r['task'])}<br><small>{as_text(' · '.join(x for x in (r['agent'], labels, r['fork'], r['call'], r['said']) if x))}</small>"
         cells = (f"<code>{as_text(r['name'])}</code>", as_text(r["words"]), task, r["steps"], as_text(r["cost"]), f"{r['at'][:19].replace('T', ' ')} UTC")
         return f"<tr>{''.join(f'<td {cell}>{c}</td>' for c in cells)}</tr>"
     more = f"<p>{total - len(rows):,} more</p>" if total > len(rows) else ""
@@ -65,7 +69,7 @@ PAGE, _SLICE = 25, 200
 def _flat(branches, depth=0):
     for b in branches:
         yield b.run_id, depth
-        yield from _flat(b.forks, depth + 1)
+        yield from _flat(b.below, depth + 1)
 
 def _nobody(done: int, of: int) -> Any: return None
 
@@ -73,19 +77,22 @@ class Query:
     "What a list shows: the page, the filter, the tree; holds the listing"
     def __init__(self,
         store: Store,  # where to look
+        labels: dict[str, str] | None = None,  # that the runs have
     ):
         self.store, self.listing, self.text, self.status, self.start, self.tree = store, Listing(store), "", "", 0, False
-        self.progress = _nobody
+        self.progress, self.labels = _nobody, check_labels(labels)
 
     def __call__(self) -> dict[str, Any]:  # JSON for the browser
         heads, depths = self._found()
         self.start = min(self.start, max(len(heads) - 1, 0) // PAGE * PAGE)
         rows = [row_of(t, depths.get(t.run_id, 0)) for t in self.listing.tell(heads[self.start:self.start + PAGE])]
-        return dict(rows=rows, total=len(heads), start=self.start, size=PAGE, text=self.text, status=self.status, tree=self.tree, url=self.store.url)
+        asked = dict(text=self.text, status=self.status, labels=show_labels(self.labels), tree=self.tree)
+        return dict(asked, rows=rows, total=len(heads), start=self.start, size=PAGE, url=self.store.url)
 
     def _found(self):
-        heads = self.listing.heads()
+        heads = self.listing.find(labels=self.labels)
         if self.text or self.status: return self._fitting(heads), {}
+        if self.labels: return heads, {}
         if not self.tree: return heads, {}
         depths, known = dict(_flat(lineage(self.store))), {h.run_id: h for h in heads}
         return [known[r] for r in depths if r in known], depths
@@ -108,7 +115,8 @@ class RunsView(anywidget.AnyWidget):
 class _Link:
     "Ties a list to a store; keeps no state of it"
     def __init__(self, browser, widget, place):
-        self.browser, self.widget, self.place, self.query, self.stepped, self.said = browser, widget, place, Query(browser.store), None, {}
+        self.browser, self.widget, self.place, self.stepped, self.said = browser, widget, place, None, {}
+        self.query = Query(browser.store, browser.labels)
         loop = asyncio.get_running_loop()
         self.query.progress = lambda done, of: loop.call_soon_threadsafe(widget.send, dict(searched=done, of=of))
         widget.on_msg(on_loop(self.received))
@@ -134,6 +142,7 @@ class _Link:
 
 # %% ../../nbs/ui/09_runs.ipynb #9710bee8
 def _find(link, said):
+    if "labels" in said: link.query.labels = read_labels(shlex.split(said["labels"]))
     for name in ("text", "status", "start", "tree"): setattr(link.query, name, said.get(name, getattr(link.query, name)))
 
 def _open(link, said):
@@ -148,9 +157,7 @@ def _resume(link, said):
     link.step(agent.load(said["run"]).start())
 
 # %% ../../nbs/ui/09_runs.ipynb #82ead52c
-def _hide(link, said):
-    hide(link.browser.store, said["run"])
-    return dict(undo=said["run"])
+def _hide(link, said): return dict(undo=said["run"], children=hide(link.browser.store, said["run"]))
 
 def _undo(link, said): unhide(link.browser.store, said["run"])
 
@@ -159,7 +166,8 @@ _ACTS = dict(find=_find, open=_open, resume=_resume, hide=_hide, undo=_undo)
 # %% ../../nbs/ui/09_runs.ipynb #ea8b3470
 class Browser:
     "The runs of a store as a list; holds the store and the agents"
-    def __init__(self, store: Store, agents: Sequence[Any]): self.store, self.agents = store, agents
+    def __init__(self, store: Store, agents: Sequence[Any], labels: dict[str, str] | None = None):
+        self.store, self.agents, self.labels = store, agents, check_labels(labels)
 
     def agent_of(self,
         run_id: str,  # which run
@@ -169,10 +177,12 @@ class Browser:
         return next((a for a in self.agents if a.name == name), None)
 
 
-    def __repr__(self): return "\n".join(list_runs(self.store)) or f"no runs in {self.store.url}"
+    def __repr__(self):
+        which = f" with {show_labels(self.labels)}" if self.labels else ""
+        return "\n".join(list_runs(self.store, labels=self.labels)) or f"no runs{which} in {self.store.url}"
 
     def _repr_html_(self):
-        page = Query(self.store)()
+        page = Query(self.store, self.labels)()
         return runs_html(page["rows"], page["total"], page["url"])
 
     def _ipython_display_(self):
@@ -184,6 +194,7 @@ class Browser:
 def browse(
     store: Any,  # a store, its URL, or an agent: then its store
     *agents: Any,  # that can go on with runs
+    labels: dict[str, str] | None = None,  # only runs with all of these, until the list is asked for others
 ) -> Browser:  # displayed as the last line of a cell
     "Browse the runs of a store"
-    return Browser(*store_of(store, agents))
+    return Browser(*store_of(store, agents), labels)

@@ -77,12 +77,12 @@ def state_diff_html(
 
 # %% ../../nbs/views/05_compare.ipynb #d42fd1b3
 def branch_html(
-    branch: Branch,  # a run and its forks
+    branch: Branch,  # a run, its forks and what it called
 ) -> str:  # a list in a list
-    "A tree of forks"
-    return region_html("A run and its forks", f'<ul>{_item(branch)}</ul>')
+    "A tree of forks and calls"
+    return region_html("A run, its forks and its calls", f'<ul>{_item(branch)}</ul>')
 
 def _item(branch):
-    where = f" <small>after step {branch.at}</small>" if branch.at >= 0 else ""
-    forks = f"<ul>{''.join(map(_item, branch.forks))}</ul>" if branch.forks else ""
-    return f"<li><code>{as_text(branch.run_id)}</code>{where}{forks}</li>"
+    where = f" <small>{as_text(branch.place)}</small>" if branch.place else ""
+    below = f"<ul>{''.join(map(_item, branch.below))}</ul>" if branch.below else ""
+    return f"<li><code>{as_text(branch.run_id)}</code>{where}{below}</li>"

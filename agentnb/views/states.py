@@ -19,7 +19,7 @@ def state_parts(
     state: State,  # at any step
 ) -> dict[str, Any]:  # by name, in the order of interest
     "What a person wants to see of a state"
-    shown = dict(goal=state.plan.goal, plan=state.plan.lines, budget=dict(state.budget))
+    shown = dict(goal=state.plan.goal, plan=state.plan.lines, budget=vars(state.budget))
     held = {k: shown[k] if k in shown else getattr(state, k) for k in _FIRST}
     keep = ("status", "messages", "cost", "model", "instructions", "max_iterations", "budget")
     return {k: v for k, v in held.items() if k in keep or v not in (None, "", (), {}, 0, [])}

@@ -10,8 +10,11 @@ import hashlib, json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 
 from ..core.messages import Ask, Delta, Reply, Usage
+from ..core.portable import Portable
+from ..host.arguments import explain_keywords
 from ..models.protocol import canonical
 from .providers import find_model
 from ..host.settings import load_settings, store_url
@@ -24,13 +27,14 @@ def _settings(model):
     inner = getattr(model, "models", None) or ([model.model] if hasattr(model, "model") else [])
     return [*map(_settings, inner), *map(repr, getattr(model, "gates", ()))]
 
-class Cached:
+class Cached(Portable):
     "A model that answers a repeated request from a store"
+    @explain_keywords
     def __init__(self,
         model,  # whose replies are kept, by name or as a model
         store=None,  # a URL or a store; the settings say if not given
         seconds: float = 86_400.0,  # how long a reply is good
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),  # for lessons and tests
+        clock: Callable[[], datetime] = partial(datetime.now, UTC),  # for lessons and tests
     ):
         self.model, self.seconds, self._clock = find_model(model), seconds, clock
         self.name, self.store = self.model.name, open_store(store or store_url(load_settings()))

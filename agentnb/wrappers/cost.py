@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from ..core.messages import Ask, Reply, Usage
-from ..models.protocol import Model, ModelError
+from ..models.protocol import Model, ModelError, as_model
 from ..host.settings import load_settings
 
 # %% ../../nbs/wrappers/00_cost.ipynb #60f2701a
@@ -60,10 +60,13 @@ def top_rates(
 # %% ../../nbs/wrappers/00_cost.ipynb #1243b4e3
 class Priced:
     "A model whose replies say what they cost"
+    imports = ("genai_prices",)
     def __init__(self,
         model: Model,  # whose replies say what they used
         prices: Mapping[str, Sequence] | None = None,  # as in `price`
-    ): self.model, self.name, self._prices = model, model.name, prices
+    ):
+        self.model, self._prices = as_model(model), prices
+        self.name = self.model.name
 
     def __repr__(self): return f"Priced({self.model!r})"
 

@@ -11,6 +11,8 @@ from collections.abc import Collection
 from decimal import Decimal
 
 from ..core.messages import Ask, Delta, Reply, Usage
+from ..core.portable import Portable
+from ..host.arguments import explain_keywords
 from ..models.protocol import ModelError
 from .providers import find_model
 
@@ -19,12 +21,14 @@ ELSEWHERE = ("authentication", "quota", "rate_limited", "overloaded", "context_e
     "connection", "unknown")
 
 # %% ../../nbs/wrappers/03_fallback.ipynb #e56fe675
-class Fallback:
+class Fallback(Portable):
     "Several models, asked in order until one answers"
+    @explain_keywords
     def __init__(self,
         *models,  # by name or as models; the first is asked first
         on: Collection[str] = ELSEWHERE,  # kinds of `ModelError` after which the next is asked
     ):
+        if len(models) == 1 and isinstance(models[0], list | tuple): raise TypeError(f"Fallback takes models one after the other: Fallback(*{models[0]!r}).")
         if not models: raise ValueError("Fallback needs at least one model: Fallback('anthropic:claude-haiku-4-5', 'openai:gpt-5.5').")
         self.models, self.on = [find_model(m) for m in models], tuple(on)
         self.name = " or ".join(m.name for m in self.models)

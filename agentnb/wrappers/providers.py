@@ -8,19 +8,33 @@ __all__ = ['PROVIDERS', 'client', 'find_model']
 # %% ../../nbs/wrappers/02_providers.ipynb #2e6ce17d
 import difflib
 from collections.abc import Callable
+from typing import Any
 
 from ..models.anthropic import Anthropic
 from ..models.local import Local
 from ..models.ollama import Ollama
 from ..models.openai import OpenAI
 from .cost import Priced
-from ..models.protocol import Model, ModelError
+from ..models.protocol import Model, ModelError, as_model
 from .retry import Retry
 from ..host.settings import load_settings
 
 # %% ../../nbs/wrappers/02_providers.ipynb #77c9a844
 PROVIDERS = dict[str, Callable[..., Model]]({"local": Local, "openai": OpenAI, "openai-chat": OpenAI, "anthropic": Anthropic, "ollama": Ollama})
 
+_MAKERS = dict(gpt="openai", chatgpt="openai", o1="openai", o3="openai", o4="openai", claude="anthropic", llama="ollama", qwen="ollama", gemma="ollama",
+    mistral="ollama", phi="ollama", smollm="local")
+
+def _meant(name, known):
+    provider, _, model = name.partition(":")
+    if any(map(str.isspace, name)): return "What is said to the model first is given as instructions='...'."
+    maker, _, rest = name.partition("/")
+    if rest and maker in known: return f"Did you mean '{maker}:{rest}'?"
+    if not model and (by := next((p for prefix, p in _MAKERS.items() if name.lower().startswith(prefix)), "")): return f"Did you mean '{by}:{name}'?"
+    near = difflib.get_close_matches(provider, known, 1)
+    return f"Did you mean {near[0]!r}?" if near else f"Providers: {', '.join(dict.fromkeys(known))}."
+
+# %% ../../nbs/wrappers/02_providers.ipynb #0feaf4df
 def client(
     name: str,  # `provider:model`, or `local`
     **options,  # for the client: `key`, `url`, `timeout`, and what goes into every request
@@ -29,10 +43,8 @@ def client(
     provider, _, model = name.partition(":")
     servers = load_settings().servers
     if provider not in PROVIDERS and provider not in servers:
-        known = (*PROVIDERS, *servers)
-        near = difflib.get_close_matches(provider, known, 1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"Providers: {', '.join(dict.fromkeys(known))}."
-        raise ModelError("not_found", f"no provider {provider!r} in the model name {name!r}.", f"Names look like `local:smollm2`. {hint}")
+        said = "" if len(name) > 80 else f" in the model name {name!r}"
+        raise ModelError("not_found", f"no provider {provider[:40]!r}{said}.", f"Names look like `local:smollm2`. {_meant(name, (*PROVIDERS, *servers))}")
     if not model and provider != "local": raise ModelError("not_found", f"{name!r} names no model.", f"Write for example `{provider}:name-of-the-model`.")
     if provider == "openai-chat": options = {"api": "chat"} | options
     if provider in servers and provider != "openai": options = {"server": provider} | options
@@ -40,10 +52,10 @@ def client(
 
 # %% ../../nbs/wrappers/02_providers.ipynb #a303d060
 def find_model(
-    name,  # `provider:model`, `local`, or a model, which is returned as it is
+    name: Any,  # `provider:model`, `local`, a model, which is returned as it is, or a function that is one
     **options,  # for the client, as in `client`
 ) -> Model:  # ready to be called
     "The model that `name` stands for"
-    if not isinstance(name, str): return name
+    if not isinstance(name, str): return as_model(name)
     found = client(name, **options)
     return found if name.partition(":")[0] == "local" else Retry(Priced(found))

@@ -11,11 +11,14 @@ from collections.abc import Awaitable, Callable
 from decimal import Decimal
 
 from ..core.messages import Ask, Delta, Reply, Usage
-from ..models.protocol import Model, ModelError
+from ..core.portable import Portable
+from ..host.arguments import explain_keywords
+from ..models.protocol import Model, ModelError, as_model
 
 # %% ../../nbs/wrappers/01_retry.ipynb #a9a179ac
-class Retry:
+class Retry(Portable):
     "A model that is asked again after a failure that may pass"
+    @explain_keywords
     def __init__(self,
         model: Model,  # asked once for each attempt
         attempts: int = 5,  # at most
@@ -23,7 +26,9 @@ class Retry:
         longest: float = 60.0,  # seconds: no wait is longer; a provider that asks for more is given up
         seconds: float = 900.0,  # for all attempts together
         sleep: Callable[[float], Awaitable] = asyncio.sleep,  # for lessons and tests
-    ): self.model, self.name, self.attempts, self.base, self.longest, self.seconds, self._sleep = model, model.name, attempts, base, longest, seconds, sleep
+    ):
+        self.model, self.attempts, self.base, self.longest, self.seconds, self._sleep = as_model(model), attempts, base, longest, seconds, sleep
+        self.name = self.model.name
 
     def __repr__(self): return f"Retry({self.model!r}, attempts={self.attempts})"
 

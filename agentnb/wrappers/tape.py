@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..core.messages import Ask, Delta, Failure, Reply, redact
-from ..models.protocol import AskedHuman, Model, canonical
+from ..core.portable import Portable
+from ..host.arguments import explain_keywords
+from ..models.protocol import AskedHuman, Model, as_model, canonical
 from .providers import find_model
 from ..core.steps import Request
 from ..tools.tool import Context, Tool, ToolError
@@ -31,6 +33,7 @@ def _digest(request): return hashlib.sha256(json.dumps(request, sort_keys=True).
 # %% ../../nbs/wrappers/05_tape.ipynb #540e3431
 class Tape:
     "A file of recordings, and what plays them; the file is its only state"
+    @explain_keywords
     def __init__(self,
         path: str | Path,  # the file; made when something is recorded
         mode: Literal["replay", "auto", "record", "live"] = "auto",  # `auto` plays what is there and records what is not
@@ -39,6 +42,7 @@ class Tape:
         self.path, self.mode = Path(path), mode
 
     def __repr__(self): return f"Tape({str(self.path)!r}, {self.mode})"
+    def __getstate__(self): return self.__dict__ | dict(path=self.path.absolute())
 
     def __call__(self,
         what,  # a model, by name or as a model, or a tool
@@ -84,12 +88,14 @@ class Tape:
         return "\n".join([text, *diff])
 
 # %% ../../nbs/wrappers/05_tape.ipynb #540df9eb
-class TapedModel:
+class TapedModel(Portable):
     "A model on a tape"
     def __init__(self,
         tape: Tape,  # which tape
         model: str | Model,  # by name or as a model; asked only to record
-    ): self.tape, self._model, self.name = tape, model, model if isinstance(model, str) else model.name
+    ):
+        self.tape, self._model = tape, model if isinstance(model, str) else as_model(model)
+        self.name = self._model if isinstance(self._model, str) else self._model.name
 
     def __repr__(self): return f"{self.tape!r}({self.name!r})"
 

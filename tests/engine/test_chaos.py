@@ -22,7 +22,7 @@ def check(found, killed):
 def test_killed_at_every_boundary_on_sqlite():
     found = harness("print(boundaries(files))")
     check(found, 45)
-    assert found["asked"] == 8
+    assert found["asked"] == 9, "two calls that are not idempotent: killed before, in and after each, and where a reply and its intent are committed together"
 
 
 def test_killed_at_random_moments_on_sqlite(): check(harness("print(at_random(files, 40))"), 40)

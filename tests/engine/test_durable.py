@@ -301,7 +301,7 @@ def test_a_tool_that_ends_the_process_has_an_unknown_outcome(tmp_path):
 def test_two_processes_decide_different_requests(tmp_path, monkeypatch):
     "The second writer of a place tries again: no decision is lost"
     asyncio.run(pay_agent(tmp_path).run("go", run_id="r1").until())
-    mine, theirs = (pay_agent(tmp_path).load("r1") for _ in range(2))
+    mine, theirs = (pay_agent(tmp_path, store=open_store(f"sqlite:///{tmp_path}/runs.db")).load("r1") for _ in range(2))
     first, second = mine.pending[0], theirs.pending[1]
     write = mine.store.append
     def late(step):

@@ -147,7 +147,8 @@ def test_an_open_call_whose_tool_is_gone_is_refused():
 
 
 @pytest.mark.parametrize("make, text", [
-    (lambda: find_model("gpt"), "no provider 'gpt' in the model name 'gpt'. Names look like `local:smollm2`. Providers: local, openai,"),
+    (lambda: find_model("gpt"), "no provider 'gpt' in the model name 'gpt'. Names look like `local:smollm2`. Did you mean 'openai:gpt'?"),
+    (lambda: find_model("qqq:x"), "no provider 'qqq' in the model name 'qqq:x'. Names look like `local:smollm2`. Providers: local, openai,"),
     (lambda: Agent(Scripted([]), [look, look], store="memory:"), "two tools have the same name"),
     (lambda: Agent(Scripted([]), [look], result=act, store="memory:"), "result=act is not one of the tools"),
     (lambda: Agent(Scripted([]), unattended="maybe", store="memory:"), "use 'wait', 'approve', 'reject'"),

@@ -51,9 +51,9 @@ def dying(store, moment):
     "A store that kills its process around the commit of a step"
     append = store.append
 
-    def around(*steps):
+    def around(*steps, **more):
         if any(moment == f"before commit {s.index}" for s in steps): die()
-        append(*steps)
+        append(*steps, **more)
         if any(moment == f"after commit {s.index}" for s in steps): die()
     store.append = around
     return store

@@ -38,14 +38,14 @@ def make_agent(store, folder, moment=""):
     return Agent(script, [look, keyed, plain], store=store, unattended="approve")
 
 
-def pay_agent(folder, crash=None, during=lambda: None):
+def pay_agent(folder, crash=None, during=lambda: None, store=None):
     @tool
     def pay(what: str) -> str:
         during()
         with (folder/"effects").open("a") as f: f.write(f"{what}\n")
         if crash: raise crash
         return f"paid {what}"
-    return Agent(Scripted([[call("pay", what="a"), call("pay", what="b")], "done"]), [pay], store=f"sqlite:///{folder}/runs.db")
+    return Agent(Scripted([[call("pay", what="a"), call("pay", what="b")], "done"]), [pay], store=store or f"sqlite:///{folder}/runs.db")
 
 
 def main(store, folder, run_id, moment):

@@ -284,7 +284,7 @@ def test_a_wrong_type_is_told_before_anything_is_written(build, text):
 
 @pytest.mark.parametrize("change, text", [
     (lambda r: r.edit(), "nothing is edited. What can be: max_iterations, budget, messages"),
-    (lambda r: r.edit(temperature=1), "temperature cannot be edited. What can: max_iterations"),
+    (lambda r: r.edit(temperature=1), "Run.edit has no `temperature`: it is said once, with Agent.ask=Ask.temperature=1"),
     (lambda r: r.edit(max_iterations=-1), "max_iterations: Input should be greater than or equal to 0, got -1"),
     (lambda r: r.edit(messages=[{"role": "user"}]), "message 0 is {'role': 'user'}: write user"),
     (lambda r: r.edit(messages=user("x")), "messages are a list"),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from agentnb import Agent, RunConflict, Scripted, StoreError, Tool, call, open_store, tool, user
-from agentnb.store.lease import Holding, holder, stuck
+from agentnb.store.lease import HeldLease, holder, stuck
 from agentnb.core.messages import Call, Failure, Native, Reply, Usage
 from agentnb.store.rows import _row
 from agentnb.core.steps import Decision, Edit, Finished, Intent, Note, Origin, Replied, Request, Returned, Started, Step
@@ -141,9 +141,9 @@ def test_the_url_opens_the_same_store_again(durable):
 
 def hold_in_a_process(url, ready, done):
     async def go():
-        async with Holding(open_store(url), "r1", "other"):
-            ready.set()
-            while not done.is_set(): await asyncio.sleep(0.01)
+        await HeldLease(open_store(url), "r1", "other").take()
+        ready.set()
+        while not done.is_set(): await asyncio.sleep(0.01)
     asyncio.run(go())
 
 
@@ -156,13 +156,16 @@ def test_a_dead_process_of_this_machine_does_not_stand_in_the_way(durable):
     assert ready.wait(30)
 
     async def take():
-        async with Holding(store, "r1", "mine"): return store.leases()[0].holder
+        mine = HeldLease(store, "r1", "mine")
+        await mine.take()
+        try: return store.leases()[0].holder
+        finally: await mine.give_back()
     with pytest.raises(RunConflict, match=f"run r1 is going on by process {other.pid} on "): asyncio.run(take())
     assert stuck(store) == []
     other.kill()
     other.join()
     assert [lease.run_id for lease in stuck(store)] == ["r1"]
-    assert asyncio.run(take()) == holder("mine") and store.leases() == []
+    assert asyncio.run(take()) == holder("mine.1") and store.leases() == []
 
 
 def test_a_lease_that_was_lost_stops_its_holder(durable, monkeypatch):
@@ -258,7 +261,7 @@ def test_a_file_of_an_earlier_version_is_brought_up_to_date(tmp_path, schema):
     store = open_store(f"sqlite:///{path}")
     assert store.restore("old").result == "hello" and store.check() == [] and store.hold("old", "me", 30) == "me"
     assert (store.recall("replies", "k") is not None) == (SECOND in schema)
-    with sqlite3.connect(path) as db: assert db.execute("PRAGMA user_version").fetchone() == (3,)
+    with sqlite3.connect(path) as db: assert db.execute("PRAGMA user_version").fetchone() == (4,)
     assert open_store(f"sqlite:///{path}").runs() == ["old"]
 
 

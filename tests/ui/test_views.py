@@ -65,6 +65,47 @@ def test_runs_are_browsed_searched_deleted_and_had_back(notebook, lab):
     assert hidden(store) == {}
 
 
+LABELLED = """from agentnb import Agent, Origin, Scripted, browse
+agent = Agent(Scripted(["It is full."] * 4), name="on-call", store="STORE", labels={"version": "b"})
+for i, user in enumerate(("Ada L.", "Bob")): await agent.run("Is the disk full?", run_id=f"case-{i}", labels={"case": str(i), "user": user})
+for i in (1, 2): await agent.run("Is the tape?", run_id=f"child-{i}", caller=Origin(run_id="case-0", index=1))"""
+
+
+def test_runs_are_filtered_by_label_and_a_deleted_caller_names_its_calls(notebook, lab):
+    nb = notebook(LABELLED.replace("STORE", lab.store("labelled")), "browse(agent, labels={'version': 'b'})")
+    run_all(nb, 2)
+    view = nb.cell(1).locator(".an-runs")
+    rows, labels = view.locator("li[data-run]"), view.get_by_label("Labels")
+    view.get_by_text("4 runs").wait_for()
+    expect(labels).to_have_value("version=b")
+    labels.fill("case=1 version=b")
+    nb.page.keyboard.press("Enter")
+    view.get_by_text("1 run", exact=True).wait_for()
+    expect(rows.first).to_contain_text("case=1 · user=Bob")
+    labels.fill("case")
+    nb.page.keyboard.press("Enter")
+    view.get_by_text("'case' is no label. Write name=text").wait_for()
+    labels.fill("")
+    nb.page.keyboard.press("Enter")
+    view.get_by_text("4 runs").wait_for()
+    view.get_by_title("Only runs with user=Ada L.").click()
+    view.get_by_text("1 run", exact=True).wait_for()
+    expect(labels).to_have_value("'user=Ada L.'")
+    shoot(nb.page, "runs-labels", view)
+    view.locator("ul").focus()
+    nb.page.keyboard.press("Delete")
+    view.get_by_text("Deleted case-0. Its calls began child-1, child-2: not deleted.").wait_for()
+    view.get_by_text("No run fits.").wait_for()
+    nb.page.keyboard.press("u")
+    view.get_by_text("1 run", exact=True).wait_for()
+    labels.fill("")
+    nb.page.keyboard.press("Enter")
+    view.get_by_label("tree of forks").check()
+    expect(rows.nth(3)).to_contain_text("called by case-0 at step 1")
+    expect(rows.nth(3)).to_contain_text("↳")
+    shoot(nb.page, "runs-calls", view)
+
+
 INBOX = "from agentnb.ui.inbox import inbox\nagent = week.agent_of(store, [], week.Clock())\ninbox(store, agent)"
 
 

@@ -13,6 +13,7 @@ function render({ model, el }) {
   const id = `an-${Math.random().toString(36).slice(2)}`;
   const title = make("b"), where = make("span", { className: "an-muted an-where" }), range = make("span", { className: "an-muted" });
   const search = make("input", { type: "search", placeholder: "task, result, run id", "aria-label": "Search runs" });
+  const labels = make("input", { type: "text", placeholder: "case=7", "aria-label": "Labels", spellcheck: false });
   const status = make("select", { "aria-label": "Status" }, ...Object.entries(STATUSES).map(([value, words]) => make("option", { value }, words)));
   const tree = make("input", { type: "checkbox", id: `${id}-tree` }), previous = button("Newer", () => turn(-1)), next = button("Older", () => turn(1));
   const note = make("div", { className: "an-note", role: "status" }), list = make("ul", { role: "listbox", "aria-label": "Runs", tabIndex: 0 });
@@ -20,14 +21,15 @@ function render({ model, el }) {
   const detail = make("div", { className: "an-detail", role: "region", "aria-label": "Run", tabIndex: 0, hidden: true });
   const root = frame("an-runs", "Runs", {},
     make("div", { className: "an-row" }, title, where, make("span", { className: "an-space" }), range, previous, next),
-    make("div", { className: "an-row", role: "toolbar", "aria-label": "Filter and act" }, search, status, make("label", { htmlFor: tree.id }, tree, " tree of forks"),
-      make("span", { className: "an-space" }), open, resume, remove), note, list, detail);
+    make("div", { className: "an-row", role: "toolbar", "aria-label": "Filter and act" }, search, labels, status, make("label", { htmlFor: tree.id }, tree, " tree of forks"),
+      make("span", { className: "an-space" }), make("span", { className: "an-acts" }, open, resume, remove)), note, list, detail);
   let page = { rows: [], total: 0, start: 0, size: 25 }, chosen = "", typing = 0, undo = "";
 
+  const label = l => make("span", { className: "an-label", title: `Only runs with ${l.words}`, onclick: () => only(l.label) }, l.words);
   const row = r => make("li", { role: "option", id: `${id}-${r.id}`, "data-run": r.id, "data-status": r.status, onclick: () => choose(r.id), ondblclick: () => act("open") },
     make("span", { className: "an-state" }, make("span", { "aria-hidden": "true" }, SIGNS[r.status] ?? "·"), make("span", {}, r.words)),
     make("span", { className: "an-task", style: `padding-left: ${Math.min(r.depth, 6) * 18}px` }, make("span", {}, r.depth ? "↳ " : "", r.task),
-      make("small", {}, make("code", {}, r.name), ...[r.agent, r.fork, r.said].filter(Boolean).flatMap(x => [" · ", x]))),
+      make("small", {}, make("code", {}, r.name), ...[r.agent, ...r.labels.map(label), r.fork, r.call, r.said].filter(Boolean).flatMap(x => [" · ", x]))),
     make("span", { className: "an-num" }, `${r.steps} steps`), make("span", { className: "an-num" }, r.cost),
     make("time", { dateTime: r.at, title: r.at.slice(0, 19).replace("T", " ") + " UTC" }, ago(r.at)));
   const choose = run => {
@@ -45,13 +47,14 @@ function render({ model, el }) {
     page = { ...page, ...model.get("page") };
     const old = new Map([...list.children].map(li => [li.dataset.key, li]));
     list.replaceChildren(...page.rows.map(r => { const key = JSON.stringify(r), li = old.get(key) ?? row(r); li.dataset.key = key; return li; }));
-    if (!page.rows.length) list.append(make("li", { className: "an-empty", role: "presentation" }, page.text || page.status ? "No run fits." : "No runs yet."));
+    if (!page.rows.length) list.append(make("li", { className: "an-empty", role: "presentation" }, page.text || page.status || page.labels ? "No run fits." : "No runs yet."));
     title.textContent = `${page.total.toLocaleString("en")} run${page.total === 1 ? "" : "s"}`; where.textContent = page.url ?? "";
     range.textContent = page.total > page.size ? `${page.start + 1}–${Math.min(page.start + page.size, page.total)}` : "";
     previous.disabled = page.start <= 0; next.disabled = page.start + page.size >= page.total;
     previous.hidden = next.hidden = page.total <= page.size;
     if (document.activeElement !== search && !typing) search.value = page.text ?? "";
-    status.value = page.status ?? ""; tree.checked = !!page.tree; tree.disabled = !!(page.text || page.status);
+    if (document.activeElement !== labels) labels.value = page.labels ?? "";
+    status.value = page.status ?? ""; tree.checked = !!page.tree; tree.disabled = !!(page.text || page.status || page.labels);
     choose(chosen);
   };
   const tell = () => {
@@ -59,17 +62,18 @@ function render({ model, el }) {
     undo = n.undo ?? "";
     note.hidden = !(n.problem || n.undo);
     note.classList.toggle("an-problem", !!n.problem);
-    note.replaceChildren(n.problem || (n.undo ? make("span", {}, `Deleted ${n.undo}. `, button("Undo", () => send({ type: "undo", run: undo }), { key: "u" })) : ""));
+    note.replaceChildren(n.problem || (n.undo ? make("span", {}, `Deleted ${n.undo}. `, n.children?.length ? `Its calls began ${n.children.join(", ")}: not deleted. ` : "", button("Undo", () => send({ type: "undo", run: undo }), { key: "u" })) : ""));
   };
   const searched = m => { range.textContent = m.searched < m.of ? `searched ${m.searched.toLocaleString("en")} of ${m.of.toLocaleString("en")} …` : ""; };
   const full = () => { const o = model.get("opened"); detail.hidden = !o.run; detail.innerHTML = o.html ?? ""; };   // made by the kernel, where it was escaped
-  const find = more => send({ type: "find", text: search.value, status: status.value, tree: tree.checked, ...more });
+  const find = more => send({ type: "find", text: search.value, status: status.value, labels: labels.value, tree: tree.checked, ...more });
+  const only = label => { labels.value = `${page.labels ?? ""} ${label}`.trim(); find({ start: 0 }); };
   const turn = by => find({ start: Math.max(0, page.start + by * page.size) });
   const act = type => { if (chosen && !{ open, resume, hide: remove }[type].disabled) send({ type, run: chosen }); };
   const step = by => { const i = page.rows.findIndex(r => r.id === chosen) + by; if (page.rows[i]) choose(page.rows[i].id); };
 
   search.oninput = () => { clearTimeout(typing); typing = setTimeout(() => { typing = 0; find({ start: 0 }); }, 250); };
-  status.onchange = tree.onchange = () => find({ start: 0 });
+  labels.onchange = status.onchange = tree.onchange = () => find({ start: 0 });
   root.addEventListener("keydown", e => {
     if (e.ctrlKey || e.metaKey || e.altKey) return;
     if (e.target.matches("input, select")) { if (e.key === "Escape" || e.key === "ArrowDown" && e.target === search) { list.focus(); e.preventDefault(); } e.stopPropagation(); return; }
