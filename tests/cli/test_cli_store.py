@@ -1,5 +1,5 @@
 """The commands that look after a store, run as a user runs them."""
-import json, os, signal, sqlite3, subprocess, sys
+import asyncio, json, os, runpy, signal, sqlite3, subprocess, sys
 from datetime import UTC, datetime
 
 import pytest
@@ -45,19 +45,24 @@ def agentnb(folder, *args, given=None, **env):
     return subprocess.run([*AGENTNB, *args], cwd=folder, env=here, capture_output=True, text=True, input=given)
 
 
-def made(folder, *args, **env):
-    return subprocess.run([sys.executable, "mine.py", "sqlite:///runs.db", *args], cwd=folder, env=dict(os.environ, **env), capture_output=True, text=True)
+def made(folder, *run_ids):
+    "Runs of the agent in mine.py that have ended"
+    mine = runpy.run_path(str(folder/"mine.py"))
+    store = store_of(folder)
+    for run_id in run_ids: assert asyncio.run(mine["make"](store).run("Look at a.", run_id=run_id).wait()) == "all done"
+    store.close()
 
 
 def killed(folder, *args):
-    assert made(folder, *args, DIE="1").returncode == -signal.SIGKILL
+    command = [sys.executable, "mine.py", "sqlite:///runs.db", *args]
+    assert subprocess.run(command, cwd=folder, env=dict(os.environ, DIE="1"), capture_output=True).returncode == -signal.SIGKILL
 
 
 def store_of(folder, name="runs.db"): return open_store(f"sqlite:///{folder}/{name}")
 
 
 def test_check_says_what_is_wrong(folder):
-    made(folder, "r1"), made(folder, "r2")
+    made(folder, "r1", "r2")
     well = agentnb(folder, "store", "check")
     assert (well.returncode, well.stderr) == (0, "") and "runs: 2, steps read: 10, problems: 0" in well.stdout
     with sqlite3.connect(folder/"runs.db") as db:
@@ -79,7 +84,7 @@ def test_vacuum_says_how_much_it_gave_back(folder):
 
 
 def test_export_and_import(folder):
-    made(folder, "r1"), made(folder, "r2")
+    made(folder, "r1", "r2")
     out = agentnb(folder, "store", "export")
     assert [json.loads(line)["index"] for line in out.stdout.splitlines()] == [0, 1, 2, 3, 4] * 2 and out.stderr == ""
     one = agentnb(folder, "store", "export", "r2", "--to", "r2.jsonl")
@@ -168,7 +173,7 @@ def test_runs_are_listed_with_their_forks_and_states():
 
 
 def test_a_damaged_run_is_listed_and_left_out_of_an_export_where_that_is_said(folder):
-    made(folder, "r1"), made(folder, "r2")
+    made(folder, "r1", "r2")
     with sqlite3.connect(folder/"runs.db") as db: db.execute("UPDATE steps SET payload = '{\"task\": 7}' WHERE run_id = 'r1' AND idx = 0")
     listed = agentnb(folder, "runs")
     assert listed.returncode == 0 and listed.stderr == ""
@@ -181,7 +186,7 @@ def test_a_damaged_run_is_listed_and_left_out_of_an_export_where_that_is_said(fo
 
 
 def test_a_hidden_run_is_back_until_the_vacuum(folder):
-    made(folder, "r1"), made(folder, "r2")
+    made(folder, "r1", "r2")
     assert "hidden: r1" in agentnb(folder, "store", "hide", "r1").stdout and "r1" not in agentnb(folder, "runs").stdout
     assert "back: r1" in agentnb(folder, "store", "hide", "r1", "--undo").stdout and "r1" in agentnb(folder, "runs").stdout
     agentnb(folder, "store", "hide", "r1")

@@ -29,7 +29,7 @@ def test_killed_at_random_moments_on_sqlite(): check(harness("print(at_random(fi
 
 
 def test_killed_at_every_boundary_on_postgres(postgres_server):
-    check(harness(f"print(boundaries(databases({postgres_server!r})))"), 45)
+    check(harness(f"print(boundaries(one_database({postgres_server!r})))"), 45)
 
 
 def test_killed_at_random_moments_on_postgres(postgres_server):
@@ -45,12 +45,14 @@ def test_the_database_is_killed_and_started_again(postgres_server, tmp_path):
 
 def test_the_harness_sees_a_doubled_effect():
     "A human who always says `make it` makes a payment twice: the count is not blind"
-    found = harness("import chaos\nchaos.human = lambda run, folder: run.pending[0].approve()\nprint(chaos.boundaries(chaos.files))")
-    assert found["doubled"] >= 2
+    found = harness("import chaos\nchaos.human = lambda run, folder: run.pending[0].approve()\n"
+        "print(chaos.boundaries(chaos.files, ['after plain 1', 'after plain 2']))")
+    assert found["doubled"] == found["asked"] == 2
 
 
 def test_the_harness_sees_an_effect_that_never_happened():
-    found = harness("import chaos\nchaos.human = lambda run, folder: run.pending[0].answer('done')\nprint(chaos.boundaries(chaos.files))")
-    assert found["missing"] >= 2
+    found = harness("import chaos\nchaos.human = lambda run, folder: run.pending[0].answer('done')\n"
+        "print(chaos.boundaries(chaos.files, ['before plain 1', 'before plain 2']))")
+    assert found["missing"] == 2
 
 

@@ -18,7 +18,7 @@ MOMENTS = [f"step {i}" for i in range(16)] + ["in look", "before keyed", "after 
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_killed_and_resumed(tmp_path, moment):
-    "SIGKILL at every step and inside every tool: no step that was printed is lost, no effect happens twice"
+    "SIGKILL at every step and inside every tool: no step that was printed is lost, no effect happens twice, and only what is unknown is asked"
     store = f"sqlite:///{tmp_path}/runs.db"
     child = subprocess.run([sys.executable, CHILD, store, tmp_path, "r1", moment], capture_output=True, text=True)
     assert child.returncode == -signal.SIGKILL, child.stderr
@@ -26,33 +26,21 @@ def test_killed_and_resumed(tmp_path, moment):
     run = make_agent(store, tmp_path).load("r1")
     assert run.state.index >= len(printed) == printed[-1] + 1
     before = (tmp_path/"effects").read_text().count("plain") if (tmp_path/"effects").exists() else 0
-    try: result = asyncio.run(run.wait())
+    try: result, asked = asyncio.run(run.wait()), False
     except RequestOpen:
-        request = run.state.requests[0]
+        request, asked = run.state.requests[0], True
         assert request.about == "outcome" and request.call.tool == "plain"
         pending = run.pending[0]
         pending.answer("plain done") if before else pending.approve()
         result = asyncio.run(run.wait())
     assert result == "all done"
+    plain = {c.id for s in run.steps if s.kind == "model" for c in s.body.reply.calls if c.tool == "plain"}
+    intent = next(s.index for s in run.steps if s.kind == "intent" and s.body.call_id in plain)
+    assert asked == (moment in (f"step {intent}", "before plain", "after plain")), "asked between the intent and the result of a call that is not idempotent"
     effects = Counter(line.split()[0] for line in (tmp_path/"effects").read_text().splitlines())
     assert effects == {"keyed": 1, "plain": 1}
     assert [s.index for s in run.steps] == list(range(len(run.steps)))
     assert open_store(store).restore("r1") == run.state
-
-
-def test_an_unknown_outcome_is_asked_only_where_it_is_unknown(tmp_path):
-    "Only a kill between the intent and the result of a call that is not idempotent asks"
-    asked = []
-    for moment in MOMENTS:
-        folder = tmp_path/moment.replace(" ", "-")
-        folder.mkdir()
-        store = f"sqlite:///{folder}/runs.db"
-        subprocess.run([sys.executable, CHILD, store, folder, "r1", moment], capture_output=True)
-        run = make_agent(store, folder).load("r1")
-        try: asyncio.run(run.wait())
-        except RequestOpen: asked.append(moment)
-    intent = [s.index for s in run.steps if s.kind == "intent"][-1]
-    assert asked == [f"step {intent}", "before plain", "after plain"]
 
 
 def test_two_holders_go_on_with_one_run(tmp_path):

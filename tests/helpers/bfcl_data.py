@@ -1,9 +1,17 @@
 """Functions and accepted answers of BFCL; see tests/data/bfcl/README.md."""
 import gzip, json
+from functools import cache
 
+from agentnb.tools.functions import tools_from_schemas
 from places import DATA
 
 ROWS = [json.loads(line) for line in gzip.decompress((DATA/"bfcl"/"functions.jsonl.gz").read_bytes()).decode().splitlines()]
+
+
+@cache
+def toolboxes():
+    "For each row its tools: made once for all who ask about them"
+    return [tools_from_schemas(row["function"]) for row in ROWS]
 
 
 def concrete(value):

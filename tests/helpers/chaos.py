@@ -6,7 +6,7 @@ after each commit, before the tool acts and after. Then the run is resumed by an
 human looks at the file and says so. What is counted: steps that were shown and are gone, effects that happened twice, effects that never
 happened, runs that could not be ended.
 """
-import argparse, asyncio, os, random, signal, sys, tempfile, time
+import argparse, asyncio, os, random, signal, sys, tempfile, time, uuid
 from collections import Counter
 from pathlib import Path
 
@@ -73,10 +73,13 @@ def human(run, folder):
     pending.answer(f"{wish} done") if happened else pending.approve()
 
 
+def run_of(folder): return Path(folder).name   # many runs share a database
+
+
 def live(store, folder, moment, pause, shown):
     "A child's life: begin the run or go on with it, and write down each step that is seen"
-    made = agent(store, folder, moment, pause)
-    run = made.load("r") if made.store.read("r", 0, 1) else made.run("go", run_id="r")
+    made, run_id = agent(store, folder, moment, pause), run_of(folder)
+    run = made.load(run_id) if made.store.read(run_id, 0, 1) else made.run("go", run_id=run_id)
     seen = os.open(shown, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     run.observers.append(lambda step: os.write(seen, f"{step.index}\n".encode()))
     while True:
@@ -102,11 +105,11 @@ def child(*args):
 def ended(pid): return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def indexes(store):
+def indexes(store, folder):
     "Of the steps that are kept, read by a child: a connection pool has threads, and this process must be able to fork"
     out, into = os.pipe()
     if not (pid := os.fork()):
-        os.write(into, " ".join(str(s.index) for s in open_store(store).read("r")).encode())
+        os.write(into, " ".join(str(s.index) for s in open_store(store).read(run_of(folder))).encode())
         os._exit(0)
     os.close(into)
     with os.fdopen(out) as read: kept = [int(i) for i in read.read().split()]
@@ -116,7 +119,7 @@ def indexes(store):
 
 def verdict(store, folder):
     "What became of one run that has ended"
-    kept = indexes(store)
+    kept = indexes(store, folder)
     shown = {int(line) for line in (Path(folder)/"shown").read_text().split()}
     lines = Counter(line.rsplit(" ", 1)[0].strip() for line in (Path(folder)/"effects").read_text().splitlines())
     return dict(lost=len(shown - set(kept)) + (kept != list(range(len(kept)))), doubled=sum(n - 1 for n in lines.values()), missing=len(EFFECTS - set(lines)),
@@ -142,9 +145,9 @@ def trial(stores, moments=(), kills=0, span=0.0, rng=random, trouble=None):
         return found + Counter(unresumable=1)
 
 
-def boundaries(stores):
+def boundaries(stores, moments=MOMENTS):
     "One run for each moment"
-    return sum((trial(stores, [m]) for m in MOMENTS), Counter())
+    return sum((trial(stores, [m]) for m in moments), Counter())
 
 
 def at_random(stores, kills, seed=7, span=0.12):
@@ -170,10 +173,16 @@ def databases(url):
     "Each run in a database of its own"
     def made(folder):
         import psycopg
-        name = f"chaos_{abs(hash(folder)):x}"
+        name = f"chaos_{uuid.uuid4().hex[:12]}"
         with psycopg.connect(url, autocommit=True) as db: db.execute(f"CREATE DATABASE {name}")
         return f"{url.rpartition('/')[0]}/{name}"
     return made
+
+
+def one_database(url):
+    "All runs in one"
+    at = databases(url)("")
+    return lambda folder: at
 
 
 def files(folder): return f"sqlite:///{folder}/runs.db"
@@ -199,7 +208,7 @@ def main():
             os.chmod(folder, 0o755)
             server = Server(f"{folder}/pg").start()
             try:
-                tell("PostgreSQL, every boundary", boundaries(databases(server.url)))
+                tell("PostgreSQL, every boundary", boundaries(one_database(server.url)))
                 tell("PostgreSQL, random moments", at_random(databases(server.url), args.kills, span=0.25))
                 tell("PostgreSQL killed and restarted", database_killed(server, max(args.kills//5, 3)))
             finally: server.stop()

@@ -5,7 +5,10 @@ from pathlib import Path
 from places import ROOT
 
 SKIP = ("tutorials", "_")
-LOADED = ["nbdev.test", "nbdev.clean", "IPython", "matplotlib", "agentnb", "agentnb.models.openai", "agentnb.models.anthropic", "jsonschema", "pandas"]
+LIBRARIES = "nbdev.test nbdev.clean matplotlib_inline.backend_inline matplotlib.pyplot pandas jsonschema openai anthropic langgraph.graph".split()
+
+
+def modules(): return [".".join(p.relative_to(ROOT).with_suffix("").parts) for p in sorted((ROOT/"agentnb").glob("*/[a-z]*.py"))]
 
 
 def pages(): return sorted(p for p in (ROOT/"nbs").rglob("*.ipynb") if not any(part.startswith(SKIP) for part in p.relative_to(ROOT/"nbs").parts))
@@ -32,7 +35,7 @@ class Runner:
     "Runs pages, each in a fork of one process that has loaded what most of them import"
     def __init__(self):
         self.context = multiprocessing.get_context("forkserver")
-        self.context.set_forkserver_preload(LOADED)
+        self.context.set_forkserver_preload([*LIBRARIES, "agentnb", *modules()])
 
     def __call__(self, path):
         receiver, sender = self.context.Pipe(duplex=False)

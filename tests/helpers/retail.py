@@ -22,7 +22,9 @@ def money(amount): return round(amount, 2)
 
 class Shop:
     "The database; remembers what was done under which idempotency key"
-    def __init__(self, db): self.users, self.orders, self.products, self.done = db["users"], db["orders"], db["products"], db.setdefault("done", {})
+    def __init__(self, db): self.open(db)
+
+    def open(self, db): self.users, self.orders, self.products, self.done = db["users"], db["orders"], db["products"], db.setdefault("done", {})
 
     def once(self, context, act):
         key = context.idempotency_key
@@ -279,5 +281,10 @@ def modifying_tools(shop):
 
 
 def retail_tools(db):
-    shop = Shop(db)
+    "The 16 tools over a database"
+    return shop_tools(Shop(db))
+
+
+def shop_tools(shop):
+    "The same over a shop, which may open on another database later: to make a tool reads its source"
     return [*looking_tools(shop), *acting_tools(shop), *modifying_tools(shop)]

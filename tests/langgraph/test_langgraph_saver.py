@@ -26,10 +26,11 @@ from agentnb.langgraph.saver_store import LangGraphStore
 from agentnb.core.steps import Note, Started, Step
 
 BASE = ("put", "put_writes", "get_tuple", "list", "delete_thread")
+POSTGRES = pytest.param("postgres", marks=pytest.mark.server)
 OPTIONAL = ("delete_for_runs", "copy_thread", "prune")
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
+@pytest.fixture(params=["memory", "sqlite", POSTGRES])
 def store_url(request, tmp_path):
     if request.param == "memory": return "memory:"
     return f"sqlite:///{tmp_path}/runs.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
@@ -39,7 +40,7 @@ def store_url(request, tmp_path):
 def saver(store_url): return AgentnbSaver(store_url)
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
+@pytest.fixture(params=["memory", "sqlite", POSTGRES])
 def their_saver(request, tmp_path):
     "A saver of LangGraph's"
     if request.param == "memory": yield InMemorySaver()
@@ -277,7 +278,7 @@ for n in range(1_000_000):
 """
 
 
-@pytest.mark.parametrize("store_url", ["sqlite", "postgres"], indirect=True)
+@pytest.mark.parametrize("store_url", ["sqlite", POSTGRES], indirect=True)
 def test_killed_while_it_writes(store_url):
     "However a process is killed, each checkpoint that can be listed has all its values, and each that it reported is there"
     for moment in (0.05, 0.11, 0.17, 0.23):
@@ -492,7 +493,7 @@ def connections(kind, request, tmp_path, n):
     return [PostgresSaver(psycopg.connect(url, autocommit=True, prepare_threshold=0, row_factory=dict_row)) for _ in range(n)]
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+@pytest.mark.parametrize("kind", ["sqlite", POSTGRES])
 def test_one_of_many_connections_wins(kind, request, tmp_path):
     "Without a lock between them: a connection each, as separate processes have. One writes the place, one takes the lease"
     savers = connections(kind, request, tmp_path, 4)
@@ -682,7 +683,7 @@ with Saver.from_conn_string(url) as saver:
 """
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+@pytest.mark.parametrize("kind", ["sqlite", POSTGRES])
 def test_killed_while_it_writes_to_their_saver(kind, request, tmp_path):
     "However often the writer is killed, the next goes on where it was: every step that was reported is there, in one row"
     url = f"{tmp_path}/theirs.db" if kind == "sqlite" else request.getfixturevalue("postgres_url")

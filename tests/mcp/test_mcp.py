@@ -19,6 +19,7 @@ from agentnb.mcp.client import tools_from_mcp
 from agentnb.tools.functions import wire_names
 from agentnb.mcp.schemas import KEY, read_hints, read_result
 
+pytestmark = pytest.mark.server
 LENT = dict(PYTHONPATH=os.pathsep.join([str(ROOT), str(HELPERS)]))
 
 

@@ -8,9 +8,8 @@ import pytest
 
 from agentnb import Agent, Rule, Scripted, ToolError, call, open_store, tool
 from agentnb.metrics.audits import audit
-from agentnb.tools.functions import tools_from_schemas
 from agentnb.core.messages import ToolSpec
-from bfcl_data import ROWS
+from bfcl_data import ROWS, toolboxes
 from retail import load, retail_tools
 
 
@@ -35,7 +34,7 @@ def test_the_shop_as_agentnb_tools_has_nothing_to_flag():
 
 
 @cache
-def published(): return list({t.spec.model_dump_json(): t.spec for row in ROWS for t in tools_from_schemas(row["function"])}.values())
+def published(): return list({t.spec.model_dump_json(): t.spec for tools in toolboxes() for t in tools}.values())
 
 
 def test_published_schemas_read_as_tools():
@@ -82,8 +81,8 @@ def test_raw_schemas_are_rejected_by_providers():
 def test_tools_that_were_made_to_be_told_apart_are_no_duplicates():
     "The candidates of one question are each other's distractors"
     pairs, found = 0, []
-    for row in ROWS:
-        specs = [t.spec for t in tools_from_schemas(row["function"])]
+    for tools in toolboxes():
+        specs = [t.spec for t in tools]
         pairs += len(specs)*(len(specs) - 1)//2
         if len(specs) > 1: found += [f for f in audit(specs).findings if f.check in ("near_duplicate", "alike_names")]
     assert pairs > 500 and not found

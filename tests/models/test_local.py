@@ -14,13 +14,9 @@ SEARCH = ToolSpec(name="search", description="Search the manual", parameters=dic
 
 
 @pytest.mark.model
-def test_any_server_by_its_address_answers_the_same(tmp_path):
+def test_any_server_by_its_address_answers_the_same(model_server):
     "The same client with an OpenAI-compatible server named by its URL"
-    import xllamacpp
-    params = xllamacpp.CommonParams()
-    params.model.path, params.n_ctx, params.hostnames, params.port, params.verbosity = str(fetch_weights()), 2048, ["127.0.0.1"], 0, -1
-    server = xllamacpp.Server(params)
-    by_url = Local(f"{server.listening_address}/v1")
+    by_url = Local(model_server)
     question = [user("the printer is on fire")], [SEARCH]
     replies = [asyncio.run(m(*question, ask=Ask(must_call=True))) for m in (by_url, Local("smollm2"))]
     assert replies[0].calls == replies[1].calls and replies[0].calls[0].tool == "search"

@@ -11,7 +11,7 @@ from agentnb.tools.functions import SchemaTool, to_json_schema, tool_from_schema
 from agentnb.core.messages import user
 from agentnb.models.responses import to_wire as to_responses
 from agentnb.tools.tool import ToolDefinitionError
-from bfcl_data import ROWS, accepted
+from bfcl_data import ROWS, accepted, toolboxes
 
 KINDS = {"string", "integer", "number", "boolean", "array", "object", "null"}
 ASK = [user("Go")]
@@ -54,8 +54,7 @@ def strict_complaints(schema):
 
 def test_every_function_is_a_valid_tool_for_each_provider():
     count, strict = 0, 0
-    for row in ROWS:
-        tools = tools_from_schemas(row["function"])
+    for row, tools in zip(ROWS, toolboxes()):
         specs = [t.spec for t in tools]
         assert len({s.name for s in specs}) == len(specs)
         sent = [(t["name"], t["input_schema"]) for t in to_anthropic("claude", ASK, specs, cache=False)[0]["tools"]]
@@ -78,8 +77,8 @@ def test_the_complaints_hear_what_is_wrong():
 
 
 def test_names_lead_there_and_back():
-    for row in ROWS:
-        tools = {t.name: t for t in tools_from_schemas(row["function"])}
+    for row, made in zip(ROWS, toolboxes()):
+        tools = {t.name: t for t in made}
         given = {t.given_name: t for t in tools.values()}
         assert list(given) == [f["name"] for f in row["function"]]
         for answer in row["answers"]:
@@ -104,8 +103,8 @@ CONTRADICT = {"multiple_76", "simple_python_149", "simple_python_307", "simple_p
 def test_accepted_answers_validate():
     "Every accepted value of every argument; seven questions also accept what their own schema excludes, and that is refused"
     calls, values, refused = 0, 0, Counter()
-    for row in ROWS:
-        tools = {t.given_name: t for t in tools_from_schemas(row["function"])}
+    for row, made in zip(ROWS, toolboxes()):
+        tools = {t.given_name: t for t in made}
         for answer in row["answers"]:
             for name, args in answer.items():
                 tried = [fits(tools[name], a) for a in accepted(args)]
@@ -119,9 +118,9 @@ def test_accepted_answers_validate():
 def test_what_was_not_described_is_refused():
     "A made-up argument, a missing one, and one of another type"
     made_up = missing = wrong = 0
-    for row in ROWS:
+    for row, made in zip(ROWS, toolboxes()):
         if row["id"] in CONTRADICT: continue
-        tools = {t.given_name: t for t in tools_from_schemas(row["function"])}
+        tools = {t.given_name: t for t in made}
         for answer in row["answers"]:
             for name, args in answer.items():
                 tool, first = tools[name], accepted(args)[0]

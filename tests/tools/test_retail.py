@@ -1,5 +1,5 @@
 """A shop's 16 real tools as agentnb tools: the ground truth of 115 tasks, done twice with the same idempotency keys, happens once."""
-import asyncio, copy
+import asyncio, pickle
 from collections import Counter
 
 import pytest
@@ -7,11 +7,17 @@ import pytest
 from agentnb import Agent, Context, Rule, Scripted, ToolError, call
 from agentnb.agent import Ticks
 from agentnb.core.steps import Intent, Note, Request, Returned
-from retail import digest, load, retail_tools
+from retail import Shop, digest, load, retail_tools, shop_tools
 
 TASKS, SCHEMAS, DB = load("tasks"), [d["function"] for d in load("tools")], load("db")
+PICKLED = pickle.dumps(DB)
+SHOP = Shop(pickle.loads(PICKLED))
+SHOP_TOOLS = shop_tools(SHOP)
 REFUSED = {(12, "return_delivered_order_items"), (13, "return_delivered_order_items"), (64, "exchange_delivered_order_items"),
     (106, "exchange_delivered_order_items")}   # ground truth that the shop's own rules refuse: refund to another card, pending order, empty gift card
+
+
+def fresh(): return pickle.loads(PICKLED)
 
 
 def shape(schema):
@@ -23,14 +29,15 @@ def shape(schema):
 
 
 def test_the_tools_are_the_real_ones():
-    made = {t.name: t.spec for t in retail_tools(copy.deepcopy(DB))}
+    made = {t.name: t.spec for t in retail_tools(fresh())}
     assert len(TASKS) == 115 and len(made) == 16
     assert {n: shape(s.parameters) for n, s in made.items()} == {f["name"]: shape(f["parameters"]) for f in SCHEMAS}
 
 
 def run_task(db, task, name):
     "The task's actions as calls of a model, through the engine with a store of its own: text or failure of each"
-    agent = Agent(Scripted([*(call(a["name"], **a["kwargs"]) for a in task["actions"]), "Done."]), retail_tools(db), store="memory:", clock=Ticks(),
+    SHOP.open(db)
+    agent = Agent(Scripted([*(call(a["name"], **a["kwargs"]) for a in task["actions"]), "Done."]), SHOP_TOOLS, store="memory:", clock=Ticks(),
         policy=[Rule(effect="allow")], max_iterations=len(task["actions"]) + 5)
     run = agent.run(f"task {task['task_id']}", run_id=name)
     asyncio.run(done(run))
@@ -47,7 +54,7 @@ async def done(run): return await run
 def test_every_task_reaches_the_same_state_when_it_is_repeated():
     calls, failed, acts, moved = 0, [], 0, 0
     for task in TASKS:
-        db = copy.deepcopy(DB)
+        db = fresh()
         said, keys = run_task(db, task, f"task-{task['task_id']}")
         once, did = digest(db), len(db["done"])
         again, same_keys = run_task(db, task, f"task-{task['task_id']}")
@@ -63,7 +70,7 @@ def test_every_task_reaches_the_same_state_when_it_is_repeated():
     assert Counter(kind for _, _, kind in failed) == dict(not_found=20, conflict=4)
 
 
-SPECS = {t.name: t.spec for t in retail_tools(copy.deepcopy(DB))}
+SPECS = {t.name: t.spec for t in SHOP_TOOLS}
 
 
 def spec(name): return SPECS[name]
@@ -111,7 +118,7 @@ def test_another_key_is_another_wish():
     "Without the same keys the repeat is not the same: this is what the keys prevent"
     conflicts = 0
     for task in TASKS[:40]:
-        db = copy.deepcopy(DB)
+        db = fresh()
         run_task(db, task, "first")
         did = len(db["done"])
         again, _ = run_task(db, task, "second")
@@ -130,7 +137,7 @@ def test_all_tasks_on_one_database_by_tool_run():
                 try: said.append(await t.run(t.check(action["kwargs"]), Context(idempotency_key=f"{task['task_id']}.{i}")))
                 except ToolError as e: said.append(str(e))
         return said
-    db = copy.deepcopy(DB)
+    db = fresh()
     asyncio.run(all_tasks(db))
     once, did = digest(db), len(db["done"])
     asyncio.run(all_tasks(db))
@@ -139,5 +146,5 @@ def test_all_tasks_on_one_database_by_tool_run():
 
 @pytest.mark.parametrize("task_id, told", [(16, "8276.23"), (28, "918.43"), (45, "9.89"), (46, "1497.65"), (47, "1528.14"), (63, "1288.65")])
 def test_what_the_user_is_told_is_in_what_the_tools_said(task_id, told):
-    said, _ = run_task(copy.deepcopy(DB), TASKS[task_id], "told")
+    said, _ = run_task(fresh(), TASKS[task_id], "told")
     assert told in TASKS[task_id]["outputs"] and told in [text for name, text, _ in said if name == "calculate"]

@@ -300,7 +300,7 @@ talk"""
         for i, name in views.items():
             view = nb.cell(i).locator(name).first
             view.locator(":scope *").first.wait_for()
-            nb.page.wait_for_timeout(300)
+            nb.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
             seen = view.evaluate("e => [e.clientWidth, e.scrollWidth]")
             assert seen[1] <= seen[0] + 1 and (width > 476 or seen[0] <= 380), (name, width, seen)
             shoot(nb.page, f"{name.strip('.[]').replace('aria-label=', '')}-{width}", view)
