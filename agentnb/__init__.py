@@ -36,7 +36,7 @@ from agentnb.cascade.gates import Gate as Gate
 from agentnb.study.compare import diff as diff
 from agentnb.study.conversations import read_messages as read_messages, write_messages as write_messages
 from agentnb.study.testcase import replay as replay
-from agentnb.study.transcripts import take_over as take_over
+from agentnb.study.transcripts import import_conversation as import_conversation
 from agentnb.host.kernel import interactive as interactive
 from agentnb.host.settings import SettingsError as SettingsError
 
@@ -98,7 +98,7 @@ __all__ = [  # what `import *` brings: nothing that comes later
     "ToolDefinitionError", "tool", "missing_scopes", "needed_scopes", "Rule", "Ruling", "Break", "AgentMismatch", "RequestOpen", "RunPaused", "RunStopped",
     "open_store", "RunConflict", "RunNotFound", "Store", "StoreError", "Pending", "Approval", "approvals", "revoke", "SideEffect", "lineage", "pending",
     "AskedHuman", "Human", "Model", "ModelError", "Scripted", "Cached", "Fallback", "find_model", "Retry", "Tape", "TapeMiss", "Cascade", "Gate", "diff",
-    "read_messages", "write_messages", "replay", "take_over", "interactive", "SettingsError"]
+    "read_messages", "write_messages", "replay", "import_conversation", "interactive", "SettingsError"]
 
 
 def __getattr__(name):

@@ -18,17 +18,17 @@ from pydantic import ValidationError
 
 from .cascade.receipt import Receipt, receipt_of
 from .core.messages import Delta
-from .core.state import State, closed
+from .core.state import State, close_open_calls
 from .core.steps import Edit, Origin, Started, Step, check_labels
 from .engine.breakpoints import Break
-from .engine.definitions import Home, home_of
-from .engine.engine import Engine, to_the_end
-from .engine.outcomes import AgentMismatch, run_paused, run_stopped
+from .engine.definitions import AgentSource, find_source
+from .engine.engine import Engine, never_stop
+from .engine.outcomes import AgentMismatch, run_paused_error, run_stopped_error
 from .core.portable import NotPortable
 from .host.arguments import explain_keywords, unknown_keywords
-from .host.kernel import interactive, stoppable, wait_live
+from .host.kernel import interactive, connect_stop_button, wait_interruptibly
 from .host.show import html_of, show_live
-from .log.forks import SideEffect, cut, refuse_taken
+from .log.forks import SideEffect, cut_point, refuse_existing_run
 from .log.log import Log
 from .log.changes import EDITABLE, edit, top_up
 from .log.requests import Pending, open_requests
@@ -37,7 +37,7 @@ from .study.branches import fork_many
 from .study.compare import StateDiff, diff
 from .study.conversations import read_messages, write_messages
 from .study.testcase import write_test
-from .study.transcripts import take_over
+from .study.transcripts import import_conversation
 from .tools.tool import Tool
 
 # %% ../nbs/00_run.ipynb #5825fe0f
@@ -47,10 +47,10 @@ def new_run_id(
     "An id that sorts by time"
     milliseconds = int(at.timestamp() * 1000)
     time = "".join([_LETTERS[milliseconds >> shift & 31] for shift in range(45, -1, -5)])
-    return time + secrets.token_bytes(16).translate(_OF_BYTE).decode()
+    return time + secrets.token_bytes(16).translate(_LETTER_OF_BYTE).decode()
 
 _LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_OF_BYTE = (_LETTERS * 8).encode()  # each letter stands for eight of the 256 bytes
+_LETTER_OF_BYTE = (_LETTERS * 8).encode()  # each letter stands for eight of the 256 bytes
 
 # %% ../nbs/00_run.ipynb #a4d5517d
 # chkstyle: skip
@@ -60,7 +60,7 @@ class Run:
         engine: Engine,  # of the run
     ):
         self.engine, self._place, self._coroutines = engine, None, WeakKeyDictionary[Any, Coroutine]()  # by the task that it is
-        engine.attended, engine.wait_for = interactive, wait_live
+        engine.attended, engine.wait_for = interactive, wait_interruptibly
 
     @property
     def run_id(self) -> str: return self.engine.log.run_id
@@ -90,17 +90,19 @@ class Run:
     def pending(self) -> list[Pending]: return open_requests(self.log)  # what a human is asked
     @property
     def result(self) -> Any:  # text, or an object of the type that `Agent(result=...)` named; `None` while there is none
-        return _typed(self.run_id, self.tip.result, self.agent.result_type)
+        return _parse_result(self.run_id, self.tip.result, self.agent.result_type)
     @property
-    def task(self) -> str: return self.engine.begin.task if self.engine.begin else self.tip.task
+    def task(self) -> str: return self.engine.first_body.task if self.engine.first_body else self.tip.task
     @property
-    def labels(self) -> dict[str, str]: return self.engine.begin.labels if self.engine.begin else self.tip.labels  # what it is found by
+    def labels(self) -> dict[str, str]: return self.engine.first_body.labels if self.engine.first_body else self.tip.labels  # what it is found by
     @property
-    def caller(self) -> Origin | None: return self.engine.begin.caller if self.engine.begin else self.tip.caller  # whose call began it
+    def caller(self) -> Origin | None: return self.engine.first_body.caller if self.engine.first_body else self.tip.caller  # whose call began it
     @property
-    def behind(self) -> list[SideEffect]:  # empty in a run that is no fork
+    def side_effects_after_cut(self) -> list[SideEffect]:  # empty in a run that is no fork
         "What was done in the world after the cut, which this fork does not know"
         return self.engine.side_effects_after_cut()
+    @property
+    def behind(self) -> list[SideEffect]: return self.side_effects_after_cut  # its first name
     @property
     def observers(self) -> list[Callable[[Step], Any]]: return self.engine.log.observers  # each is called with a step once it is durable
     @property
@@ -145,7 +147,7 @@ class Run:
     async def step(self) -> Step:  # what happened; the last step if the run has ended
         "Do one thing"
         if self._place is not None: return self.steps[self.forward().place]
-        return await self._ready().step()
+        return await self._engine_at_end().step()
 
     async def until(self,
         tool: str | None = None,  # stop when the model has asked for this tool, before it is called
@@ -157,26 +159,27 @@ class Run:
     ) -> Step:  # the last step taken
         "Go to a breakpoint, the next request or the end"
         self._check_names(tool, kind)
-        there = Break.model_validate(dict(tool=tool or ("*" if args else ""), args=args or {}, kind=kind or "", cost=cost, error=error))
-        def stop(step): return self.engine.stops_at(there, step) or when is not None and when(step)
-        if self._place is None: await self._ready().go(stop)
+        target = Break.model_validate(dict(tool=tool or ("*" if args else ""), args=args or {}, kind=kind or "", cost=cost, error=error))
+        def stop(step): return self.engine.stops_at(target, step) or when is not None and when(step)
+        if self._place is None: await self._engine_at_end().go(stop)
         while self._place is not None and not (stop(step := self.steps[self.forward().place]) or self.engine.at_break(step)): pass
         return self.steps[self.place]
 
     async def wait(self) -> Any:  # its result
         "Go on to the end, as `await run` does; a coroutine, for `asyncio.run`"
         while self.tip.status not in ("done", "stopped"):
-            await self._ready().go(to_the_end, wait=True)
+            await self._engine_at_end().go(never_stop, wait=True)
             if self.engine.pausing: break
         if self.tip.status == "done": return self.result
-        raise run_stopped(self.log) if self.tip.status == "stopped" else run_paused(self.log)
+        raise run_stopped_error(self.log) if self.tip.status == "stopped" else run_paused_error(self.log)
 
     def __await__(self) -> Generator[Any, None, Any]: return self.wait().__await__()
 
     async def __aiter__(self) -> AsyncIterator[Step]:
         seen = len(self.steps)
         while seen < len(self.steps) or self.tip.status not in ("done", "stopped"):
-            if seen == len(self.steps): await (self.engine.news() if self.active else self._ready().go(lambda _: True, wait=True, brief=True))
+            if seen == len(self.steps):
+                await (self.engine.wait_for_step() if self.active else self._engine_at_end().go(lambda _: True, wait=True, keep_lease=True))
             for step in self.steps[seen:]:
                 seen += 1
                 yield step
@@ -185,7 +188,7 @@ class Run:
     def start(self) -> Self:  # itself
         "Go on in the background, through requests, to the end"
         self.engine.pausing = False
-        if not self.active: self._ready().launch(to_the_end, True)
+        if not self.active: self._engine_at_end().launch(never_stop, True)
         return self
 
     def pause(self) -> None:
@@ -202,10 +205,10 @@ class Run:
         self._refuse_edit()
         agent = self.agent.variant(model, tools, changes.get("instructions"))
         self.engine.refuse_lost_tools(agent)
-        with self.engine.lease.briefly():
+        with self.engine.lease.hold():
             self.log.refresh()
-            if self.engine.begin and not self.steps: self.log.append(self.engine.begin)
-            step = edit(self.log, **_definition(agent, model, tools), **changes)
+            if self.engine.first_body and not self.steps: self.log.append(self.engine.first_body)
+            step = edit(self.log, **_definition_changes(agent, model, tools), **changes)
         if agent is not self.agent: self.engine.use(agent)
         return step
 
@@ -227,20 +230,20 @@ class Run:
         run_id: str | None = None,  # for tests; made from the time if not given
         labels: dict[str, str] | None = None,  # added to those that it shares
     ) -> "Run":  # new, paused at the cut
-        "Another run that shares the steps up to `at`, cut where no call is open; `behind` says what was done after it"
+        "Another run that shares the steps up to `at`, cut where no call is open; `side_effects_after_cut` says what was done after it"
         if not self.steps: raise ValueError(f"run {self.run_id} has no steps yet, so there is nothing to share.")
         if state is not None and not isinstance(state, State): raise TypeError(f"state is a State, as run.at(3).state, and not {state!r}.")
         added = check_labels(labels)
-        if run_id is not None: refuse_taken(self.store, run_id)
-        last = cut(self.log.state_at, self.place if at is None else self.log.index_of(at))
+        if run_id is not None: refuse_existing_run(self.store, run_id)
+        last = cut_point(self.log.state_at, self.place if at is None else self.log.index_of(at))
         agent = self.agent.variant(model, tools, instructions)
         log = Log(run_id or new_run_id(self.log.clock()), agent.store, agent.clock, tools=agent.tools)
         log.share(self.log, last + 1)
-        changes = _definition(agent, model, tools) | _differences(log.tip, state, instructions)
+        changes = _definition_changes(agent, model, tools) | _state_changes(log.tip, state, instructions)
         log.append_all(Started(parent=Origin(run_id=self.run_id, index=last), labels=added), *([Edit(by="fork", **changes)] if changes else []))
-        made = Run(Engine(log, agent, home=self.engine.home if agent is self.agent else Home({})))
-        made.engine.attended, made.engine.breaks = self.engine.attended, list(self.breaks)
-        return made
+        fork = Run(Engine(log, agent, source=self.engine.source if agent is self.agent else AgentSource({})))
+        fork.engine.attended, fork.engine.breaks = self.engine.attended, list(self.breaks)
+        return fork
 
     def live(self) -> "Run":  # itself at the end of its log, else a fork
         "The run that goes on for real from the step that is looked at"
@@ -291,25 +294,25 @@ class Run:
     ) -> Self:  # paused at its end, or done if that is an answer
         "A run whose log is a conversation from elsewhere; bad input is a `ValueError` that names the message, and nothing is written"
         log = Log(run_id or new_run_id(at[0] if at else agent.clock()), agent.store, agent.clock, tools=agent.tools)
-        run = cls(Engine(log, agent, home=home_of(agent, sys._getframe(1).f_globals)))
+        run = cls(Engine(log, agent, source=find_source(agent, sys._getframe(1).f_globals)))
         said = read_messages(messages, format, system)
         if at is not None and len(at) != len(messages): raise ValueError(f"at holds {len(at)} times for {len(messages)} messages. Give one for each.")
-        take_over(log, agent, *said, at, cost)
+        import_conversation(log, agent, *said, at, cost)
         return run
 
     def to_messages(self,
         format: Literal["openai", "anthropic"] = "openai",  # of OpenAI's chat completions, or of Anthropic's messages
     ) -> list[dict[str, Any]]:  # at the step that is looked at; what came in this format is as it came
         "The conversation for another framework"
-        state, begun = self.state, self.steps[0].body if self.steps else Started()
-        native = begun.native if isinstance(begun, Started) and begun.instructions == state.instructions else None
+        state, first = self.state, self.steps[0].body if self.steps else Started()
+        native = first.native if isinstance(first, Started) and first.instructions == state.instructions else None
         return write_messages(state.messages, format, state.instructions, native)
 
     def __repr__(self):
         tip = self.tip
         tail = f", result {tip.result!r}" if tip.result is not None else f", {tip.reason}" if tip.reason else ""
         where = "" if self._place is None else f", looked at after step {self._place}"
-        fork = f", forked from {tip.parent.run_id} after step {tip.parent.index}, {len(self.behind)} effects behind that" if tip.parent else ""
+        fork = f", forked from {tip.parent.run_id} after step {tip.parent.index}, {len(self.side_effects_after_cut)} effects behind that" if tip.parent else ""
         return f"Run({self.run_id}, {self.status}, {len(self.steps)} steps, iteration {tip.iteration} of {tip.max_iterations}{where}{fork}{tail})"
 
     def _repr_html_(self): return html_of(self)
@@ -318,20 +321,20 @@ class Run:
 
     def send(self, value: Any) -> Any:
         "For asyncio: a run is a coroutine too, of each task that is made of it, so that `asyncio.create_task(run)` takes it to its end"
-        return self._resumed(lambda coroutine: coroutine.send(value))
+        return self._drive_coroutine(lambda coroutine: coroutine.send(value))
 
     def throw(self, *error: Any) -> Any:
         "For asyncio, like `send`"
-        return self._resumed(lambda coroutine: coroutine.throw(*error))
+        return self._drive_coroutine(lambda coroutine: coroutine.throw(*error))
 
     def close(self) -> None:
         "For asyncio, like `send`; the run stays as it is"
         if coroutine := self._coroutines.pop(_task(), None): coroutine.close()
 
-    def _resumed(self, how):
+    def _drive_coroutine(self, act):
         task = _task()
         if task not in self._coroutines: self._coroutines[task] = self.wait()
-        try: return how(self._coroutines[task])
+        try: return act(self._coroutines[task])
         except BaseException:
             self._coroutines.pop(task, None)
             raise
@@ -339,9 +342,9 @@ class Run:
     def __reduce_ex__(self, protocol):
         raise NotPortable(f"run {self.run_id} is in its store, and is not sent itself. Send its agent, and there: agent.load({self.run_id!r}).")
 
-    def _ready(self):
+    def _engine_at_end(self):
         self._place = None
-        stoppable(self.engine)
+        connect_stop_button(self.engine)
         return self.engine
 
     def _refuse_edit(self):
@@ -350,7 +353,8 @@ class Run:
             "Change it at its end with run.at(-1).edit(...), or go another way from here with run.live().edit(...), which makes a fork.")
 
     def _check_names(self, tool, kind):
-        tools = list(self.tip.tools) or [t.name for t in self.engine.begin.tools] if self.engine.begin else list(self.tip.tools)
+        tools, first = list(self.tip.tools), self.engine.first_body
+        if first and not tools: tools = [t.name for t in first.tools]
         if kind not in (None, *_KINDS): raise ValueError(f"no step is of the kind {kind!r}. Kinds: {', '.join(_KINDS)}.")
         if tool is not None and tools and tool not in tools: raise ValueError(f"run {self.run_id} has no tool {tool!r}. It has {', '.join(tools) or 'none'}.")
 
@@ -361,20 +365,20 @@ def _task() -> Any:
 _KINDS = ("started", "model", "intent", "tool", "request", "decision", "edit", "note", "finished")
 
 # %% ../nbs/00_run.ipynb #ae792ee1
-def _typed(run_id, text, kind):
+def _parse_result(run_id, text, kind):
     if text is None or kind is None: return text
     try: return kind.model_validate_json(text)
     except ValidationError as e: raise AgentMismatch(f"the result of run {run_id} is no {kind.__name__}: {text[:200]!r}. run.tip.result has it.") from e
 
 # %% ../nbs/00_run.ipynb #3c7c4a2a
-def _definition(agent, model, tools) -> dict[str, Any]:
+def _definition_changes(agent, model, tools) -> dict[str, Any]:
     changes = {} if model is None else dict(model=agent.model.name)
     return changes if tools is None else changes | dict(tools=tuple(t.spec for t in agent.tools.values()))
 
-def _differences(tip, state, instructions) -> dict[str, Any]:
+def _state_changes(tip, state, instructions) -> dict[str, Any]:
     changes = {} if instructions is None else {"instructions": instructions}
     if state is None: return changes
-    state = state.model_copy(update={"messages": closed(state)})
+    state = state.model_copy(update={"messages": close_open_calls(state)})
     found = {k: getattr(state, k) for k in ("messages", "plan", "max_iterations", "budget", "instructions") if getattr(state, k) != getattr(tip, k)}
-    if state.replanned and not tip.replanned: found["plan"] = state.plan
+    if state.plan_unsent and not tip.plan_unsent: found["plan"] = state.plan
     return {k: tuple(v) if k == "messages" else v for k, v in found.items()} | changes

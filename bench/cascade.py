@@ -34,7 +34,7 @@ def compare(splits):
                 if policy.refused: refused.append(policy.refused)
             columns = ("quality", "saved", "random_mix", "oracle")
             quality, *saved = (float(np.mean([getattr(r, c) for r in reports])) for c in columns)
-            kept, lowest = sum(r.floor_kept for r in reports), min(r.quality for r in reports)
+            kept, lowest = sum(r.keeps_floor for r in reports), min(r.quality for r in reports)
             print(f"{name:26} {floor:5} {kept:3}/{splits} {quality:8.3f} {lowest:7.3f} {' '.join(f'{s:7.1%}' for s in saved)} "
                 f"{len(refused):4}/{splits}  {(refused or [''])[0][:90]}", flush=True)
 

@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent/"tests"/"helpers"))
 import anthropic, openai
 from replay import FOLDER, Replay
 
-from agentnb.models.anthropic import Anthropic, pool
+from agentnb.models.anthropic import Anthropic, http_pool
 from agentnb.core.messages import Ask, user
 from agentnb.models.openai import OpenAI
 
@@ -40,8 +40,8 @@ async def drain(stream):
     async for _ in await stream: pass
 
 
-def openai_sdk(url): return openai.AsyncOpenAI(api_key="k", base_url=f"{url}/v1", max_retries=0, http_client=pool(url))
-def anthropic_sdk(url): return anthropic.AsyncAnthropic(api_key="k", base_url=url, max_retries=0, open_telemetry=False, http_client=pool(url))
+def openai_sdk(url): return openai.AsyncOpenAI(api_key="k", base_url=f"{url}/v1", max_retries=0, http_client=http_pool(url))
+def anthropic_sdk(url): return anthropic.AsyncAnthropic(api_key="k", base_url=url, max_retries=0, open_telemetry=False, http_client=http_pool(url))
 def chat(url): return OpenAI("gpt-4o", api="chat", key="k", url=f"{url}/v1")
 def responses(url): return OpenAI("gpt-5.5", key="k", url=f"{url}/v1")
 def claude(url): return Anthropic("claude-x", "k", url)

@@ -1,8 +1,8 @@
 "Cheap models first, stronger ones where it matters, and what that is worth"
 import importlib
 
-_HOMES = dict(Asked="gates", Gate="gates", answer_of="gates", check="gates", fresh="gates", valid="gates", agree="probes", confident="probes",
-    judged="probes", same_answer="probes", fitted="learned", Cascade="live", Receipt="receipt", Records="records", Policy="policy", Report="report",
+_HOMES = dict(Prompt="gates", Gate="gates", answer_of="gates", check="gates", fresh="gates", valid="gates", agree="probes", confident="probes",
+    judged="probes", same_answer="probes", policy_gate="learned", Cascade="live", Receipt="receipt", Records="records", Policy="policy", Report="report",
     fit="policy")  # name -> module
 
 def __getattr__(name):

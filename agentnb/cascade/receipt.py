@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from ..wrappers.cost import price
-from ..core.messages import Attempt, Usage, beside
+from ..core.messages import Attempt, Usage, spent_outside_attempts
 from ..core.value import Text, Value
 from ..core.state import State
 from ..core.steps import Note, Replied, Request, Step
@@ -44,8 +44,8 @@ def _line(step, a):
 def _lines(step):
     body = step.body
     if not (isinstance(body, Replied) or isinstance(body, Request) and body.role == "assistant" or isinstance(body, Note) and body.about == "error"): return []
-    said = body.reply if isinstance(body, Replied) else body
-    lines, (usage, cost) = [_line(step, a) for a in said.attempts], beside(said)
+    source = body.reply if isinstance(body, Replied) else body
+    lines, (usage, cost) = [_line(step, a) for a in source.attempts], spent_outside_attempts(source)
     more, rest = dict[str, Any](step=step.index), dict[str, Any](input=usage.input, output=usage.output, cost=cost)
     if isinstance(body, Replied) and not lines: lines.append(Line(**more, **rest, model=body.reply.model, outcome=body.reply.source, seconds=body.seconds))
     elif isinstance(body, Note) and not lines: lines.append(Line(**more, **rest, outcome="failed", why=body.text, seconds=body.seconds))
@@ -54,34 +54,34 @@ def _lines(step):
     return lines
 
 # %% ../../nbs/cascade/13_receipt.ipynb #d324b7c0
-class _Strong:
+class _AlwaysStrong:
     "What always asking one model would have cost"
     def __init__(self, steps, model, tier):
         self.model, self.tier, self.counts, self.costs = model, tier, dict(asked=0, listed=0, average=0, unknown=0), []
         spending = [s for s in steps if s.kind == "model" or s.kind == "request" and s.body.role == "assistant" and s.body.attempts]
-        asked = [a for s in spending for a in _attempts(s) if self.is_it(a) and a.cost is not None]
+        asked = [a for s in spending for a in _attempts(s) if self.is_strong(a) and a.cost is not None]
         tokens, paid = sum(a.usage.total for a in asked), _sum(a.cost for a in asked)
         self.average = paid / tokens if tokens and paid is not None else None
         for s in spending: self.add(s, _attempts(s))
 
-    def is_it(self, a): return a.tier == self.tier if self.tier is not None else a.model == self.model
+    def is_strong(self, a): return a.tier == self.tier if self.tier is not None else a.model == self.model
 
     def add(self, step, attempts):
-        own = next((a for a in attempts if self.is_it(a)), None)
+        own = next((a for a in attempts if self.is_strong(a)), None)
         usage = next((a.usage for a in attempts if a.outcome == "accepted"), attempts[-1].usage)
-        guessed = own.cost if own else price(self.model, usage, step.at) if self.model else None
-        how = "asked" if own else "listed" if guessed is not None else "average"
-        if how == "average" and self.average is not None: guessed = round(self.average * usage.total, 8)
-        self.costs.append(guessed)
-        self.counts["unknown" if guessed is None else how] += 1
+        cost = own.cost if own else price(self.model, usage, step.at) if self.model else None
+        basis = "asked" if own else "listed" if cost is not None else "average"
+        if basis == "average" and self.average is not None: cost = round(self.average * usage.total, 8)
+        self.costs.append(cost)
+        self.counts["unknown" if cost is None else basis] += 1
 
     def __str__(self):
-        said = dict(asked="counted where it was asked", listed="list price of the same tokens", average="its average per token in this run", unknown="unknown")
-        return "; ".join(f"{said[k]}: {n} {'step' if n == 1 else 'steps'}" for k, n in self.counts.items() if n)
+        words = dict(asked="counted where it was asked", listed="list price of the same tokens", average="its average per token in this run", unknown="unknown")
+        return "; ".join(f"{words[k]}: {n} {'step' if n == 1 else 'steps'}" for k, n in self.counts.items() if n)
 
 def _attempts(step):
-    said = step.body.reply if step.kind == "model" else step.body
-    return said.attempts or (Attempt(model=said.model, usage=said.usage, cost=said.cost, tier=-1),)
+    source = step.body.reply if step.kind == "model" else step.body
+    return source.attempts or (Attempt(model=source.model, usage=source.usage, cost=source.cost, tier=-1),)
 
 # %% ../../nbs/cascade/13_receipt.ipynb #3574da85
 class Receipt(Value):
@@ -91,7 +91,7 @@ class Receipt(Value):
     usage: Usage = Usage()  # of all of them
     strong: str = ""  # the model to compare with; empty if none is known
     always_strong: Decimal | None = None  # US dollars if it had been asked every time; `None` is unknown
-    how: str = ""  # how that was found
+    basis: str = ""  # how that was found
     @property
     def cost(self) -> Decimal | None: return _sum(line.cost for line in self.lines)  # US dollars; `None` is unknown
     @property
@@ -102,26 +102,26 @@ class Receipt(Value):
 
     def __str__(self):
         steps, up = len({line.step for line in self.lines}), sum(line.outcome in ("rejected", "failed") for line in self.lines)
-        told = f"{self.run_id}: {show_cost(self.cost)} for {steps} model {'step' if steps == 1 else 'steps'}, {up} {'escalation' if up == 1 else 'escalations'}"
-        return "\n".join([told, *map(_text, self.lines), _compared(self)])
+        head = f"{self.run_id}: {show_cost(self.cost)} for {steps} model {'step' if steps == 1 else 'steps'}, {up} {'escalation' if up == 1 else 'escalations'}"
+        return "\n".join([head, *map(_line_text, self.lines), _comparison(self)])
 
     __repr__ = __str__
 
 # %% ../../nbs/cascade/13_receipt.ipynb #bf9c504a
-def _text(line):
-    used = f"{line.input + line.output:,} tokens  {show_cost(line.cost)}" + (f" (gates {show_cost(line.gates)})" if line.gates != 0 else "")
-    return f"{line.step:4}  {line.model:24} {line.outcome:9} {used:32} {line.why}".rstrip()
+def _line_text(line):
+    usage = f"{line.input + line.output:,} tokens  {show_cost(line.cost)}" + (f" (gates {show_cost(line.gates)})" if line.gates != 0 else "")
+    return f"{line.step:4}  {line.model:24} {line.outcome:9} {usage:32} {line.why}".rstrip()
 
-def _compared(receipt):
+def _comparison(receipt):
     if not receipt.strong: return "no cascade: run.receipt(strong='provider:model') compares with a model."
-    if receipt.always_strong is None: return f"always {receipt.strong}: unknown ({receipt.how})"
+    if receipt.always_strong is None: return f"always {receipt.strong}: unknown ({receipt.basis})"
     saved, share = receipt.saved, ""
-    if saved is None: return f"always {receipt.strong}: {show_cost(receipt.always_strong)} ({receipt.how}); what was saved is unknown"
+    if saved is None: return f"always {receipt.strong}: {show_cost(receipt.always_strong)} ({receipt.basis}); what was saved is unknown"
     if receipt.always_strong: share = f", {abs(saved / receipt.always_strong):.0%}"
-    return f"always {receipt.strong}: {show_cost(receipt.always_strong)} ({receipt.how}); {'saved' if saved >= 0 else 'LOST'} {show_cost(abs(saved))}{share}"
+    return f"always {receipt.strong}: {show_cost(receipt.always_strong)} ({receipt.basis}); {'saved' if saved >= 0 else 'LOST'} {show_cost(abs(saved))}{share}"
 
 # %% ../../nbs/cascade/13_receipt.ipynb #c6a05578
-def _ladder(model):
+def _find_cascade(model):
     while model is not None and not hasattr(model, "strongest"): model = getattr(model, "model", None)
     return model
 
@@ -132,9 +132,9 @@ def receipt_of(
     strong: str | None = None,  # another model to compare with: `provider:model`
 ) -> Receipt:
     "The receipt of a run"
-    ladder = _ladder(model)
-    tier = ladder.strongest if ladder and not strong else None
-    name = strong or (ladder.tiers[tier].name if ladder else "")
+    cascade = _find_cascade(model)
+    tier = cascade.strongest_tier if cascade and not strong else None
+    name = strong or (cascade.tiers[tier].name if cascade else "")
     lines = tuple(line for s in steps for line in _lines(s))
-    guess = _Strong(steps, name, tier)
-    return Receipt(run_id=state.run_id, lines=lines, usage=state.usage, strong=name, always_strong=_sum(guess.costs) if name else None, how=str(guess))
+    guess = _AlwaysStrong(steps, name, tier)
+    return Receipt(run_id=state.run_id, lines=lines, usage=state.usage, strong=name, always_strong=_sum(guess.costs) if name else None, basis=str(guess))

@@ -25,17 +25,17 @@ class Beginning(Value):
     parent: Origin | None = None  # set in a fork
 
 # %% ../../nbs/core/10_beginnings.ipynb #6e055696
-def _shared(origin, look):
+def _shared_beginning(origin, find):
     seen = set()
     while origin and origin.run_id not in seen:
-        found = look(origin.run_id)
+        found = find(origin.run_id)
         if found is None or found.index <= origin.index: return found
         seen.add(origin.run_id)
         origin = found.parent and Origin(run_id=found.parent.run_id, index=min(origin.index, found.parent.index))
     return None
 
-def _beginning(step, body, look):
-    known = _shared(body.parent, look)
+def _beginning(step, body, find):
+    known = _shared_beginning(body.parent, find)
     agent, task, labels = (known.agent, known.task, known.labels) if known else ("", "", {})
     return Beginning.model_construct(run_id=step.run_id, index=step.index, at=step.at, agent=body.agent or agent, task=body.task or task,
         labels={**labels, **body.labels}, caller=body.caller, parent=body.parent)

@@ -143,7 +143,7 @@ error={} <- errors on_error failure
 [Retry]
 attempts={} <- max_retries retries max_attempts tries num_retries
 base={} <- backoff delay wait backoff_factor initial_delay
-longest={} <- max_delay max_wait max_backoff
+max_wait={} <- longest max_delay max_backoff
 seconds={} <- timeout deadline max_time
 
 [Cached]
@@ -163,7 +163,7 @@ run.listeners.append(fn), which hears a reply while it is made, <- on_token on_d
 
 # %% ../../nbs/host/03_arguments.ipynb #5c301e98
 @cache
-def _words():
+def _word_table():
     table, place, what = dict[tuple[str, str], str](), "", ""
     for line in WORDS.splitlines():
         if line.startswith("["): place = line.strip("[]")
@@ -171,20 +171,20 @@ def _words():
         for word in () if line.startswith("[") else line.rpartition(" <- ")[2].split(): table[place, word] = what
     return table
 
-def _filled(what, word, value):
-    said = repr(value) if type(value) in (int, float, bool) else "..."
-    return what.replace("{word}", word).replace("{}", said)
+def _fill_in(what, word, value):
+    text = repr(value) if type(value) in (int, float, bool) else "..."
+    return what.replace("{word}", word).replace("{}", text)
 
 # %% ../../nbs/host/03_arguments.ipynb #ca233a28
-_TAKEN = dict[str, tuple[str, ...]]()  # the keywords of what is decorated, by who is called
+_KEYWORDS = dict[str, tuple[str, ...]]()  # the keywords of what is decorated, by who is called
 
-def _sentence(place, word, value, known):
-    plain, own, words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", word).lower(), {k.lower(): k for k in known}, _words()
-    if what := words.get((place, plain)) or words.get(("*", plain)): return f"{place} has no `{word}`: write {_filled(what, word, value)}."
+def _explain(place, word, value, known):
+    plain, own, words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", word).lower(), {k.lower(): k for k in known}, _word_table()
+    if what := words.get((place, plain)) or words.get(("*", plain)): return f"{place} has no `{word}`: write {_fill_in(what, word, value)}."
     if near := difflib.get_close_matches(plain, own, 1, 0.7): return f"{place} has no `{word}`. Did you mean `{own[near[0]]}`?"
-    if other := next((p for p, names in sorted(_TAKEN.items()) if word in names), ""): return f"{place} has no `{word}`: it is an argument of {other}."
+    if other := next((p for p, names in sorted(_KEYWORDS.items()) if word in names), ""): return f"{place} has no `{word}`: it is an argument of {other}."
     what = words.get(("Agent", plain), "")
-    if re.match(r"\w+=", what): return f"{place} has no `{word}`: it is said once, with Agent({_filled(what, word, value)})."
+    if re.match(r"\w+=", what): return f"{place} has no `{word}`: it is said once, with Agent({_fill_in(what, word, value)})."
     return f"{place} has no `{word}`. It takes {', '.join(known)}."
 
 # %% ../../nbs/host/03_arguments.ipynb #6ca4f6d2
@@ -195,7 +195,7 @@ def unknown_keywords(
 ) -> str:  # empty if all are known
     "What to write instead of keywords that are not known"
     known = tuple(known)
-    return " ".join(_sentence(place, word, value, known) for word, value in given.items() if word not in known)
+    return " ".join(_explain(place, word, value, known) for word, value in given.items() if word not in known)
 
 # %% ../../nbs/host/03_arguments.ipynb #6fb95eed
 _P = ParamSpec("_P")
@@ -206,7 +206,7 @@ def explain_keywords(
 ) -> Callable[_P, _R]:  # the same
     "Answer an unknown keyword of `fn` with the word to write"
     place, names = fn.__qualname__.removesuffix(".__init__"), {k for k, p in inspect.signature(fn).parameters.items() if p.kind is not p.VAR_POSITIONAL}
-    _TAKEN[place] = known = tuple(k for k in inspect.signature(fn).parameters if k in names - {"self", "cls"})
+    _KEYWORDS[place] = known = tuple(k for k in inspect.signature(fn).parameters if k in names - {"self", "cls"})
     @wraps(fn)
     def call(*args: _P.args, **given: _P.kwargs) -> _R:
         if given.keys() <= names: return fn(*args, **given)

@@ -18,12 +18,12 @@ from langgraph.graph.message import REMOVE_ALL_MESSAGES, add_messages
 from langgraph.types import interrupt
 from pydantic import BaseModel, RootModel, ValidationError, model_validator
 
-from ..core.growing import Growing
+from ..core.growing import GrowingTuple
 from ..host.kernel import run_blocking
 from .langchain import from_langchain, to_langchain
 from ..log.requests import decide
 from ..core.value import Value
-from ..core.state import State, unmade
+from ..core.state import State, refusal_message
 from ..core.steps import Decision, Started
 from ..tools.tool import ToolError
 
@@ -36,13 +36,13 @@ class Answer(Value):
     by: str = "langgraph"  # who
 
 # %% ../../nbs/langgraph/04_graphs.ipynb #5db3b797
-_Said = Literal["approve", "reject", "abort"] | Answer
+_AnswerInput = Literal["approve", "reject", "abort"] | Answer
 
-def _decision(run, request, given):
-    said = dict(verdict=given) if isinstance(given, str) else given
-    try: answer = said if isinstance(said, Answer) else Answer.model_validate(said)
+def _decision(run, request, value):
+    fields = dict(verdict=value) if isinstance(value, str) else value
+    try: answer = fields if isinstance(fields, Answer) else Answer.model_validate(fields)
     except ValidationError:
-        raise ValueError(f"{given!r} does not answer request {request.request_id} ({request.question}). Say 'approve', 'reject', 'abort', or "
+        raise ValueError(f"{value!r} does not answer request {request.request_id} ({request.question}). Say 'approve', 'reject', 'abort', or "
             "{'verdict': 'approve', 'args': {...}} or {'verdict': 'answer', 'message': '...'}.") from None
     if answer.verdict == "answer" and not answer.message or request.call is None and answer.verdict in ("approve", "reject"):
         raise ValueError(f"request {request.request_id} ({request.question}) needs words: {{'verdict': 'answer', 'message': '...'}}.")
@@ -52,18 +52,19 @@ def _decision(run, request, given):
     return Decision(request_id=request.request_id, **answer.model_dump())
 
 # %% ../../nbs/langgraph/04_graphs.ipynb #de3c3db5
-def _decisions(run, given):
-    wanted = {r.request_id: r for r in run.tip.requests}
-    if not isinstance(given, Mapping) or "verdict" in given:
-        if len(wanted) > 1: raise ValueError(f"{len(wanted)} requests are open: {', '.join(wanted)}. Answer by id: {{'{next(iter(wanted))}': {given!r}}}.")
-        return [_decision(run, r, given) for r in wanted.values()]
+def _decisions(run, answers):
+    requests = {r.request_id: r for r in run.tip.requests}
+    if not isinstance(answers, Mapping) or "verdict" in answers:
+        if len(requests) > 1:
+            raise ValueError(f"{len(requests)} requests are open: {', '.join(requests)}. Answer by id: {{'{next(iter(requests))}': {answers!r}}}.")
+        return [_decision(run, r, answers) for r in requests.values()]
     decided = {s.body.request_id for s in run.steps if isinstance(s.body, Decision)}
-    if unknown := set(given) - set(wanted) - decided:
-        raise ValueError(f"no request {', '.join(map(str, sorted(unknown)))} in run {run.run_id}. Open: {', '.join(wanted) or 'none'}.")
-    return [_decision(run, wanted[k], v) for k, v in given.items() if k in wanted]
+    if unknown := set(answers) - set(requests) - decided:
+        raise ValueError(f"no request {', '.join(map(str, sorted(unknown)))} in run {run.run_id}. Open: {', '.join(requests) or 'none'}.")
+    return [_decision(run, requests[k], v) for k, v in answers.items() if k in requests]
 
-def _answers(run):
-    class Answers(RootModel[_Said | dict[str, _Said]]):
+def _answer_schema(run):
+    class Answers(RootModel[_AnswerInput | dict[str, _AnswerInput]]):
         @model_validator(mode="before")
         @classmethod
         def fits(cls, given):
@@ -72,7 +73,7 @@ def _answers(run):
     return Answers
 
 # %% ../../nbs/langgraph/04_graphs.ipynb #3c105548
-def _asked(run):
+def _interrupt_payload(run):
     def one(r): return dict(request_id=r.request_id, about=r.about, question=r.question, call=r.call and dict(tool=r.call.tool, args=r.call.args))
     first, *more = map(one, run.tip.requests)
     return first | dict(run_id=run.run_id, others=more)
@@ -93,43 +94,43 @@ class _State(_Input, _Output, total=False):
     pass
 
 # %% ../../nbs/langgraph/04_graphs.ipynb #1b96ea66
-def _conversation(said: Sequence[BaseMessage]):
-    if any(m.type == "system" for m in said): raise ValueError("a system message cannot be a part of the conversation. Use Agent(instructions=...).")
+def _conversation(messages: Sequence[BaseMessage]):
+    if any(m.type == "system" for m in messages): raise ValueError("a system message cannot be a part of the conversation. Use Agent(instructions=...).")
     out, waiting = [], {}
-    for m in [*map(from_langchain, said), None]:
+    for m in [*map(from_langchain, messages), None]:
         if m is None or m.role != "tool":
-            out += [unmade(c, "The conversation went on without the result of this call.") for c in waiting.values()]
+            out += [refusal_message(c, "The conversation went on without the result of this call.") for c in waiting.values()]
             waiting = {c.id: c for c in m.calls} if m else {}
         if m: out.append(m)
         if m and m.role == "tool": waiting.pop(m.call_id, None)
     return out
 
-def _opened(agent, state):
+def _open_run(agent, state):
     if agent.store.read(state["run_id"], 0, 1): return agent.load(state["run_id"])
     messages = _conversation(state["messages"])
     task = next((m.content for m in reversed(messages) if m.role == "user"), "")
-    return agent.run(State(task=task, messages=Growing(messages)), run_id=state["run_id"])
+    return agent.run(State(task=task, messages=GrowingTuple(messages)), run_id=state["run_id"])
 
 # %% ../../nbs/langgraph/04_graphs.ipynb #9a2ebc73
-def _given(run): return sum(len(s.body.messages) for s in run.steps[:1] if isinstance(s.body, Started))
+def _input_count(run): return sum(len(s.body.messages) for s in run.steps[:1] if isinstance(s.body, Started))
 
-def _shown(run, state) -> dict[str, Any]:
-    tip, made = run.tip, [to_langchain(m, f"{run.run_id}-{i}") for i, m in enumerate(run.tip.messages) if i >= _given(run)]
+def _output(run, state) -> dict[str, Any]:
+    tip, made = run.tip, [to_langchain(m, f"{run.run_id}-{i}") for i, m in enumerate(run.tip.messages) if i >= _input_count(run)]
     gone = {str(m.id) for m in state["messages"] if str(m.id).startswith(f"{run.run_id}-")} - {m.id for m in made}
     value = run.result if tip.status == "done" else None
     return dict(messages=[*(RemoveMessage(id=i) for i in gone), *made], run_id=run.run_id, status=tip.status, reason=tip.reason,
         result=value.model_dump(mode="json") if isinstance(value, BaseModel | Value) else value)
 
 # %% ../../nbs/langgraph/04_graphs.ipynb #55e6182e
-def _unfinished(agent, state):
+def _end_unfinished(agent, state):
     if state.get("status") not in ("waiting", "running") or not agent.store.read(state["run_id"], 0, 1): return []
-    run, said = agent.load(state["run_id"]), state["messages"]
+    run, messages = agent.load(state["run_id"]), state["messages"]
     if run.pending:
         run.pending[0].abort("the conversation went on in another run")
         run_blocking(run.until())
-    made = {m.id: m for m in _shown(run, state)["messages"] if not isinstance(m, RemoveMessage)}
-    after = [m for m in said[_given(run):] if m.id not in made]
-    return [RemoveMessage(id=REMOVE_ALL_MESSAGES), *said[:_given(run)], *made.values(), *after]
+    made = {m.id: m for m in _output(run, state)["messages"] if not isinstance(m, RemoveMessage)}
+    after = [m for m in messages[_input_count(run):] if m.id not in made]
+    return [RemoveMessage(id=REMOVE_ALL_MESSAGES), *messages[:_input_count(run)], *made.values(), *after]
 
 def _nodes(agent):
     def begin(state):
@@ -137,24 +138,24 @@ def _nodes(agent):
         run_id = hashlib.sha256(place.encode()).hexdigest()[:26]
         new = [HumanMessage(task, id=f"task-{run_id}")] if task else []
         if not new and not state.get("messages"): raise ValueError('nothing was asked: give {"task": "..."} or {"messages": [...]}.')
-        return dict(messages=[*_unfinished(agent, state), *new], task="", run_id=run_id, status="running", result=None, reason="")
+        return dict(messages=[*_end_unfinished(agent, state), *new], task="", run_id=run_id, status="running", result=None, reason="")
 
-    async def go(state, tell):
-        run = _opened(agent, state)
-        run.observers.append(lambda step: tell(step.model_dump(mode="json")))
+    async def go(state, write):
+        run = _open_run(agent, state)
+        run.observers.append(lambda step: write(step.model_dump(mode="json")))
         await run.until()
-        return _shown(run, state)
+        return _output(run, state)
 
     def ask(state):
         run = agent.load(state["run_id"])
         if not run.pending: return {}
-        given = interrupt(_asked(run), response_schema=_answers(run)).model_dump(exclude_unset=True)
+        given = interrupt(_interrupt_payload(run), response_schema=_answer_schema(run)).model_dump(exclude_unset=True)
         requests = {r.request_id: r for r in run.tip.requests}
         for d in _decisions(run, given): decide(run.log, requests[d.request_id], d)
         return {}
 
-    async def ago(state): return await go(state, get_stream_writer())
-    return begin, RunnableLambda(lambda state: run_blocking(go(state, get_stream_writer())), ago), ask
+    async def go_async(state): return await go(state, get_stream_writer())
+    return begin, RunnableLambda(lambda state: run_blocking(go(state, get_stream_writer())), go_async), ask
 
 # %% ../../nbs/langgraph/04_graphs.ipynb #3dd4492f
 def to_langgraph(

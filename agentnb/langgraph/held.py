@@ -19,8 +19,8 @@ from langgraph.types import Command, Overwrite
 
 from ..core.budget import Budget
 from ..engine.engine import Engine
-from ..log.forks import refuse_taken
-from .langchain import from_langchain, in_words, requests_of, resume_value, said_in, superstep, to_langchain
+from ..log.forks import refuse_existing_run
+from .langchain import from_langchain, short_text, requests_of, resume_value, messages_in, superstep_bodies, to_langchain
 from ..core.conversation import with_call_ids
 from ..log.log import Log
 from ..core.messages import Delta, Message, ToolSpec, redact
@@ -29,7 +29,7 @@ from ..host.settings import load_settings, store_url
 from ..core.state import State
 from ..core.steps import Decision, Edit, Finished, Note, Origin, Request, Started, Step
 from ..store.opening import open_store
-from ..store.protocol import RunConflict, RunNotFound, Store, StoreError, asked, read_run
+from ..store.protocol import RunConflict, RunNotFound, Store, StoreError, call_store, read_run
 from .threads import Thread, copy_checkpoint, place_of
 
 # %% ../../nbs/langgraph/05_held.ipynb #1ed68a10
@@ -45,13 +45,13 @@ class _Definition(NamedTuple):
     @property
     def limit(self) -> int: return self.config.get("recursion_limit", 25)
 
-def _offered(graph):
+def _tool_specs(graph):
     found = {t.name: t for node in graph.nodes.values() for t in getattr(node.bound, "tools_by_name", {}).values()}
     return tuple(ToolSpec(name=name, description=t.description, parameters=dict(type="object", properties=t.args)) for name, t in found.items())
 
 def _breakpoint(graph, nodes, ahead):
-    def hit(wanted, names): return [n for n in names if wanted == "*" or n in wanted]
-    before, after = hit(graph.interrupt_before_nodes, ahead), hit(graph.interrupt_after_nodes, nodes)
+    def matching(wanted, names): return [n for n in names if wanted == "*" or n in wanted]
+    before, after = matching(graph.interrupt_before_nodes, ahead), matching(graph.interrupt_after_nodes, nodes)
     return f"before {', '.join(before)}" if before else f"after {', '.join(after)}" if after else ""
 
 # %% ../../nbs/langgraph/05_held.ipynb #0b6cf64d
@@ -64,17 +64,17 @@ class GraphEngine(Engine):
     def __init__(self,
         definition: _Definition,  # the graph, and where its log is kept
         log: Log,  # of the run
-        given: Any = None,  # an input that the graph has not had yet
+        graph_input: Any = None,  # an input that the graph has not had yet
     ):
         super().__init__(log, definition)
-        self.thread, self.given, self.fresh = Thread(definition.graph, definition.config), given, list[Step]()
+        self.thread, self.graph_input, self.new_steps = Thread(definition.graph, definition.config), graph_input, list[Step]()
 
     def refuse_lost_tools(self, agent=None): pass
     async def catch_up(self, fresh=True): await self.reread()
     async def advance(self): return await _advance(self)
-    def launch(self, stop, wait=False, brief=False): return super().launch(lambda _: any(map(stop, self.fresh)), wait, brief)
+    def launch(self, stop, wait=False, keep_lease=False): return super().launch(lambda _: any(map(stop, self.new_steps)), wait, keep_lease)
 
-    def mark(self,
+    def last_checkpoint(self,
         last: int | None = None,  # index of the last step to look at; the end if not given
     ) -> tuple[Any, list[Any]]:
         "The last step that has a place in the thread, and what was written after it"
@@ -95,107 +95,109 @@ class GraphEngine(Engine):
     ) -> Step | None:  # the last of them; `None` if somebody else wrote first
         "Write steps together"
         store, steps = self.log.store, self.log.next_steps(bodies, iteration)
-        try: await asked(store, store.append, *steps)
+        try: await call_store(store, store.append, *steps)
         except RunConflict: return await self.reread()
         for step in steps: self.log.accept(step)
-        self.fresh += steps
+        self.new_steps += steps
         return steps[-1]
 
 # %% ../../nbs/langgraph/05_held.ipynb #2fcebcb7
-async def _enter(engine):
-    head, given = await engine.thread.state(engine.log.run_id), engine.given
-    if given is not None:
+async def _begin(engine):
+    head, graph_input = await engine.thread.state(engine.log.run_id), engine.graph_input
+    if graph_input is not None:
         if head.tasks: await engine.thread.update(engine.log.run_id, None, END)
-        await engine.thread.update(engine.log.run_id, given, START if START in engine.agent.graph.nodes else "__input__")
-        engine.given, head = None, await engine.thread.state(engine.log.run_id)
+        await engine.thread.update(engine.log.run_id, graph_input, START if START in engine.agent.graph.nodes else "__input__")
+        engine.graph_input, head = None, await engine.thread.state(engine.log.run_id)
     if engine.log.steps: return None
     if not head.metadata: raise StoreError(f"the checkpointer has no thread {engine.log.run_id}. Give hold() an input to begin it.", "lost")
-    said = said_in(head)
-    task = next((str(m.text) for m in reversed(said) if m.type == "human"), in_words(head.values if given is None else given))
-    begun = Started(task=task, agent=engine.agent.graph.name, messages=tuple(map(from_langchain, said)), tools=_offered(engine.agent.graph),
+    messages = messages_in(head)
+    task = next((str(m.text) for m in reversed(messages) if m.type == "human"), short_text(head.values if graph_input is None else graph_input))
+    started = Started(task=task, agent=engine.agent.graph.name, messages=tuple(map(from_langchain, messages)), tools=_tool_specs(engine.agent.graph),
         max_iterations=engine.agent.limit, budget=engine.agent.budget)
-    return await engine.write(begun, superstep(begun.messages, None, head)[-1])
+    return await engine.write(started, superstep_bodies(started.messages, None, head)[-1])
 
-async def _follow(engine, place, head, seconds):
+async def _record_checkpoints(engine, place, head, seconds):
     chain = [await engine.thread.state(engine.log.run_id, place_of(head))]
     while place_of(chain[-1]) != place and chain[-1].parent_config:
         chain.append(await engine.thread.state(engine.log.run_id, chain[-1].parent_config["configurable"]["checkpoint_id"]))
     if place_of(chain[-1]) != place: chain = [chain[0], None]
     step = None
     for before, after in reversed(list(zip(chain[1:], chain))):
-        bodies = superstep(engine.tip.messages, before, after, seconds)
+        bodies = superstep_bodies(engine.tip.messages, before, after, seconds)
         step = await engine.write(*bodies, iteration=engine.tip.iteration + (after.metadata["source"] == "loop"))
         if step is None: break
     return step
 
 # %% ../../nbs/langgraph/05_held.ipynb #e71fde4b
-async def _apply(engine, edits):
+async def _apply_edits(engine, edits):
     values = {k: v for e in edits for k, v in (e.values or {}).items()}
-    messages, before = next((e.messages for e in reversed(edits) if e.messages is not None), None), said_in(await engine.thread.state(engine.log.run_id))
+    messages, before = next((e.messages for e in reversed(edits) if e.messages is not None), None), messages_in(await engine.thread.state(engine.log.run_id))
     as_node = next((e.as_node for e in reversed(edits) if e.as_node), None)
-    def spoken(i, m): return next((o for o in before if from_langchain(o) == m), None) or to_langchain(m, f"{engine.log.run_id}-{engine.tip.index}-{i}")
-    if messages is not None: values["messages"] = [spoken(i, m) for i, m in enumerate(messages)]
+    def as_langchain(i, m): return next((o for o in before if from_langchain(o) == m), None) or to_langchain(m, f"{engine.log.run_id}-{engine.tip.index}-{i}")
+    if messages is not None: values["messages"] = [as_langchain(i, m) for i, m in enumerate(messages)]
     channels = engine.agent.graph.channels
-    def whole(k, v): return Overwrite(v) if isinstance(channels[k], BinaryOperatorAggregate) or type(channels[k]).__name__ == "DeltaChannel" else v
-    await engine.thread.update(engine.log.run_id, {k: whole(k, v) for k, v in values.items()}, as_node)
+    def overwriting(k, v): return Overwrite(v) if isinstance(channels[k], BinaryOperatorAggregate) or type(channels[k]).__name__ == "DeltaChannel" else v
+    await engine.thread.update(engine.log.run_id, {k: overwriting(k, v) for k, v in values.items()}, as_node)
 
-def _due(engine, head, after):
+def _next_bodies(engine, head, after):
     ended = max((i + 1 for i, b in enumerate(after) if isinstance(b, Finished) or isinstance(b, Decision) and b.verdict == "abort"), default=0)
-    asked, said = [b for b in after[ended:] if isinstance(b, Request)], {b.request_id: b for b in after if isinstance(b, Decision)}
-    if engine.tip.aborted: return [Finished(status="stopped", reason=engine.tip.aborted)]
-    if new := [i for i in head.interrupts if i.id not in {r.interrupt for r in asked}]: return requests_of(new, engine.tip)
+    requests, decisions = [b for b in after[ended:] if isinstance(b, Request)], {b.request_id: b for b in after if isinstance(b, Decision)}
+    if engine.tip.abort_reason: return [Finished(status="stopped", reason=engine.tip.abort_reason)]
+    if new := [i for i in head.interrupts if i.id not in {r.interrupt for r in requests}]: return requests_of(new, engine.tip)
     if not head.tasks: return [Finished(status="done", result=_result(head))]
-    if not asked and engine.tip.iteration >= engine.tip.max_iterations:
+    if not requests and engine.tip.iteration >= engine.tip.max_iterations:
         return [Finished(status="stopped", reason=f"recursion_limit={engine.tip.max_iterations} reached")]
-    if crossed := engine.tip.budget.crossed(engine.tip.spent, engine.tip.warned): return [Note(about="budget", text=crossed.text, limit=crossed.limit)]
-    if not asked and (reason := engine.tip.budget.exceeded(engine.tip.spent)): return [Finished(status="stopped", reason=reason)]
+    if warning := engine.tip.budget.next_warning(engine.tip.spent, engine.tip.warned_limits):
+        return [Note(about="budget", text=warning.text, limit=warning.limit)]
+    if not requests and (reason := engine.tip.budget.stop_reason(engine.tip.spent)): return [Finished(status="stopped", reason=reason)]
     where = _breakpoint(engine.agent.graph, engine.last_nodes(), head.next)
-    if where and not asked: return [Request(request_id=f"q{engine.tip.index}", about="answer", question=f"Go on {where}? The graph has a breakpoint there.",
+    if where and not requests: return [Request(request_id=f"q{engine.tip.index}", about="answer", question=f"Go on {where}? The graph has a breakpoint there.",
         interrupt="breakpoint")]
-    if any(r.interrupt == "breakpoint" and said[r.request_id].verdict == "reject" for r in asked): return [Finished(status="stopped", reason=f"not {where}")]
-    return [Command(resume={i.id: resume_value(i.value, [(r, said[r.request_id]) for r in asked if r.interrupt == i.id]) for i in head.interrupts})]
+    breaks = [decisions[r.request_id] for r in requests if r.interrupt == "breakpoint"]
+    if any(d.verdict == "reject" for d in breaks): return [Finished(status="stopped", reason=f"not {where}")]
+    return [Command(resume={i.id: resume_value(i.value, [(r, decisions[r.request_id]) for r in requests if r.interrupt == i.id]) for i in head.interrupts})]
 
 def _result(head):
-    said = said_in(head)
-    return str(said[-1].text) if said and said[-1].type == "ai" else in_words(head.values, 10_000)
+    messages = messages_in(head)
+    return str(messages[-1].text) if messages and messages[-1].type == "ai" else short_text(head.values, 10_000)
 
 # %% ../../nbs/langgraph/05_held.ipynb #87ad2df8
-async def _superstep(engine, given):
+async def _run_superstep(engine, command):
     started = engine.log.clock()
     engine.lease.check()
-    def hear(text):
+    def send_text(text):
         for listener in list(engine.listeners): listener(Delta("text", text))
-    try: await engine.thread.go(engine.log.run_id, given if given.resume else None, hear if engine.listeners else None)
+    try: await engine.thread.run_superstep(engine.log.run_id, command if command.resume else None, send_text if engine.listeners else None)
     except Exception as e:
         await engine.write(Note(about="error", text=redact(f"{type(e).__name__}: {e}"), seconds=engine.log.seconds_since(started)))
         raise
     return engine.log.seconds_since(started)
 
 async def _advance(engine):
-    engine.fresh, seconds, went = [], 0.0, False
-    if not engine.log.steps or engine.given is not None:
-        if step := await _enter(engine): return step
+    engine.new_steps, seconds, has_stepped = [], 0.0, False
+    if not engine.log.steps or engine.graph_input is not None:
+        if step := await _begin(engine): return step
     while True:
         if engine.tip.requests: await engine.reread()
         if engine.tip.requests: return None
-        mark, after = engine.mark()
+        checkpoint, after = engine.last_checkpoint()
         head = await engine.thread.state(engine.log.run_id)
-        if not head.metadata: await copy_checkpoint(engine.thread, mark.run_id, mark.body.place, engine.log.run_id)
-        elif place_of(head) != mark.body.place:
-            if step := await _follow(engine, mark.body.place, head, seconds): return step
+        if not head.metadata: await copy_checkpoint(engine.thread, checkpoint.run_id, checkpoint.body.place, engine.log.run_id)
+        elif place_of(head) != checkpoint.body.place:
+            if step := await _record_checkpoints(engine, checkpoint.body.place, head, seconds): return step
         elif engine.tip.status in ("done", "stopped"): return None
-        elif edits := [b for b in after if isinstance(b, Edit) and (b.messages is not None or b.values is not None)]: await _apply(engine, edits)
-        elif isinstance((due := _due(engine, head, after))[0], Command):
-            if went: raise RuntimeError(f"the graph took no step from checkpoint {mark.body.place} of thread {engine.log.run_id}.")
-            seconds, went = await _superstep(engine, due[0]), True
-        elif step := await engine.write(*due): return step
+        elif edits := [b for b in after if isinstance(b, Edit) and (b.messages is not None or b.values is not None)]: await _apply_edits(engine, edits)
+        elif isinstance((bodies := _next_bodies(engine, head, after))[0], Command):
+            if has_stepped: raise RuntimeError(f"the graph took no step from checkpoint {checkpoint.body.place} of thread {engine.log.run_id}.")
+            seconds, has_stepped = await _run_superstep(engine, bodies[0]), True
+        elif step := await engine.write(*bodies): return step
 
 # %% ../../nbs/langgraph/05_held.ipynb #26dcf7e1
 class HeldRun(Run):
     "A run of a graph; holds its engine, and the place in its log that is looked at"
     engine: GraphEngine
     @property
-    def task(self) -> str: return self.tip.task or in_words(self.engine.given or "")
+    def task(self) -> str: return self.tip.task or short_text(self.engine.graph_input or "")
 
     def edit(self,
         messages: Sequence[Message | BaseMessage] | None = None,  # a new conversation
@@ -208,10 +210,10 @@ class HeldRun(Run):
         "Change the graph's state before its next superstep"
         self._refuse_edit()
         if not self.steps: raise ValueError(f"run {self.run_id} has not begun: change the input, or take a step first.")
-        limits = dict(max_iterations=max_iterations, budget=None if budget is None else _after(budget))
-        return self.log.append(self._change(messages, values, as_node, by, **limits))
+        limits = dict(max_iterations=max_iterations, budget=None if budget is None else _check_budget(budget))
+        return self.log.append(self._edit_body(messages, values, as_node, by, **limits))
 
-    def _change(self, messages, values, as_node, by, **limits):
+    def _edit_body(self, messages, values, as_node, by, **limits):
         change = dict[str, Any](limits, by=by)
         if messages is None and values is None: return Edit(**change)
         graph, last = self.agent.graph, self.engine.last_nodes() or [START]
@@ -221,8 +223,8 @@ class HeldRun(Run):
         except (TypeError, ValueError) as e: raise ValueError(f"values cannot be written down as JSON: {e}. Messages go to edit(messages=...).") from None
         if as_node not in (None, *graph.nodes): raise ValueError(f"the graph has no node {as_node}. It has {', '.join(graph.nodes)}.")
         if as_node is None and len(last) > 1: raise ValueError(f"{', '.join(last)} were last together: say after which with as_node={last[0]!r}.")
-        said = messages and with_call_ids([from_langchain(m) if isinstance(m, BaseMessage) else m for m in messages])
-        return Edit(**change, values=values, as_node=as_node or last[0], messages=None if said is None else tuple(said))
+        read = messages and with_call_ids([from_langchain(m) if isinstance(m, BaseMessage) else m for m in messages])
+        return Edit(**change, values=values, as_node=as_node or last[0], messages=None if read is None else tuple(read))
 
     def fork(self,
         at: int | None = None,  # the last step to share; the one that is looked at if not given
@@ -234,30 +236,30 @@ class HeldRun(Run):
     ) -> "HeldRun":  # new, paused at the cut
         "Another run, with a thread of its own, that shares the supersteps up to `at`; no node is run again"
         if not self.steps: raise ValueError(f"run {self.run_id} has no steps yet, so there is nothing to share.")
-        if run_id is not None: refuse_taken(self.store, run_id)
+        if run_id is not None: refuse_existing_run(self.store, run_id)
         index = self.place if at is None else self.log.index_of(at)
-        last = self.engine.mark(max(index, 1))[0].index
+        last = self.engine.last_checkpoint(max(index, 1))[0].index
         log = _GraphLog(run_id or new_run_id(self.log.clock()), self.store, self.log.clock)
         log.share(self.log, last + 1)
         made = HeldRun(GraphEngine(self.agent, log))
         made.attended = self.attended
         if state is not None and messages is None and state.messages != made.tip.messages: messages = tuple(state.messages)
-        change = [made._change(messages, values, as_node, "fork")] if messages is not None or values is not None else []
+        change = [made._edit_body(messages, values, as_node, "fork")] if messages is not None or values is not None else []
         log.append_all(Started(parent=Origin(run_id=self.run_id, index=last)), *change)
         return made
 
-    def fork_many(self, *_: Any, **__: Any) -> Any: raise _apart("fork_many()", "Make each fork with run.fork(at=..., values=...)")
-    def to_test(self, *_: Any, **__: Any) -> Any: raise _apart("to_test()", "Keep the case with `agentnb store export`")
+    def fork_many(self, *_: Any, **__: Any) -> Any: raise _unsupported("fork_many()", "Make each fork with run.fork(at=..., values=...)")
+    def to_test(self, *_: Any, **__: Any) -> Any: raise _unsupported("to_test()", "Keep the case with `agentnb store export`")
 
     async def values(self) -> Any:  # as the graph has them
         "The channels at the step that is looked at"
-        mark = self.engine.mark(max(self.place, 1))[0]
-        return (await self.engine.thread.state(mark.run_id, mark.body.place)).values
+        checkpoint = self.engine.last_checkpoint(max(self.place, 1))[0]
+        return (await self.engine.thread.state(checkpoint.run_id, checkpoint.body.place)).values
 
 # %% ../../nbs/langgraph/05_held.ipynb #1854f8f6
-def _apart(what, instead): return TypeError(f"a held graph has its models and tools inside its nodes, so {what} cannot change or replay them. {instead}.")
+def _unsupported(what, instead): return TypeError(f"a held graph has its models and tools inside its nodes, so {what} cannot change or replay them. {instead}.")
 
-def _after(budget):
+def _check_budget(budget):
     if budget.shared or budget.within or budget.wrap_up or budget.ask or budget.tool_calls is not None:
         raise ValueError("a graph asks its models itself, so its budget can only be looked at between supersteps: usd, tokens, iterations and seconds.")
     return budget
@@ -273,16 +275,16 @@ def hold(
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),  # for tests
 ) -> HeldRun:  # nothing is called before its first step
     "A graph as a run; one without a checkpointer gets one in memory"
-    given = dict[str, Any](config or {})
-    run_id = thread_id or given.get("configurable", {}).get("thread_id")
+    settings = dict[str, Any](config or {})
+    run_id = thread_id or settings.get("configurable", {}).get("thread_id")
     if not hasattr(graph, "checkpointer"): raise TypeError(f"hold() takes a compiled graph, not a {type(graph).__name__}: call its compile() first.")
     if input is None and run_id is None: raise ValueError("hold(graph, input) begins a run; hold(graph, thread_id=...) goes on with one.")
     if not graph.checkpointer and run_id: raise ValueError(f"the graph has no checkpointer, so it has no thread {run_id}: compile it with one.")
     if not graph.checkpointer: graph = graph.copy(update=dict(checkpointer=InMemorySaver()))
-    definition = _Definition(graph, given, open_store(store or store_url(load_settings())), clock, {}, _after(budget))
+    definition = _Definition(graph, settings, open_store(store or store_url(load_settings())), clock, {}, _check_budget(budget))
     try: steps = read_run(definition.store, run_id) if run_id else ()
     except RunNotFound: steps = ()
     engine = GraphEngine(definition, _GraphLog(run_id or new_run_id(clock()), definition.store, clock, steps), input)
-    if steps: engine.mark()
+    if steps: engine.last_checkpoint()
     if steps and input is not None: engine.log.append(Edit(max_iterations=engine.tip.iteration + definition.limit, by="input"))
     return HeldRun(engine)

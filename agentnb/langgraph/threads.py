@@ -30,7 +30,7 @@ class Thread:
         config: dict[str, Any],  # of LangGraph
     ): self.graph, self.config, self._sync = graph, config, None
 
-    def at(self,
+    def config_at(self,
         thread_id: str,  # which thread
         checkpoint_id: str | None = None,  # which checkpoint; the latest if not given
     ) -> Any:  # as LangGraph takes it
@@ -59,7 +59,7 @@ class Thread:
         checkpoint_id: str | None = None,  # which checkpoint; the latest, with what is stored about the superstep after it, if not given
     ) -> StateSnapshot:  # without values if there is none
         "A checkpoint as LangGraph shows it"
-        return await self.call(self.graph, "get_state", self.at(thread_id, checkpoint_id))
+        return await self.call(self.graph, "get_state", self.config_at(thread_id, checkpoint_id))
 
     async def update(self,
         thread_id: str,  # which thread
@@ -67,19 +67,19 @@ class Thread:
         as_node: str | None,  # the node that seems to have said it
     ) -> None:
         "Add a checkpoint without running a node"
-        await self.call(self.graph, "update_state", self.at(thread_id), values, as_node)
+        await self.call(self.graph, "update_state", self.config_at(thread_id), values, as_node)
 
-    async def go(self,
+    async def run_superstep(self,
         thread_id: str,  # which thread
-        given: Any,  # `None`, or the answers to interrupts
-        hear: Callable[[str], None] | None = None,  # hears what models say as they say it
+        graph_input: Any,  # `None`, or the answers to interrupts
+        on_text: Callable[[str], None] | None = None,  # hears what models say as they say it
     ) -> None:
         "Run one superstep; returns once its checkpoint, or its interrupts, are stored"
-        once, loop = dict[str, Any](interrupt_after="*", durability="sync", stream_mode="messages" if hear else "updates"), asyncio.get_running_loop()
-        def tell(piece):
-            if hear and isinstance(piece[0], AIMessageChunk) and piece[0].text: loop.call_soon_threadsafe(hear, str(piece[0].text))
-        if self._sync: await asyncio.to_thread(lambda: deque(map(tell, self.graph.stream(given, self.at(thread_id), **once)), 0))
-        else: _ = [tell(piece) async for piece in self.graph.astream(given, self.at(thread_id), **once)]
+        once, loop = dict[str, Any](interrupt_after="*", durability="sync", stream_mode="messages" if on_text else "updates"), asyncio.get_running_loop()
+        def forward(piece):
+            if on_text and isinstance(piece[0], AIMessageChunk) and piece[0].text: loop.call_soon_threadsafe(on_text, str(piece[0].text))
+        if self._sync: await asyncio.to_thread(lambda: deque(map(forward, self.graph.stream(graph_input, self.config_at(thread_id), **once)), 0))
+        else: _ = [forward(piece) async for piece in self.graph.astream(graph_input, self.config_at(thread_id), **once)]
 
 # %% ../../nbs/langgraph/03_threads.ipynb #55f19998
 async def copy_checkpoint(
@@ -89,7 +89,7 @@ async def copy_checkpoint(
     target: str,  # thread to copy to; copying again changes nothing
 ) -> None:
     "Begin a thread where another one was"
-    saver, chain = thread.graph.checkpointer, [await thread.call(thread.graph.checkpointer, "get_tuple", thread.at(source, place))]
+    saver, chain = thread.graph.checkpointer, [await thread.call(thread.graph.checkpointer, "get_tuple", thread.config_at(source, place))]
     if chain[0] is None: raise StoreError(f"thread {source} has no checkpoint {place} any more, so run {target} cannot go on from it.", "lost")
     whole = any(type(c).__name__ == "DeltaChannel" for c in thread.graph.channels.values())
     while whole and chain[-1].parent_config: chain.append(await thread.call(saver, "get_tuple", chain[-1].parent_config))

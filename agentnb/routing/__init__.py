@@ -2,10 +2,10 @@
 import importlib
 
 _HOMES = dict(
-    embedders=("Embedder", "Lexical", "Remembered", "remembered", "similarity", "unit"),
-    remote=("Embeddings", "SentenceTransformers", "embedded", "find_embedder"),
-    metrics=("Retrieval", "measure", "ndcg_at", "recall_at", "reciprocal_rank"), index=("BM25", "Fused", "Hit", "Index"),
-    router=("Route", "Router", "Routing", "measure_router"), toolset=("Narrowed", "Narrower", "Toolset"), meaning=("differences",),
+    embedders=("Embedder", "Lexical", "CachedEmbedder", "cached_embedder", "similarity", "unit_vector"),
+    remote=("Embeddings", "SentenceTransformers", "local_embedder", "find_embedder"),
+    metrics=("RetrievalMetrics", "measure", "ndcg_at", "recall_at", "reciprocal_rank"), index=("BM25", "Fused", "Hit", "Index"),
+    router=("Route", "Router", "RouterMetrics", "measure_router"), toolset=("NarrowedModel", "ToolSelector", "Toolset"), meaning=("differences",),
     certificate=("Certificate", "certify", "lower_bound"), semantic=("Pair", "SemanticCached"))
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = list(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]

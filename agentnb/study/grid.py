@@ -11,7 +11,7 @@ from typing import Any
 
 from .compare import Change, Totals, diff
 from ..host.show import html_of
-from ..log.log import Recorded
+from ..log.log import RunLike
 from ..core.value import Value
 from ..core.steps import Step
 from ..core.summary import summarize
@@ -29,25 +29,25 @@ class Grid(Value):
     totals: tuple[Totals, ...]  # one a run
     shared: int  # steps at the beginning that are the same in all
     rows: tuple[tuple[Cell, ...], ...] = ()  # the steps after them
-    def differs(self,
+    def differing_labels(self,
         row: tuple[Cell, ...],  # one of `rows`
     ) -> list[str]:  # labels
         "The runs that differ from the first in a row"
         return [label for label, c in zip(self.labels[1:], row[1:]) if c.changes or c.new or (c.step is None) != (row[0].step is None)]
     def __str__(self):
-        said = [f"steps shared: {self.shared}"]
+        lines = [f"steps shared: {self.shared}"]
         for row in self.rows:
-            which = self.differs(row)
-            said += [f"{'~' if which else ' '} {label}: {summarize(c.step)}" for label, c in zip(self.labels, row) if c.step]
-        return "\\n".join(said)
+            which = self.differing_labels(row)
+            lines += [f"{'~' if which else ' '} {label}: {summarize(c.step)}" for label, c in zip(self.labels, row) if c.step]
+        return "\\n".join(lines)
     def __repr__(self):
-        differ = sum(bool(self.differs(r)) for r in self.rows)
+        differ = sum(bool(self.differing_labels(r)) for r in self.rows)
         return f"Grid({', '.join(self.labels)}: {self.shared} steps shared, {differ} of {len(self.rows)} rows differ)"
     def _repr_html_(self): return html_of(self)
 
 # %% ../../nbs/study/01_grid.ipynb #5b684e51
 def side_by_side(
-    *runs: Recorded,  # two or more
+    *runs: RunLike,  # two or more
     labels: Iterable[str] = (),  # one a run; their ids if not given
 ) -> Grid:  # values, text and HTML
     "Put runs beside each other"
@@ -57,14 +57,14 @@ def side_by_side(
     diffs = [diff(runs[0], other) for other in runs[1:]]
     shared = min(d.shared for d in diffs)
     beside, extra = dict[int, dict[int, Cell]](), dict[int, list[tuple[int, Cell]]]()
-    for column, d in enumerate(diffs, 1): _place(d, column, shared, beside, extra, runs[0].steps)
+    for column, d in enumerate(diffs, 1): _place_pairs(d, column, shared, beside, extra, runs[0].steps)
     rows = list[tuple[Cell, ...]]()
     for step in [None, *runs[0].steps[shared:]]:
         if step: rows.append(_row(len(runs), {0: Cell(step=step), **beside.get(step.index, {})}))
         rows += [_row(len(runs), {column: cell}) for column, cell in extra.get(step.index if step else shared - 1, ())]
     return Grid(labels=names, totals=(diffs[0].a, *(d.b for d in diffs)), shared=shared, rows=tuple(rows))
 
-def _place(d: Any, column, shared, beside, extra, first):
+def _place_pairs(d: Any, column, shared, beside, extra, first):
     for step in first[shared:d.shared]: beside.setdefault(step.index, {})[column] = Cell(step=step)
     last = d.shared - 1
     for p in d.pairs:

@@ -13,134 +13,137 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from ..log.forks import SideEffect, behind
+from ..log.forks import SideEffect, side_effects_after
 from ..host.kernel import run_blocking
 from ..log.log import Log
 from ..log.requests import decide
 from ..core.messages import redact
-from ..engine.perform import next_request
+from ..engine.perform import model_arguments
 from ..engine.policy import evaluate
 from ..engine.engine import Engine
 from ..engine.outcomes import RequestOpen
 from ..core.steps import Body, Decision, Edit, Finished, Intent, Note, Replied, Request, Returned, Started, Step
 from ..store.opening import open_store
 from ..core.summary import summarize
-from ..wrappers.tape import Tape, TapedModel, TapeMiss, canonical
+from ..wrappers.tape import Tape, TapedModel, TapeMiss, canonical_request
 
 # %% ../../nbs/study/03_testcase.ipynb #7e639b7f
-class _Whole(Tape):
+class _BufferedTape(Tape):
     "A tape that is read once, and written when it is saved"
     def __init__(self, path, mode="auto"):
         super().__init__(path, mode)
-        self._kept = super()._read()
+        self._contents = super()._read()
 
-    def _read(self): return self._kept
+    def _read(self): return self._contents
     def _write(self, tape): pass
-    def save(self): super()._write(self._kept)
+    def save(self): super()._write(self._contents)
 
 # %% ../../nbs/study/03_testcase.ipynb #b98de832
-_BODY = TypeAdapter(Body)
+_BODY_ADAPTER = TypeAdapter(Body)
 
-def _given(body): return isinstance(body, Started | Decision | Edit) or isinstance(body, Note) and body.about != "loop"
+def _is_input(body): return isinstance(body, Started | Decision | Edit) or isinstance(body, Note) and body.about != "loop"
 
 def _dump(value): return value.model_dump(mode="json", exclude_defaults=True)
 
 # %% ../../nbs/study/03_testcase.ipynb #171f9b12
-def _spec(tool): return tool.model_copy(update={"code": ""})
+def _spec_without_code(tool): return tool.model_copy(update={"code": ""})
 
-def _no_code(body):
-    if isinstance(body, Started | Edit) and body.tools: body = body.model_copy(update={"tools": tuple(map(_spec, body.tools))})
-    if isinstance(body, Note) and body.change: body = body.model_copy(update={"change": _no_code(body.change)})
+def _body_without_code(body):
+    if isinstance(body, Started | Edit) and body.tools: body = body.model_copy(update={"tools": tuple(map(_spec_without_code, body.tools))})
+    if isinstance(body, Note) and body.change: body = body.model_copy(update={"change": _body_without_code(body.change)})
     return body
 
 # %% ../../nbs/study/03_testcase.ipynb #69a680c7
 def _record_step(tape, engine, state, body):
     if isinstance(body, Replied) or isinstance(body, Request) and body.role == "assistant":
-        request = canonical(state.model, *next_request(state, engine.agent.ask))
-        said = {"reply": _dump(body.reply)} if isinstance(body, Replied) else {"asked": _dump(body)}
-        if {k: v for k, v in (tape.find(request) or said).items() if k != "request"} != said:
+        request = canonical_request(state.model, *model_arguments(state, engine.agent.ask))
+        answer = {"reply": _dump(body.reply)} if isinstance(body, Replied) else {"asked": _dump(body)}
+        if {k: v for k, v in (tape.find(request) or answer).items() if k != "request"} != answer:
             raise ValueError(f"run {engine.log.run_id} asked the same twice and got two replies, the second at step {state.index}: "
                 "a tape holds one. Test a step before it.")
-        tape.record(request, **said)
+        tape.record(request, **answer)
     c = next((c for c in state.open_calls if c.call.id == getattr(body, "call_id", None)), None)
-    if isinstance(body, Returned) and c and _was_made(engine, state, c):
-        request, found = dict(tool=body.tool, args=c.call.args), {"failure": _dump(body.failure)} if body.failure else {"content": body.content}
-        tape.record(request, results=(tape.find(request) or {}).get("results", {}) | {c.ordinal: found})
+    if isinstance(body, Returned) and c and _was_executed(engine, state, c):
+        request, result = dict(tool=body.tool, args=c.call.args), {"failure": _dump(body.failure)} if body.failure else {"content": body.content}
+        tape.record(request, results=(tape.find(request) or {}).get("results", {}) | {c.ordinal: result})
 
-def _was_made(engine, state, c):
+def _was_executed(engine, state, c):
     if c.problem or c.phase == "intended": return not c.problem
     return evaluate(engine.agent.policy, c.call, state.tools[c.call.tool]).effect != "deny"
 
 # %% ../../nbs/study/03_testcase.ipynb #db792382
-def _first(steps, state_at):
+def _first_replayable(steps, state_at):
     def changed(step):
         if isinstance(step.body, Note): return step.body.about == "code"
         if not isinstance(step.body, Edit) or not step.body.tools: return False
-        had = [_spec(t) for t in state_at(step.index - 1).tools.values()]
-        return any(_spec(t) not in had for t in step.body.tools)
+        had = [_spec_without_code(t) for t in state_at(step.index - 1).tools.values()]
+        return any(_spec_without_code(t) not in had for t in step.body.tools)
     return 1 + max((s.index for s in steps if changed(s)), default=-1)
 
 def _outline(step, engine, state):
     body = step.body
-    if not _given(body): return dict(kind=step.kind, was=str(summarize(step)), about=getattr(body, "about", ""))
-    keep = body.model_copy(update=dict(instructions="", examples=(), tools=(), answer=None)) if isinstance(body, Started) else _no_code(body)
-    past = behind(engine.log.store, body.parent, state.tools) if isinstance(body, Started) else []
+    if not _is_input(body): return dict(kind=step.kind, was=str(summarize(step)), about=getattr(body, "about", ""))
+    keep = body.model_copy(update=dict(instructions="", examples=(), tools=(), answer=None)) if isinstance(body, Started) else _body_without_code(body)
+    past = side_effects_after(engine.log.store, body.parent, state.tools) if isinstance(body, Started) else []
     return dict(kind=step.kind, given=_dump(keep) | {"kind": step.kind}, behind=list(map(_dump, past)))
 
 def _record(engine, at, tape):
     steps = engine.log.steps[:at + 1]
-    start = _first(steps, engine.log.state_at)
+    start = _first_replayable(steps, engine.log.state_at)
     state, outlines = engine.log.state_at(start - 1), []
     for step in steps[start:]:
         _record_step(tape, engine, state, step.body)
         outlines.append(_outline(step, engine, state))
         state = state.apply(step)
-    before = [_dump(s.model_copy(update={"run_id": state.root})) | {"body": _dump(_no_code(s.body)) | {"kind": s.kind}} for s in steps[:start]]
-    past = behind(engine.log.store, engine.log.state_at(start - 1).parent, state.tools) if start else []
+    before = list[dict[str, Any]]()
+    for step in steps[:start]:
+        body = _dump(_body_without_code(step.body)) | {"kind": step.kind}
+        before.append(_dump(step.model_copy(update={"run_id": state.root})) | {"body": body})
+    past = side_effects_after(engine.log.store, engine.log.state_at(start - 1).parent, state.tools) if start else []
     target = _dump(steps[at].body) | {"kind": steps[at].kind}
     tape.record(dict(run=engine.log.run_id, step=at), root=state.root, before=before, behind=list(map(_dump, past)), steps=outlines, target=target)
 
 # %% ../../nbs/study/03_testcase.ipynb #c607b375
-def _differs(engine, i, was, now): return AssertionError(f"step {i} of run {engine.log.run_id} was recorded as\n  {was}\nand now {now}")
+def _mismatch(engine, i, was, now): return AssertionError(f"step {i} of run {engine.log.run_id} was recorded as\n  {was}\nand now {now}")
 
 async def _engine_step(engine, i, was):
     if was["about"] == "outcome": engine.session = "after the run was cut off"
     try: await engine.step()
-    except RequestOpen: raise _differs(engine, i, was["was"], f"the run waits: {engine.tip.requests[0].question}") from None
-    if len(engine.log.steps) <= i: raise _differs(engine, i, was["was"], f"the run has ended: {engine.tip.status}, result {engine.tip.result!r}")
-    if engine.log.steps[i].kind != was["kind"]: raise _differs(engine, i, was["was"], f"it is\n  {summarize(engine.log.steps[i])}")
+    except RequestOpen: raise _mismatch(engine, i, was["was"], f"the run waits: {engine.tip.requests[0].question}") from None
+    if len(engine.log.steps) <= i: raise _mismatch(engine, i, was["was"], f"the run has ended: {engine.tip.status}, result {engine.tip.result!r}")
+    if engine.log.steps[i].kind != was["kind"]: raise _mismatch(engine, i, was["was"], f"it is\n  {summarize(engine.log.steps[i])}")
 
-async def _given_step(engine, i, was, tape):
-    body = _BODY.validate_python(was["given"])
+async def _input_step(engine, i, was, tape):
+    body = _BODY_ADAPTER.validate_python(was["given"])
     if isinstance(body, Started) and not body.parent: await engine.step()
     elif isinstance(body, Decision):
         request = next((r for r in engine.tip.requests if r.request_id == body.request_id), None)
-        if not request: raise _differs(engine, i, f"the decision {body.verdict!r}", "nothing is asked")
+        if not request: raise _mismatch(engine, i, f"the decision {body.verdict!r}", "nothing is asked")
         decide(engine.log, request, body)
     else:
-        if isinstance(body, Started): engine.behind = list(map(SideEffect.model_validate, was["behind"]))
+        if isinstance(body, Started): engine.known_side_effects = list(map(SideEffect.model_validate, was["behind"]))
         if isinstance(body, Edit) and body.model: engine.agent.model = TapedModel(tape, body.model)
         engine.log.append(body)
 
 # %% ../../nbs/study/03_testcase.ipynb #34aee22f
-def _prepared(agent, tape, kept):
-    agent, history = copy.copy(agent), list(map(Step.model_validate, kept["before"]))
+def _prepare_engine(agent, tape, recording):
+    agent, history = copy.copy(agent), list(map(Step.model_validate, recording["before"]))
     agent.store, agent.model, agent.tools = open_store("memory:"), tape(agent.model), {name: tape(t) for name, t in agent.tools.items()}
     if history: agent.store.append(*history)
-    begin = None if history else agent.beginning(_BODY.validate_python(kept["steps"][0]["given"]))
-    engine = Engine(Log(kept["root"], agent.store, agent.clock, history, agent.tools), agent, begin)
-    if "model" in engine.tip.edited: agent.model = TapedModel(tape, engine.tip.model)
-    engine.behind = list(map(SideEffect.model_validate, kept["behind"]))
+    begin = None if history else agent.beginning(_BODY_ADAPTER.validate_python(recording["steps"][0]["given"]))
+    engine = Engine(Log(recording["root"], agent.store, agent.clock, history, agent.tools), agent, begin)
+    if "model" in engine.tip.edited_fields: agent.model = TapedModel(tape, engine.tip.model)
+    engine.known_side_effects = list(map(SideEffect.model_validate, recording["behind"]))
     engine.session = next((c.session for c in engine.tip.open_calls if c.session), engine.session)
     return engine
 
 async def _replay(agent, path, run_id, at):
-    kept = _Whole(path).find(dict(run=run_id, step=at))
-    if not kept: raise TapeMiss(f"{path} holds no recording of step {at} of run {run_id}. Write it again with run.to_test(at={at}, ...).")
-    tape = _Whole(path, mode="replay")
-    engine = _prepared(agent, tape, kept)
-    for i, was in enumerate(kept["steps"], len(engine.log.steps)):
-        await (_given_step(engine, i, was, tape) if "given" in was else _engine_step(engine, i, was))
+    recording = _BufferedTape(path).find(dict(run=run_id, step=at))
+    if not recording: raise TapeMiss(f"{path} holds no recording of step {at} of run {run_id}. Write it again with run.to_test(at={at}, ...).")
+    tape = _BufferedTape(path, mode="replay")
+    engine = _prepare_engine(agent, tape, recording)
+    for i, was in enumerate(recording["steps"], len(engine.log.steps)):
+        await (_input_step(engine, i, was, tape) if "given" in was else _engine_step(engine, i, was))
     return engine.log.steps[at]
 
 # %% ../../nbs/study/03_testcase.ipynb #6bfc7f4b
@@ -154,32 +157,32 @@ def replay(
     return run_blocking(_replay(agent, path, run_id, at))
 
 # %% ../../nbs/study/03_testcase.ipynb #028b113c
-def _text(value):
+def _literal(value):
     if len(value) <= 100: return repr(value)
     return "(\n" + "\n".join(f"        {value[i:i + 100]!r}" for i in range(0, len(value), 100)) + ")"
 
-def _same_text(name, value):
-    if len(value) <= 1000: return [f"assert {name} == {_text(value)}"]
-    return [f"assert len({name}) == {len(value)}", f"assert {name}[:1000] == {_text(value[:1000])}"]
+def _text_assertions(name, value):
+    if len(value) <= 1000: return [f"assert {name} == {_literal(value)}"]
+    return [f"assert len({name}) == {len(value)}", f"assert {name}[:1000] == {_literal(value[:1000])}"]
 
 def _assertions(body):
     lines = [f"assert step.kind == {body.kind!r}"]
     if isinstance(body, Replied):
         calls = [(c.tool, c.args) for c in body.reply.calls]
-        lines += _same_text("step.body.reply.content", body.reply.content) + [f"assert [(c.tool, c.args) for c in step.body.reply.calls] == {calls!r}"]
+        lines += _text_assertions("step.body.reply.content", body.reply.content) + [f"assert [(c.tool, c.args) for c in step.body.reply.calls] == {calls!r}"]
         if body.problems: lines.append(f"assert [str(p) for p in step.body.problems.values()] == {[str(p) for p in body.problems.values()]!r}")
-        if body.reply.malformed: lines += _same_text("step.body.reply.malformed", body.reply.malformed)
+        if body.reply.malformed: lines += _text_assertions("step.body.reply.malformed", body.reply.malformed)
     if isinstance(body, Returned):
-        lines += [f"assert step.body.tool == {body.tool!r}", *_same_text("step.body.content", body.content)]
-        lines += _same_text("str(step.body.failure)", str(body.failure)) if body.failure else ["assert step.body.failure is None"]
-    if isinstance(body, Request): lines += _same_text("step.body.question", body.question)
+        lines += [f"assert step.body.tool == {body.tool!r}", *_text_assertions("step.body.content", body.content)]
+        lines += _text_assertions("str(step.body.failure)", str(body.failure)) if body.failure else ["assert step.body.failure is None"]
+    if isinstance(body, Request): lines += _text_assertions("step.body.question", body.question)
     if isinstance(body, Intent): lines.append(f"assert step.body.call_id == {body.call_id!r}")
-    if isinstance(body, Note): lines += _same_text("step.body.text", body.text)
-    if isinstance(body, Finished): lines += [f"assert step.body.status == {body.status!r}", *_same_text("step.body.result", body.result)]
+    if isinstance(body, Note): lines += _text_assertions("step.body.text", body.text)
+    if isinstance(body, Finished): lines += [f"assert step.body.status == {body.status!r}", *_text_assertions("step.body.result", body.result)]
     return lines
 
 # %% ../../nbs/study/03_testcase.ipynb #4e482562
-def _named(agent, page):
+def _agent_code(agent, page):
     if callable(agent) and not isinstance(agent, str): agent = f"{agent.__module__}:{agent.__qualname__}"
     module, colon, attribute = agent.partition(":")
     if page and agent.isidentifier(): return agent
@@ -188,10 +191,10 @@ def _named(agent, page):
         raise ValueError(f"agent={agent!r}: name how the test gets its agent: {where}.")
     return f"find_agent({agent!r})"
 
-def _wanted(engine, at):
+def _step_index(engine, at):
     at = at + len(engine.log.steps) if at < 0 else at
     if not 0 <= at < len(engine.log.steps): raise IndexError(f"run {engine.log.run_id} has steps 0 to {len(engine.log.steps) - 1}, not {at}.")
-    if _given(engine.log.steps[at].body):
+    if _is_input(engine.log.steps[at].body):
         kind = engine.log.steps[at].kind
         raise ValueError(f"step {at} of run {engine.log.run_id} ({kind}) was given to the agent, not done by it. Test the step after it.")
     return at
@@ -216,20 +219,20 @@ def write_test(
     at: int,  # index of a step that the agent took; negative ones count from the end
 ) -> Path:  # of the test
     "Write a step as a test, and its tape"
-    at, path = _wanted(engine, at), Path(path)
+    at, path = _step_index(engine, at), Path(path)
     page, name = path.suffix == ".ipynb", re.sub(r"\W", "_", f"step_{at}_of_{engine.log.run_id}")
     if path.suffix not in (".py", ".ipynb"): raise ValueError(f"{path}: a test is written to a .py file or a notebook.")
     if page and not path.exists(): raise FileNotFoundError(f"{path} is not there. Save the notebook first: a cell is added to it.")
-    made, tape = _named(agent, page), _Whole(path.with_name(f"{path.stem}_{name}.tape") if page else path.with_suffix(".tape"))
-    for there in (tape.path, *(() if page else (path,))):
-        if there.exists(): raise FileExistsError(f"{there} is there already. Delete it, or give another path.")
+    agent_code, tape = _agent_code(agent, page), _BufferedTape(path.with_name(f"{path.stem}_{name}.tape") if page else path.with_suffix(".tape"))
+    for existing in (tape.path, *(() if page else (path,))):
+        if existing.exists(): raise FileExistsError(f"{existing} is there already. Delete it, or give another path.")
     _record(engine, at, tape)
     tape.save()
-    kept = tape.find(dict(run=engine.log.run_id, step=at)) or {}
+    recording = tape.find(dict(run=engine.log.run_id, step=at)) or {}
     where = repr(tape.path.name) if page else "Path(__file__).with_suffix('.tape')"
     recorded = f"{redact(engine.tip.task)[:100]!r}, recorded {engine.log.steps[at].at:%Y-%m-%d}"
-    said = f"# Step {at} of run {engine.log.run_id}, {recorded}. The tape beside it holds what was said."
-    imports = ["from agentnb import replay" if made.isidentifier() else "from agentnb import find_agent, replay"]
-    lines = [f"step = replay({made}, {where}, {engine.log.run_id!r}, {at})", *_assertions(_BODY.validate_python(kept["target"]))]
-    _add_cell(path, [*imports, said, *lines]) if page else _add_file(path, name, imports, [said, *lines])
+    comment = f"# Step {at} of run {engine.log.run_id}, {recorded}. The tape beside it holds what was said."
+    imports = ["from agentnb import replay" if agent_code.isidentifier() else "from agentnb import find_agent, replay"]
+    lines = [f"step = replay({agent_code}, {where}, {engine.log.run_id!r}, {at})", *_assertions(_BODY_ADAPTER.validate_python(recording["target"]))]
+    _add_cell(path, [*imports, comment, *lines]) if page else _add_file(path, name, imports, [comment, *lines])
     return path

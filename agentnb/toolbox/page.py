@@ -19,14 +19,14 @@ _MARKS = dict(li="- ", **{f"h{n}": "#" * n + " " for n in range(1, 7)})
 class _Page(HTMLParser):
     def __init__(self, base):
         super().__init__(convert_charrefs=True)
-        self.fresh = True
+        self.at_line_start = True
         self.base, self.parts, self.title, self.hidden, self.links, self.pre, self.in_title = base, list[str](), "", list[str](), list[str](), 0, False
 
     def handle_starttag(self, tag, attrs):
         if tag == "title": self.in_title = True
         elif tag == "body": self.hidden.clear()
         elif tag in _HIDDEN: self.hidden.append(tag)
-        elif tag in ("td", "th"): self._add("| " if self.fresh else " | ")
+        elif tag in ("td", "th"): self._add("| " if self.at_line_start else " | ")
         elif tag in _LINES: self._add("\n" + _MARKS.get(tag, ""))
         elif tag in _BLOCKS: self._add("\n\n" + _MARKS.get(tag, ""))
         if tag == "pre": self.pre += 1
@@ -50,8 +50,8 @@ class _Page(HTMLParser):
         elif not self.hidden: self._add(data if self.pre else re.sub(r"\s+", " ", data))
 
     def _add(self, text):
-        if self.fresh and not self.pre: text = text.lstrip(" ")
-        self.fresh = text.endswith("\n") if text else self.fresh
+        if self.at_line_start and not self.pre: text = text.lstrip(" ")
+        self.at_line_start = text.endswith("\n") if text else self.at_line_start
         self.parts.append(text)
 
 # %% ../../nbs/toolbox/04_page.ipynb #35087734

@@ -40,14 +40,14 @@ class HeadTail:
         return f"\n[… {left:,} bytes left out …]\n".join(parts) if left else "".join(parts)
 
 # %% ../../nbs/toolbox/02_process.ipynb #a4fbd66e
-_PASSED = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR")
-_TOO_MUCH = 50_000_000
+_PASSED_VARIABLES = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR")
+_MAX_OUTPUT = 50_000_000
 
 def clean_environment(
     extra: Mapping[str, str] = {},  # what the programs need besides
 ) -> dict[str, str]:  # for a program
     "The environment without what could be a secret"
-    kept = {k: v for k, v in os.environ.items() if k in _PASSED or k.startswith("LC_")}
+    kept = {k: v for k, v in os.environ.items() if k in _PASSED_VARIABLES or k.startswith("LC_")}
     kept["PATH"] = os.pathsep.join(p for p in kept.get("PATH", os.defpath).split(os.pathsep) if os.path.isabs(p))
     return {**kept, "TERM": "dumb", **extra}
 
@@ -55,44 +55,44 @@ def clean_environment(
 class _Job:
     "One process group; holds it while it runs"
     def __init__(self, argv, program, cwd, env, seconds, most):
-        self.until, self.kept, self.why = time.monotonic() + seconds, HeadTail(most), ""
+        self.until, self.output, self.reason = time.monotonic() + seconds, HeadTail(most), ""
         try: self.process = subprocess.Popen(argv, executable=program, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, start_new_session=True)
         except OSError as e: raise ToolError("unavailable", f"{argv[0]} cannot be started: {e.strerror}.", "Do without it, or tell the person.") from None
 
-    def kill(self, why=""):
-        self.why = self.why or why
+    def kill(self, reason=""):
+        self.reason = self.reason or reason
         with suppress(ProcessLookupError, PermissionError): os.killpg(self.process.pid, signal.SIGKILL)
 
-    def _ended(self): return os.waitid(os.P_PID, self.process.pid, os.WEXITED|os.WNOWAIT|os.WNOHANG) is not None
+    def _has_ended(self): return os.waitid(os.P_PID, self.process.pid, os.WEXITED|os.WNOWAIT|os.WNOHANG) is not None
 
     def run(self):
         with selectors.DefaultSelector() as selector, cast(IO[bytes], self.process.stdout) as out:
             selector.register(out, selectors.EVENT_READ)
-            while not (self.why or self._ended()):
+            while not (self.reason or self._has_ended()):
                 if selector.get_map(): self._read(selector, out, 0.05)
                 else: time.sleep(0.01)
-                if time.monotonic() > self.until: self.why = "timeout"
-                if self.kept.size > _TOO_MUCH: self.why = "output"
+                if time.monotonic() > self.until: self.reason = "timeout"
+                if self.output.size > _MAX_OUTPUT: self.reason = "output"
             self.kill()
             until = time.monotonic() + 0.5
-            while selector.get_map() and time.monotonic() < until and self.kept.size <= _TOO_MUCH: self._read(selector, out, 0.05)
+            while selector.get_map() and time.monotonic() < until and self.output.size <= _MAX_OUTPUT: self._read(selector, out, 0.05)
         self.process.wait()
         return self.process.returncode
 
     def _read(self, selector, out, seconds):
         if not selector.select(seconds): return
         data = os.read(out.fileno(), 65536)
-        self.kept.add(data)
+        self.output.add(data)
         if not data: selector.unregister(out)
 
 # %% ../../nbs/toolbox/02_process.ipynb #9ee71278
 _Word = list[str]
-_Words = Annotated[_Word, Field(min_length=1, max_length=1000)]
+_Argv = Annotated[_Word, Field(min_length=1, max_length=1000)]
 
 def _identity(path): return (s := os.stat(path)).st_dev, s.st_ino, s.st_size, s.st_mtime_ns
 
-def _find(name):
+def _find_program(name):
     found = shutil.which(name)
     if not found: raise ValueError(f"There is no program {name!r} on this machine's PATH. Install it, or leave it out.")
     path = os.path.realpath(found)
@@ -109,24 +109,24 @@ class Commands:
         env: Mapping[str, str] = {},  # added to the environment
     ):
         if isinstance(commands, str) or not commands: raise ValueError("commands=: give a list of programs, as in ['git', 'ls'].")
-        self.programs, self.cwd, self.seconds, self.most, self.env = {c: _find(c) for c in commands}, Path(cwd).resolve(), seconds, most, dict(env)
+        self.programs, self.cwd, self.seconds, self.most, self.env = {c: _find_program(c) for c in commands}, Path(cwd).resolve(), seconds, most, dict(env)
         if not self.cwd.is_dir(): raise ValueError(f"cwd={str(cwd)!r} is not a folder. Make it first, or name another.")
 
     async def run_command(self,
-        argv: _Words,  # the program and its arguments, one by one: there is no shell
+        argv: _Argv,  # the program and its arguments, one by one: there is no shell
     ) -> str:  # the exit code, then what it printed
         "Run a program, without a shell, and see its exit code and its output"
-        job = _Job(argv, self._allowed(argv), self.cwd, clean_environment(self.env), self.seconds, self.most)
+        job = _Job(argv, self._check_program(argv), self.cwd, clean_environment(self.env), self.seconds, self.most)
         try: code = await asyncio.to_thread(job.run)
         except BaseException:
             job.kill("stopped")
             raise
-        printed = redact(job.kept.text()).rstrip("\n") or "(it printed nothing)"
-        if job.why == "timeout": raise ToolError("timeout", f"{argv[0]} was killed after {self.seconds:g} s. It printed:\n{printed}\n", "Ask it for less.")
-        if job.why: raise ToolError("invalid_input", f"{argv[0]} was killed: it printed without end:\n{printed}\n", "Ask it for less output.")
-        return f"{_ending(code)}\n{printed}"
+        printed = redact(job.output.text()).rstrip("\n") or "(it printed nothing)"
+        if job.reason == "timeout": raise ToolError("timeout", f"{argv[0]} was killed after {self.seconds:g} s. It printed:\n{printed}\n", "Ask it for less.")
+        if job.reason: raise ToolError("invalid_input", f"{argv[0]} was killed: it printed without end:\n{printed}\n", "Ask it for less output.")
+        return f"{_exit_text(code)}\n{printed}"
 
-    def _allowed(self, argv):
+    def _check_program(self, argv):
         known = ", ".join(self.programs)
         if argv[0] not in self.programs: raise ToolError("permission_denied", f"{argv[0][:200]!r} is not a program you may run.", f"You may run: {known}.")
         if any("\0" in word for word in argv) or sum(map(len, argv)) > 100_000:
@@ -143,7 +143,7 @@ class Commands:
         "The command in one line"
         return f"$ {redact(shlex.join(argv))}\nin {self.cwd}"
 
-def _ending(code): return f"exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
+def _exit_text(code): return f"exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
 
 # %% ../../nbs/toolbox/02_process.ipynb #e346f260
 def process(
@@ -154,5 +154,5 @@ def process(
     env: Mapping[str, str] = {},  # added to their environment, which holds no keys or tokens
 ) -> list[Tool]:  # for an agent: `Agent(tools=[*process(["git"])])`
     "A tool that runs the named programs, without a shell"
-    at = Commands(commands, cwd, seconds, most, env)
-    return [Tool(at.run_command, scopes=["run:{argv[0]}"], preview=at.preview, timeout=seconds + 10)]
+    tools = Commands(commands, cwd, seconds, most, env)
+    return [Tool(tools.run_command, scopes=["run:{argv[0]}"], preview=tools.preview, timeout=seconds + 10)]

@@ -28,12 +28,12 @@ def _kind(schema):
     return dict(string="text", integer="number", number="number", boolean="flag").get(schema.get("type", ""), "json")
 
 # %% ../../nbs/ui/01_forms.ipynb #b26fff0d
-def _typed(kind, value):
+def _input_text(kind, value):
     if value is None: return ""
     if kind == "text" and isinstance(value, str): return value
     return json.dumps(value, ensure_ascii=False, indent=2 if isinstance(value, dict | list) and value else None)
 
-def _resolved(schema, defs):
+def _resolve_reference(schema, defs):
     name = schema.get("$ref", "").rpartition("/")[2]
     return {**defs[name], **{k: v for k, v in schema.items() if k != "$ref"}} if name in defs else schema
 
@@ -44,7 +44,7 @@ def fields_of(
 ) -> list[Field]:  # one per argument
     "The fields of a form"
     known, defs = schema.get("properties", {}), schema.get("$defs", {})
-    return [_field(name, _resolved(known.get(name, {}), defs), args, schema.get("required", ())) for name in dict.fromkeys([*known, *args])]
+    return [_field(name, _resolve_reference(known.get(name, {}), defs), args, schema.get("required", ())) for name in dict.fromkeys([*known, *args])]
 
 def _field(name, schema, args, required):
     inner, empty = _options(schema)
@@ -52,7 +52,7 @@ def _field(name, schema, args, required):
     kind = _kind(inner)
     if kind == "text" and value is not None and not isinstance(value, str): kind = "json"
     options = [json.dumps(o, ensure_ascii=False) for o in inner.get("enum", ())]
-    typed = json.dumps(value, ensure_ascii=False) if kind == "choice" else _typed(kind, value)
+    typed = json.dumps(value, ensure_ascii=False) if kind == "choice" else _input_text(kind, value)
     bounds = "".join(f", {word} {inner[k]}" for k, word in (("minimum", "at least"), ("maximum", "at most"), ("maxLength", "longest")) if k in inner)
     return dict(name=name, kind=kind, value=typed, options=options, empty=empty or name not in required and value is None, nothing=value is None,
         hint=visible(schema.get("description", "") + bounds, 300).removeprefix(", "))
@@ -64,7 +64,7 @@ def form_of(
 ) -> list[Field]:  # the arguments of its call; for a budget, by how much each limit may rise
     "What can be filled in before a yes"
     if request.about == "budget":
-        limits = dict.fromkeys(k for level in state.budget.levels for k in level.limited)
+        limits = dict.fromkeys(k for level in state.budget.levels for k in level.limit_names)
         return fields_of(dict(properties={k: dict(type="number", description="more") for k in limits}), {})
     spec = state.tools.get(request.call.tool) if request.call else None
     return fields_of(spec.parameters if spec else {}, request.call.args) if request.call and request.about != "answer" else []

@@ -8,7 +8,7 @@ __all__ = ['audit_html']
 # %% ../../nbs/views/06_audit.ipynb #7cd8a008
 from ..metrics.audits import Audit
 from ..metrics.review import Finding
-from .text import COLOURS, as_text, region_html
+from .text import COLOURS, escape_html, region_html
 
 # %% ../../nbs/views/06_audit.ipynb #c23c0f60
 _TONES = dict(high="error", medium="human", low="plain")
@@ -16,15 +16,15 @@ _LEFT = 'style="text-align:left;vertical-align:top"'
 
 def _row(f: Finding):
     how = f'<b style="color:{COLOURS[_TONES[f.severity]]}">{f.severity}</b>'
-    what = f"<details><summary>{as_text(f.what)}</summary>{as_text(f.why)}</details>"
-    name = f"<code>{as_text(f.tool)}</code>" if f.tool else "all tools"
-    return f'<tr><th scope="row" {_LEFT}>{name}</th>{"".join(f"<td {_LEFT}>{c}</td>" for c in (how, what, as_text(f.do)))}</tr>'
+    what = f"<details><summary>{escape_html(f.what)}</summary>{escape_html(f.why)}</details>"
+    name = f"<code>{escape_html(f.tool)}</code>" if f.tool else "all tools"
+    return f'<tr><th scope="row" {_LEFT}>{name}</th>{"".join(f"<td {_LEFT}>{c}</td>" for c in (how, what, escape_html(f.do)))}</tr>'
 
 def audit_html(
-    found: Audit,  # of any toolbox
+    audit: Audit,  # of any toolbox
 ) -> str:  # HTML without script and style block
     "Findings as a table"
     head = "".join(f'<th scope="col" {_LEFT}>{h}</th>' for h in ("tool", "severity", "what, and why it matters", "what to do"))
-    caption = f'<caption style="text-align:left">{as_text(repr(found))}. Tokens are estimated: characters/4.</caption>'
-    table = f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{''.join(map(_row, found.findings))}</tbody></table>"
+    caption = f'<caption style="text-align:left">{escape_html(repr(audit))}. Tokens are estimated: characters/4.</caption>'
+    table = f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{''.join(map(_row, audit.findings))}</tbody></table>"
     return region_html("Audit of tools", table)

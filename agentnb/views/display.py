@@ -18,7 +18,7 @@ from .html import messages_html, row_html, run_html, step_html
 from .markdown import diff_html
 from .receipt import cascade_html, receipt_html
 from .states import state_html
-from .text import STATUS, as_text, visible
+from .text import STATUS, escape_html, visible
 from .tree import tree_html
 
 # %% ../../nbs/views/11_display.ipynb #6e996237
@@ -26,14 +26,14 @@ def _short(text, size=80):
     line = " ".join(visible(str(text)).split())
     return line if len(line) <= size else f"{line[:size - 1]}…"
 
-def _budget_said(b):
-    if not b.limited and b.within is None: return {"limit": str(b)}
+def _budget_fields(b):
+    if not b.limit_names and b.within is None: return {"limit": str(b)}
     near = f"at {b.soft:.0%} it is noted" + (", and the model is told to come to an end" if b.wrap_up else "")
     used = "then a human is asked for more" if b.ask else "then the run stops"
     assumed = f"{' / '.join(map(str, b.assume))} dollars a million tokens" if b.assume else ""
     return {"limit": str(b), "nearly used up": near, "used up": used, "price if unknown": assumed}
 
-def _budget_line(b): return "; ".join(v for v in _budget_said(b).values() if v)
+def _budget_line(b): return "; ".join(v for v in _budget_fields(b).values() if v)
 
 # %% ../../nbs/views/11_display.ipynb #7b98b6b8
 def _state_line(s):
@@ -68,10 +68,10 @@ def fields_html(
     fields: Mapping[str, Any],  # text, or JSON values
 ) -> str:  # a table
     "Fields by name"
-    cell = lambda v: f'<span style="white-space:pre-wrap">{as_text(v)}</span>' if isinstance(v, str) else tree_html(v)
-    line = lambda k, v: f'<tr><th {_TH}>{as_text(k)}</th><td style="text-align:left">{cell(v)}</td></tr>'
+    cell = lambda v: f'<span style="white-space:pre-wrap">{escape_html(v)}</span>' if isinstance(v, str) else tree_html(v)
+    line = lambda k, v: f'<tr><th {_TH}>{escape_html(k)}</th><td style="text-align:left">{cell(v)}</td></tr>'
     rows = "".join(line(k, v) for k, v in fields.items() if v not in (None, "", (), [], {}))
-    return f'<div role="region" aria-label="{as_text(title)}"><p><b>{as_text(title)}</b></p><table>{rows}</table></div>'
+    return f'<div role="region" aria-label="{escape_html(title)}"><p><b>{escape_html(title)}</b></p><table>{rows}</table></div>'
 
 def effect(
     spec: ToolSpec,  # of a tool
@@ -85,10 +85,10 @@ def tool_html(
     spec: ToolSpec,  # of a tool
 ) -> str:  # its contract
     "A tool"
-    given = spec.parameters.get("properties", {})
+    properties = spec.parameters.get("properties", {})
     kind = lambda p: p.get("type") or " or ".join(str(x.get("type", "value")) for x in p.get("anyOf", ())) or "value"
     needed = spec.parameters.get("required", ())
-    args = {name: f"{kind(p)}{'' if name in needed else ', may be left out'} {p.get('description', '')}".strip() for name, p in given.items()}
+    args = {name: f"{kind(p)}{'' if name in needed else ', may be left out'} {p.get('description', '')}".strip() for name, p in properties.items()}
     return fields_html(f"Tool {spec.name}", dict({"does": spec.description, "effect": effect(spec)}, arguments=args, needs=", ".join(spec.scopes)))
 
 def agent_html(
@@ -96,23 +96,24 @@ def agent_html(
 ) -> str:  # its definition
     "An agent"
     tools = {name: f"{effect(t.spec)}: {t.spec.description}" for name, t in agent.tools.items()}
-    rules = [_short(" ".join(f"{k}={v!r}" for k, v in vars(r).items() if v not in (None, "", (), {}))) for r in agent.policy]
-    alone = agent.unattended if isinstance(agent.unattended, str) else "a function"
-    limits = dict(budget=_budget_line(agent.budget), iterations=f"at most {agent.max_iterations}", unattended=alone)
+    def rule_line(rule): return _short(" ".join(f"{k}={v!r}" for k, v in vars(rule).items() if v not in (None, "", (), {})))
+    rules = [rule_line(r) for r in agent.policy]
+    unattended = agent.unattended if isinstance(agent.unattended, str) else "a function"
+    limits = dict(budget=_budget_line(agent.budget), iterations=f"at most {agent.max_iterations}", unattended=unattended)
     known = dict[str, Any](model=agent.model.name, tools=tools, policy=rules, grant=list(agent.grant or ()))
     return fields_html(f"Agent {agent.name}", known | limits | dict(store=agent.store.url, instructions=agent.instructions))
 
 # %% ../../nbs/views/11_display.ipynb #44bfbbe8
 def _request_html(r):
     args = tree_html(r.call.args) if r.call and r.call.args else ""
-    return f'<div role="region" aria-label="Request"><p>? <b>{as_text(r.question)}</b></p>{args}{diff_html(r.preview) if r.preview else ""}</div>'
+    return f'<div role="region" aria-label="Request"><p>? <b>{escape_html(r.question)}</b></p>{args}{diff_html(r.preview) if r.preview else ""}</div>'
 
 def _reply_html(r):
     said = messages_html([Message(role="assistant", content=r.content or r.malformed, calls=r.calls)])
-    return f'<div role="region" aria-label="Reply">{said}<p><small>{as_text(_reply_line(r))}</small></p></div>'
+    return f'<div role="region" aria-label="Reply">{said}<p><small>{escape_html(_reply_line(r))}</small></p></div>'
 
 # %% ../../nbs/views/11_display.ipynb #550c651a
-def _budget_html(b): return fields_html("Budget", _budget_said(b))
+def _budget_html(b): return fields_html("Budget", _budget_fields(b))
 
 def _plan_html(p): return fields_html("Plan", dict(goal=p.goal) | p.lines if p.tasks else {"": str(p)})
 
@@ -121,7 +122,7 @@ def _run_html(run): return run_html(run.state, run.steps[:run.place + 1], run.ta
 
 _PAGES = dict[str, Callable[[Any], str]](Reply=_reply_html, Request=_request_html, Budget=_budget_html,
     Step=lambda s: f'<div role="region" aria-label="Step">{row_html(summarize(s))}{step_html(s)}</div>',
-    State=lambda s: f'<div role="region" aria-label="State"><p><b>{as_text(_state_line(s))}</b></p>{state_html(s)}</div>',
+    State=lambda s: f'<div role="region" aria-label="State"><p><b>{escape_html(_state_line(s))}</b></p>{state_html(s)}</div>',
     Plan=_plan_html, Tool=lambda t: tool_html(t.spec), Agent=agent_html, Run=_run_html, HeldRun=_run_html, Receipt=receipt_html, Audit=audit_html,
     RunDiff=run_diff_html, StateDiff=state_diff_html, Branch=branch_html, Grid=grid_html)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..cascade.receipt import Receipt
 from ..core.summary import show_cost
-from .text import as_text
+from .text import escape_html
 
 # %% ../../nbs/views/08_receipt.ipynb #b76cbf6d
 def receipt_html(
@@ -18,11 +18,11 @@ def receipt_html(
 ) -> str:  # a table
     "A receipt, a line for each model that was asked"
     head, *_, foot = str(receipt).splitlines()
-    def cell(v, tag, wrap): return f"<{tag} style='text-align:left;white-space:{wrap}'>{as_text(str(v))}</{tag}>"
+    def cell(v, tag, wrap): return f"<{tag} style='text-align:left;white-space:{wrap}'>{escape_html(str(v))}</{tag}>"
     def row(*values, tag="td"): return f"<tr>{''.join(cell(v, tag, 'nowrap') for v in values[:-1])}{cell(values[-1], tag, 'normal')}</tr>"
     rows = [row(x.step, x.model, x.outcome, f"{x.input:,}", f"{x.output:,}", show_cost(x.cost), show_cost(x.gates), x.why) for x in receipt.lines]
     top = row("step", "model", "outcome", "input", "output", "cost", "of it gates", "why", tag="th")
-    return f"<div style='overflow-x:auto'><b>{as_text(head)}</b><table>{top}{''.join(rows)}</table><p>{as_text(foot)}</p></div>"
+    return f"<div style='overflow-x:auto'><b>{escape_html(head)}</b><table>{top}{''.join(rows)}</table><p>{escape_html(foot)}</p></div>"
 
 # %% ../../nbs/views/08_receipt.ipynb #16117e9e
 def cascade_html(

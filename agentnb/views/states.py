@@ -9,18 +9,18 @@ __all__ = ['state_parts', 'state_changes', 'state_html']
 from typing import Any
 
 from ..core.state import State
-from .tree import Branches, tree_html
+from .tree import TreeOptions, tree_html
 
 # %% ../../nbs/views/03_states.ipynb #e1636b4b
-_FIRST = ("status", "reason", "result", "task", "goal", "plan", "iteration", "max_iterations", "messages", "open_calls", "requests", "budget", "usage", "cost",
-    "seconds", "model", "instructions", "tools", "grant", "examples", "answer", "nudges", "withheld")
+_ORDER = ("status", "reason", "result", "task", "goal", "plan", "iteration", "max_iterations", "messages", "open_calls", "requests", "budget", "usage", "cost",
+    "seconds", "model", "instructions", "tools", "grant", "examples", "answer", "nudges", "withheld_tools")
 
 def state_parts(
     state: State,  # at any step
 ) -> dict[str, Any]:  # by name, in the order of interest
     "What a person wants to see of a state"
     shown = dict(goal=state.plan.goal, plan=state.plan.lines, budget=vars(state.budget))
-    held = {k: shown[k] if k in shown else getattr(state, k) for k in _FIRST}
+    held = {k: shown[k] if k in shown else getattr(state, k) for k in _ORDER}
     keep = ("status", "messages", "cost", "model", "instructions", "max_iterations", "budget")
     return {k: v for k, v in held.items() if k in keep or v not in (None, "", (), {}, 0, [])}
 
@@ -31,7 +31,7 @@ def state_changes(
 ) -> list[str]:  # names
     "The parts of a state that a step has changed"
     now, then = state_parts(state), state_parts(before)
-    same = lambda k: then.get(k) is now.get(k) or k == "messages" and len(now[k]) == len(then.get(k, ())) and now[k].continues(then[k])
+    same = lambda k: then.get(k) is now.get(k) or k == "messages" and len(now[k]) == len(then.get(k, ())) and now[k].extends(then[k])
     ordered = lambda v: [*v.items()] if isinstance(v, dict) else v
     return [k for k in {**now, **then} if not same(k) and ordered(now.get(k)) != ordered(then.get(k))]
 
@@ -39,8 +39,8 @@ def state_changes(
 def state_html(
     state: State,  # at any step
     before: State | None = None,  # an earlier one
-    how: Branches = Branches(),  # what is searched for, what can be edited
+    options: TreeOptions = TreeOptions(),  # what is searched for, what can be edited
 ) -> str:  # its parts by name
     "A state as a tree"
     earlier = (state_parts(before),) if before else ()
-    return f'<div class="an-tree">{tree_html(state_parts(state), *earlier, how=how)}</div>'
+    return f'<div class="an-tree">{tree_html(state_parts(state), *earlier, options=options)}</div>'

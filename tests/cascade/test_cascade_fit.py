@@ -6,8 +6,8 @@ import numpy as np, pandas as pd, pytest
 from cascade_data import ARENA, GSM8K, arena, gsm8k, made, mmlu
 
 from agentnb.cascade import Records, fit
-from agentnb.cascade.bounds import certified, evidence, last_certified
-from agentnb.cascade.paired import paired
+from agentnb.cascade.bounds import is_certified, evidence, last_certified
+from agentnb.cascade.paired import pair_cases
 from agentnb.cascade.report import oracle, random_mix
 from agentnb.cascade.text import answer_features, final_answer, word_counts, wrong_sums
 
@@ -20,7 +20,7 @@ def halves(table, tiers, floor, splits=20, **how):
         train, test = records.split(seed=seed)
         policy = fit(train, tiers, quality=floor, **how)
         out.append((policy, policy.evaluate(test)))
-    kept, saved = sum(r.floor_kept for _, r in out), float(np.mean([r.saved for _, r in out]))
+    kept, saved = sum(r.keeps_floor for _, r in out), float(np.mean([r.saved for _, r in out]))
     mix, best = (float(np.mean([getattr(r, n) for _, r in out])) for n in ("random_mix", "oracle"))
     print(f"floor {floor}: kept {kept} of {splits}, saved {saved:.1%}, random mix {mix:.1%}, oracle {best:.1%}, {sum(bool(p.refused) for p, _ in out)} refused")
     return kept, saved, mix, [p for p, _ in out], [r for _, r in out]
@@ -50,13 +50,13 @@ def test_domains_as_groups():
 @pytest.mark.parametrize("floor", [0.95, 0.98])
 def test_a_better_and_cheaper_model_is_asked_alone(floor):
     kept, saved, _, policies, _ = halves(arena(), ARENA, floor)
-    assert kept == 20 and saved > 0.7 and all(p.alone == ARENA[0] and "alone is good enough" in p.refused for p in policies)
+    assert kept == 20 and saved > 0.7 and all(p.single_model == ARENA[0] and "alone is good enough" in p.refused for p in policies)
     assert policies[0].decide(dict(model=ARENA[0], answer="")) == "accept"
 
 
 def test_a_dear_first_tier_is_refused():
     kept, saved, _, policies, reports = halves(arena(), ARENA[::-1], 0.95, splits=3)
-    assert saved == 0 and all("is not cheaper" in p.refused and p.alone == ARENA[0] for p in policies) and reports[0].quality == 1
+    assert saved == 0 and all("is not cheaper" in p.refused and p.single_model == ARENA[0] for p in policies) and reports[0].quality == 1
 
 
 @pytest.mark.parametrize("floor", [0.95, 0.98])
@@ -70,7 +70,7 @@ def test_fresh_records_keep_the_floor():
     "Each time other cases, fitted on 400 and judged by 20,000: the true quality, not that of another half"
     table = lambda n, seed: made(n, seed, strong=0.95, signal=0.5)
     seen = [fit(table(400, seed), TIERS, quality=0.95).evaluate(table(20_000, 1000 + seed)) for seed in range(20)]
-    assert sum(r.floor_kept for r in seen) >= 19 and np.mean([r.saved for r in seen]) > 0.1
+    assert sum(r.keeps_floor for r in seen) >= 19 and np.mean([r.saved for r in seen]) > 0.1
 
 
 def test_naive_tuning_breaks_the_floor_that_is_certified_here():
@@ -78,11 +78,11 @@ def test_naive_tuning_breaks_the_floor_that_is_certified_here():
     naive = kept = 0
     for seed in range(40):
         train, test = made(300, seed, strong=0.95, signal=0.25), made(5000, 500 + seed, strong=0.95, signal=0.25)
-        cases, other = (paired(Records.from_frame(t), TIERS) for t in (train, test))
+        cases, other = (pair_cases(Records.from_frame(t), TIERS) for t in (train, test))
         sure, later = (np.array([r["confidence"] for r in c.first]) for c in (cases, other))
-        good = [t for t in np.unique(sure) if np.where(sure >= t, cases.weak, cases.strong).mean() >= 0.98 * cases.strong.mean()]
-        naive += np.where(later >= min(good, default=2), other.weak, other.strong).mean() >= 0.98 * other.strong.mean()
-        kept += fit(train, TIERS, quality=0.98).evaluate(test).floor_kept
+        good = [t for t in np.unique(sure) if np.where(sure >= t, cases.weak_quality, cases.strong_quality).mean() >= 0.98 * cases.strong_quality.mean()]
+        naive += np.where(later >= min(good, default=2), other.weak_quality, other.strong_quality).mean() >= 0.98 * other.strong_quality.mean()
+        kept += fit(train, TIERS, quality=0.98).evaluate(test).keeps_floor
     assert naive < 30 and kept >= 38
 
 
@@ -116,7 +116,7 @@ def test_without_labels_the_floor_is_on_agreement():
     train, test = Records.from_frame(table).split()
     policy = fit(train.frame.drop(columns="correct"), TIERS, quality=0.95, label_free=True)
     blind, seen = policy.evaluate(test.frame.drop(columns="correct")), policy.evaluate(test)
-    assert not policy.refused and blind.floor_kept and blind.saved > 0.4 and seen.floor_kept
+    assert not policy.refused and blind.keeps_floor and blind.saved > 0.4 and seen.keeps_floor
 
 
 def test_the_price_of_every_probe_counts():
@@ -130,7 +130,7 @@ def test_the_price_of_every_probe_counts():
 
 def test_the_oracle_is_not_beaten_and_the_mix_just_keeps_the_floor():
     for seed in range(5):
-        cases = paired(Records.from_frame(made(300, seed)), TIERS)
+        cases = pair_cases(Records.from_frame(made(300, seed)), TIERS)
         best, mix = oracle(cases, 0.97), random_mix(cases, 0.97)
         assert best.quality == pytest.approx(0.97) and mix.quality == pytest.approx(0.97) and 0 < mix < best < 1 - 1 / 20 + 1e-9
 
@@ -203,7 +203,7 @@ def test_bad_arguments_are_named(how, says):
     (made(1000, weak=0.0), "strong", "no saving is certain"), (made(1000, signal=0).drop(columns="confidence"), "strong", "")], ids=range(5))
 def test_what_cannot_be_certified_is_refused_in_words(table, alone, says):
     policy = fit(table, TIERS)
-    assert policy.alone == alone and says in policy.refused and policy.evaluate(made(500)).saved == (0 if alone == "strong" else 0.95)
+    assert policy.single_model == alone and says in policy.refused and policy.evaluate(made(500)).saved == (0 if alone == "strong" else 0.95)
 
 
 def test_cases_that_one_model_lacks_are_left_out_and_counted():
@@ -217,8 +217,8 @@ def test_bounds_are_right_as_often_as_they_say():
     "Records whose mean is exactly 0, rare losses and frequent small gains: the hard case for a normal approximation"
     chance = np.random.default_rng(0)
     draws = np.where(chance.random((400, 2000)) < 0.02, -0.98, 0.02)
-    assert (evidence(draws, 0.98) >= np.log(20)).mean() < 0.05 and certified(draws, 0.98).mean() < 0.03
-    assert certified(draws + 0.05, 0.98).mean() > 0.9 and last_certified(np.full((50, 3), 0.02), 0.98) == -1
+    assert (evidence(draws, 0.98) >= np.log(20)).mean() < 0.05 and is_certified(draws, 0.98).mean() < 0.03
+    assert is_certified(draws + 0.05, 0.98).mean() > 0.9 and last_certified(np.full((50, 3), 0.02), 0.98) == -1
 
 
 def test_answers_that_mean_the_same():

@@ -10,7 +10,7 @@ from places import on_path
 
 from agentnb import Agent, Ask, Cached, Cascade, Human, ModelError, Reply, RequestOpen, Retry, Scripted, Tape, TapeMiss, ToolError, call
 from agentnb import open_store, tool, user
-from agentnb.cascade import Asked, agree, answer_of, check, confident, fitted, fresh, judged, valid
+from agentnb.cascade import Prompt, agree, answer_of, check, confident, policy_gate, fresh, judged, valid
 from agentnb.core.messages import Message, Usage, Verdict, assistant, result
 from agentnb.models.protocol import AskedHuman
 from agentnb.core.steps import Note, Replied, Request
@@ -24,7 +24,7 @@ def reply(content="", *calls, sure=None, cost="0.001", tokens=10, model="", **mo
 def always(said, name): return Scripted(lambda messages, tools: said, name)
 
 
-def asked(question="Which disk?", **more): return Asked([user(question)], **more)
+def asked(question="Which disk?", **more): return Prompt([user(question)], **more)
 
 
 def ask(model, *messages, **how): return asyncio.run(model(list(messages) or [user("Which disk?")], **how))
@@ -114,7 +114,7 @@ def turns(*outcomes):
     ([("/a", 0)] * 3, "/c", True), ([("/a", 0), ("/b", 0)], "/c", False), ([("/a", 1)], "/a", True), ([("/a", 1)], "/b", False),
     ([("/a", 1), ("/b", 1), ("/c", 1)], "/d", True), ([("/a", 1), ("/b", 1)], "/d", False), ([], "/a", False)])
 def test_fresh_notices_circles(outcomes, says, stale):
-    verdict = asyncio.run(fresh()(reply("", call("look", disk=says)), Asked([user("go"), *turns(*outcomes)])))
+    verdict = asyncio.run(fresh()(reply("", call("look", disk=says)), Prompt([user("go"), *turns(*outcomes)])))
     assert verdict.accept is not stale and bool(verdict.reason) is stale
 
 
@@ -142,7 +142,7 @@ def test_a_fitted_policy_is_a_gate_and_certifies():
 def test_a_policy_with_a_second_model_pays_for_it():
     rows = []
     agreed = policy(second="other", decide=lambda given: rows.extend(given) or "accept")
-    said = ask(Cascade([always(SURE, "a"), always(STRONG, "b")], gates=[fitted(agreed, second=always(UNSURE, "c"))]))
+    said = ask(Cascade([always(SURE, "a"), always(STRONG, "b")], gates=[policy_gate(agreed, second=always(UNSURE, "c"))]))
     assert [(r["model"], r["answer"]) for r in rows] == [("cheap", "/tmp"), ("other", "/var")] and said.cost == Decimal("0.003")
     assert said.attempts[0].verdicts[0].answer == "/var"
 
@@ -151,13 +151,13 @@ def test_a_policy_decides_about_its_own_tier():
     lower, upper = policy(), policy(tiers=["strong", "best"], decide=lambda rows: "escalate")
     given = [always(UNSURE, "a"), always(reply("/etc", sure=0.2), "b"), always(STRONG, "c")]
     assert ask(Cascade(given, gates=lower)).content == "/etc"
-    assert ask(Cascade(given, gates=[lower, fitted(upper, tier=1)])).content == "/data"
-    with pytest.raises(ValueError, match="more than the 0.96"): Cascade(given, gates=[lower, fitted(upper, tier=1)], quality=0.98)
+    assert ask(Cascade(given, gates=[lower, policy_gate(upper, tier=1)])).content == "/data"
+    with pytest.raises(ValueError, match="more than the 0.96"): Cascade(given, gates=[lower, policy_gate(upper, tier=1)], quality=0.98)
 
 
 def test_a_policy_gets_the_columns_it_was_fitted_on():
     grouped = policy(decide=lambda rows: "accept" if rows[0]["group"] == "ops" else "escalate")
-    gate = fitted(grouped, columns=lambda reply, asked: dict(group=asked.instructions))
+    gate = policy_gate(grouped, columns=lambda reply, asked: dict(group=asked.instructions))
     assert asyncio.run(gate(UNSURE, asked(instructions="ops"))).accept and not asyncio.run(gate(UNSURE, asked(instructions="law"))).accept
 
 
@@ -581,7 +581,7 @@ def test_the_receipt_compares_with_always_asking_the_strong_model(tmp_path, monk
     run = Agent(Cascade([small, large], gates=[confident(0.5)], least_ratio=0), store="memory:").run("go")
     asyncio.run(run.wait())
     bill = run.receipt()
-    assert bill.always_strong == Decimal("0.015") and bill.saved == Decimal("0.014") and "list price of the same tokens: 1 step" in bill.how
+    assert bill.always_strong == Decimal("0.015") and bill.saved == Decimal("0.014") and "list price of the same tokens: 1 step" in bill.basis
     assert run.receipt(strong="own:nobody").always_strong is None and "unknown" in str(run.receipt(strong="own:nobody"))
 
 

@@ -259,7 +259,8 @@ def test_what_cannot_be_sent_is_named(url):
             with pytest.raises(NotPortable, match=said): pickle.dumps(value)
 
 
-@pytest.mark.parametrize("make_it", [lambda key: partial(str, key), lambda key: (lambda: key), lambda key: {"headers": f"Bearer {key}"}, lambda key: [key.encode()]])
+@pytest.mark.parametrize("make_it",
+    [lambda key: partial(str, key), lambda key: (lambda: key), lambda key: {"headers": f"Bearer {key}"}, lambda key: [key.encode()]])
 def test_a_key_that_a_function_holds_is_not_sent(url, monkeypatch, make_it):
     def page_with(held):
         @tool
@@ -558,7 +559,7 @@ def test_what_holds_a_connection_of_its_own_is_refused(url, tmp_path):
         store=LangGraphStore(saver)))
     with tools_from_mcp([sys.executable, str(HELPERS/"mcp_child.py"), "plain", str(tmp_path)]) as client:
         for value in (client.tools[0], Agent(Scripted([]), client.tools, store=url)):
-            with pytest.raises(NotPortable, match="hold a connection to it, which no other process can use. Connect there"): pickle.dumps(value)
+            with pytest.raises(NotPortable, match="hold a connection to it, which stays in this process. Connect there"): pickle.dumps(value)
 
 
 # --- errors that come back

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from agentnb import Agent, Budget, Call, Human, Plan, Rule, Scripted, Task, ToolError, call, diff, open_store, tool, update_plan
-from agentnb.wrappers.bounds import Meter
+from agentnb.wrappers.bounds import TokenMeter
 from agentnb.tools.tool import ToolDefinitionError
 from agentnb.ui.acts import ACTS
 from agentnb.views.states import state_changes, state_parts
@@ -34,7 +34,7 @@ def test_a_plan_can_be_followed_to_its_end(plan):
     while plan.ready:
         task = plan.ready[-1]
         assert over.issuperset(task.after)
-        plan = plan.changed(task.id, status="done")
+        plan = plan.update_task(task.id, status="done")
         over.add(task.id)
     assert len(over) == len(plan.tasks)
 
@@ -44,7 +44,7 @@ def test_a_circle_is_refused(plan, data):
     waiting = [t for t in plan.tasks if t.after]
     if not waiting: return
     task = data.draw(st.sampled_from(waiting))
-    with pytest.raises(ValueError, match="wait for each other"): plan.changed(task.after[0], after=[task.id])
+    with pytest.raises(ValueError, match="wait for each other"): plan.update_task(task.after[0], after=[task.id])
 
 
 @pytest.mark.parametrize("tasks, words", [
@@ -91,13 +91,13 @@ def test_the_log_rebuilds_the_plan(tmp_path):
     agent = Agent(Scripted([call("update_plan", plan=["Look", "Fix"]), "Done."]), [update_plan], store=store)
     run = agent.run("go")
     asyncio.run(run.until(kind="tool"))
-    run.edit(plan=run.state.plan.changed("1", status="done"))
+    run.edit(plan=run.state.plan.update_task("1", status="done"))
     assert agent.load(run.run_id).state == run.state == open_store(store).restore(run.run_id)
     assert str(run.diff()) == str(diff(run.state_at(run.place - 1), run.state)) and "- plan.1: open: Look\n+ plan.1: done: Look" in str(run.diff())
     assert json.loads(run.steps[-1].body.model_dump_json(exclude_defaults=True))["plan"]["tasks"][0]["status"] == "done"
     again = agent.load(run.run_id)
     go(again)
-    assert again.state.plan.tasks[0].status == "done" and not again.state.replanned
+    assert again.state.plan.tasks[0].status == "done" and not again.state.plan_unsent
 
 
 def test_a_fork_and_a_run_from_a_state_take_the_plan_along():
@@ -166,7 +166,7 @@ def test_what_was_not_told_is_told_by_the_run_that_goes_on_from_a_state():
     other, fork = agent.run(run.state), run.fork()
     go(other), go(fork)
     assert heard[1:] == [["go", "The plan is:\nnothing is planned"]] * 2
-    early = run.fork(state=run.state_at(0).model_copy(update=dict(plan=Plan(tasks=["Ask"]), replanned=True)))
+    early = run.fork(state=run.state_at(0).model_copy(update=dict(plan=Plan(tasks=["Ask"]), plan_unsent=True)))
     go(early)
     assert heard[-1] == ["go", "The plan is:\n1. open: Ask"]
 
@@ -197,8 +197,8 @@ def test_a_person_who_is_the_model_reads_the_plan_and_is_told_once():
     assert run.pending[0].request.question == "What next?\nThe plan is:\n1. open: Look"
     run.pending[0].answer("ok")
     go(run)
-    assert [m.content for m in run.state.messages] == ["What next?", "The plan is:\n1. open: Look", "ok"] and not run.state.replanned
-    assert Agent(Human(), store="memory:").run("What next?", plan=["Look"]).engine.begin.messages[-1].content == "What next?"
+    assert [m.content for m in run.state.messages] == ["What next?", "The plan is:\n1. open: Look", "ok"] and not run.state.plan_unsent
+    assert Agent(Human(), store="memory:").run("What next?", plan=["Look"]).engine.first_body.messages[-1].content == "What next?"
 
 
 @pytest.mark.parametrize("bad", [["a"], {}, "a, b", "(a)"])
@@ -218,11 +218,11 @@ def test_a_budget_counts_the_plan_that_is_told():
     made = planner(call("update_plan", plan=["A"]), "Done.", budget=Budget(tokens=10**6))
     run = made.run("go")
     asyncio.run(run.until(kind="tool"))
-    before = Meter().tokens(run.state.heard)
+    before = TokenMeter().tokens(run.state.messages_for_model)
     run.edit(plan=["x" * 4000])
     run.engine.meter = None
     asyncio.run(run.step())
-    assert run.engine.meter._said >= before + 1000
+    assert run.engine.meter._message_tokens >= before + 1000
 
 
 def test_the_order_of_a_reply_counts():

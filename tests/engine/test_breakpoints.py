@@ -54,5 +54,5 @@ def test_awaiting_a_run_that_hits_a_breakpoint_says_so():
 
 
 def test_an_unknown_cost_counts_as_more():
-    step = made().log.next_step(made().engine.begin)[0]
+    step = made().log.next_step(made().engine.first_body)[0]
     assert Break(cost="1").hits(step, Decimal(0), None) and not Break(cost="1").hits(step, None, None)

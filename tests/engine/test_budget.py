@@ -9,11 +9,11 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from places import on_path
 
 from agentnb import Agent, Ask, Budget, Cached, Fallback, ModelError, Reply, RequestOpen, Retry, RunStopped, Scripted, call, open_store, tool
-from agentnb.wrappers.bounds import Meter, message_tokens
+from agentnb.wrappers.bounds import TokenMeter, message_tokens
 from agentnb.wrappers.cost import price
 from agentnb.core.messages import Usage
-from agentnb.engine.reserve import _told
-from agentnb.engine.spending import Entry, enter, entries, spent_in, spent_together
+from agentnb.engine.reserve import _bound_from_usage
+from agentnb.engine.spending import BudgetLine, write_budget_lines, budget_lines, amounts_spent, shared_spending
 from agentnb.store.sqlite import SQLite
 from agentnb.core.steps import Edit, Note, Replied
 from agentnb.views.html import run_html
@@ -71,7 +71,7 @@ async def to_end(run, times=8):
 
 
 def totals(store, run_ids):
-    bodies = [a for r in run_ids for a in spent_in(store.read(r))]
+    bodies = [a for r in run_ids for a in amounts_spent(store.read(r))]
     return None if any(a.usd is None for a in bodies) else sum((a.usd for a in bodies), Decimal(0)), sum(a.usage.total for a in bodies)
 
 
@@ -103,7 +103,7 @@ def test_runs_that_share_a_budget_are_never_billed_more_together(many, limits, c
     async def together(): await asyncio.gather(*(to_end(r) for r in runs))
     asyncio.run(together())
     usd, tokens = totals(store, store.runs())
-    spent, held = spent_together(store, "team")
+    spent, held = shared_spending(store, "team")
     assert not held and spent.usage.total == tokens and spent.usd == usd
     assert sum(store.restore(r).usage.total for r in store.runs()) == tokens
     if "usd" in limits: assert sum(p.bill for p in providers) <= usd <= limits["usd"]
@@ -136,7 +136,7 @@ def test_a_soft_limit_is_seen_and_told():
     assert [frugal for frugal, _ in asks] == [False] * 4 + [True] and asks[-1][1].endswith("Come to an end: answer with what you have.")
     assert "4 made of the budget of 5 iterations" in run_html(run.tip, run.steps) and run.store.restore(run.run_id) == run.tip
     asyncio.run((last := agent(Provider([("say", 0.9)]), budget=Budget(tokens=9000, soft=0.1, wrap_up=True)).run("Why?")).wait())
-    assert last.status == "done" and last.tip.warned == ("tokens",) and last.steps[-2].kind == "note", "an answer is not answered"
+    assert last.status == "done" and last.tip.warned_limits == ("tokens",) and last.steps[-2].kind == "note", "an answer is not answered"
 
 
 @pytest.mark.parametrize("limits, more", [(dict(usd="0.02"), dict(usd=1)), (dict(tokens=15_000), dict(tokens=10**6)), (dict(iterations=2), dict(iterations=9)),
@@ -263,9 +263,9 @@ def test_what_a_provider_counted_bounds_the_next_request():
     provider = Provider([("look", 0.0), ("look", 0.0), ("say", 0.0)])
     run = agent(provider, budget=Budget(tokens=20_000), ask=Ask(max_tokens=300)).run("word " * 3000)
     asyncio.run(run.until(kind="model"))
-    bytes_only = Meter().tokens(run.tip.messages, run.tip.tools)
+    bytes_only = TokenMeter().tokens(run.tip.messages, run.tip.tools)
     asyncio.run(run.wait())
-    assert run.engine.meter.request(run.engine)[0] < bytes_only / 3, "15,000 bytes were 4,000 tokens"
+    assert run.engine.meter.measure(run.engine)[0] < bytes_only / 3, "15,000 bytes were 4,000 tokens"
 
 
 def test_a_budget_changes_no_key_of_a_tape_or_a_cache():
@@ -299,11 +299,11 @@ def test_a_team_waits_for_what_is_only_set_aside():
         second = asyncio.ensure_future(two.wait())
         await asyncio.sleep(0.1)
         assert not second.done() and len(two.steps) == 1, "it waits"
-        assert spent_together(store, "t")[1].usd > 0
+        assert shared_spending(store, "t")[1].usd > 0
         gate.set()
         await asyncio.gather(first, second)
     asyncio.run(both())
-    assert one.status == two.status == "done" and spent_together(store, "t")[0].usd == one.tip.cost + two.tip.cost
+    assert one.status == two.status == "done" and shared_spending(store, "t")[0].usd == one.tip.cost + two.tip.cost
     team = agent(Provider([]), store, budget=Budget(usd=one.tip.cost + two.tip.cost, shared="t")).run("Why?")
     with pytest.raises(RunStopped, match="that t shares is used up"): asyncio.run(team.wait())
     other = agent(Provider([]), store, budget=Budget(usd=(one.tip.cost + two.tip.cost) * Decimal("1.2"), shared="t")).run("Why?")
@@ -319,14 +319,14 @@ def test_a_run_steps_back_if_another_process_writes_at_the_same_time():
             if self.others or not any(space == "budget t" for space, *_ in rows): return
             self.others += 1
             self.hold("other", "another process", 30)
-            enter(self, "other", ["t"], Entry(index=1, held=Usage(input=10, output=8000), held_usd="0.04"), AT)
+            write_budget_lines(self, "other", ["t"], BudgetLine(index=1, held=Usage(input=10, output=8000), held_usd="0.04"), AT)
     store = Raced(":memory:")
     provider = Provider([("say", 0.1)])
     run = agent(provider, store, budget=Budget(usd="0.0415", shared="t"), ask=Ask(max_tokens=8000)).run("Why?")
     async def go():
         task = asyncio.ensure_future(run.wait())
         await asyncio.sleep(0.1)
-        assert not provider.tokens and not entries(store, "t")[run.run_id].reserved, "it steps back"
+        assert not provider.tokens and not budget_lines(store, "t")[run.run_id].set_aside, "it steps back"
         store.release("other", "another process")
         store.forget("budget t", "other")
         await task
@@ -340,8 +340,8 @@ def test_a_fork_in_a_team_counts_from_where_it_left():
     asyncio.run(run.wait())
     fork = run.fork(at=2)
     asyncio.run(fork.wait())
-    assert fork.tip.cost > spent_together(store, "t", run.run_id)[0].usd
-    assert spent_together(store, "t")[0].usd == totals(store, store.runs())[0]
+    assert fork.tip.cost > shared_spending(store, "t", run.run_id)[0].usd
+    assert shared_spending(store, "t")[0].usd == totals(store, store.runs())[0]
 
 
 def test_a_call_that_was_cancelled_counts_once():
@@ -355,12 +355,12 @@ def test_a_call_that_was_cancelled_counts_once():
         await asyncio.sleep(0.05)
         run.engine.task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        held = spent_together(run.store, "t")[0].usd
+        held = shared_spending(run.store, "t")[0].usd
         run.agent.model = Provider([("say", 0.1)])
         await run
         lost = [s.body for s in run.steps if isinstance(s.body, Note) and s.body.about == "budget"]
         assert len(lost) == 1 and lost[0].cost + run.steps[1].body.reply.cost == held
-        assert run.tip.cost == spent_together(run.store, "t")[0].usd == totals(run.store, [run.run_id])[0]
+        assert run.tip.cost == shared_spending(run.store, "t")[0].usd == totals(run.store, [run.run_id])[0]
     asyncio.run(cancelled())
 
 
@@ -402,12 +402,12 @@ def test_processes_share_a_budget_and_a_killed_one_keeps_its_share(tmp_path):
     for lease in store.leases(): store.release(lease.run_id, lease.holder)
     others = children(("a", "live"), ("b", "live"))
     bills = [Decimal(p.communicate(timeout=60)[0]) for p in others]
-    lost = entries(store, "t")["d0"].held_usd
+    lost = budget_lines(store, "t")["d0"].held_usd
     recorded = totals(store, store.runs())[0]
     assert lost > 0 and sum(bills) <= recorded and recorded + lost <= Decimal("0.30")
     run = agent(Provider([]), store, budget=Budget(usd="0.30", shared="t")).load("d0")
     asyncio.run(to_end(run, 1))
-    assert totals(store, store.runs())[0] == spent_together(store, "t")[0].usd <= Decimal("0.30")
+    assert totals(store, store.runs())[0] == shared_spending(store, "t")[0].usd <= Decimal("0.30")
     assert [s.body.cost for s in run.steps if isinstance(s.body, Note) and s.body.about == "budget" and not s.body.limit] == [lost]
 
 
@@ -431,8 +431,8 @@ def test_a_conversation_is_counted_once():
     from agentnb import user
     from agentnb.wrappers import bounds
     counted, real = [], bounds.message_tokens
-    messages = bounds.Growing([user(f"message {i}") for i in range(1000)])
-    meter = bounds.Meter()
+    messages = bounds.GrowingTuple([user(f"message {i}") for i in range(1000)])
+    meter = bounds.TokenMeter()
     first = meter.tokens(messages)
     try:
         bounds.message_tokens = lambda m: counted.append(m) or real(m)
@@ -461,8 +461,8 @@ def test_an_edit_of_limits_leaves_what_the_provider_counted_known():
     store = open_store("memory:")
     run = agent(Provider([("look", 0.1)] * 3), store, budget=Budget(usd=1)).run("Why?")
     asyncio.run(run.until(kind="tool"))
-    counted = _told(run, HAIKU)
+    counted = _bound_from_usage(run, HAIKU)
     run.edit(max_iterations=60)
-    assert counted and _told(run, HAIKU) == _told(run.agent.load(run.run_id), HAIKU) == counted
+    assert counted and _bound_from_usage(run, HAIKU) == _bound_from_usage(run.agent.load(run.run_id), HAIKU) == counted
     run.edit(instructions="")
-    assert _told(run, HAIKU) is _told(run.agent.load(run.run_id), HAIKU) is None
+    assert _bound_from_usage(run, HAIKU) is _bound_from_usage(run.agent.load(run.run_id), HAIKU) is None

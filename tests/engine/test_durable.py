@@ -9,7 +9,7 @@ from places import HELPERS, on_path
 from agentnb import Agent, RequestOpen, RunConflict, RunNotFound, Scripted, StoreError, call, open_store, tool
 from agentnb.core.messages import Reply
 from agentnb.models.protocol import ModelError
-from agentnb.store.writer import RARELY
+from agentnb.store.writer import CROWD_GC_THRESHOLD
 from crash_child import make_agent, pay_agent
 
 CHILD = HELPERS/"crash_child.py"
@@ -231,7 +231,7 @@ def fail_often(n):
     if n % 10 == 0: raise ModelError("unavailable", "no answer")
 
 
-@pytest.mark.parametrize("usual, during", [(700, RARELY), (2 * RARELY, 2 * RARELY), (0, 0)])
+@pytest.mark.parametrize("usual, during", [(700, CROWD_GC_THRESHOLD), (2 * CROWD_GC_THRESHOLD, 2 * CROWD_GC_THRESHOLD), (0, 0)])
 def test_a_crowd_and_the_garbage_collector(usual, during):
     "It looks rarely while a hundred runs go on, and as often as before once they are done, or failed"
     before, few, many = gc.get_threshold(), Looking(fail_often), Looking(fail_often)
@@ -248,7 +248,7 @@ def test_what_was_set_while_a_crowd_went_on_stays():
     before, model = gc.get_threshold(), Looking(lambda n: gc.set_threshold(900))
     try:
         asyncio.run(crowd(100, model))
-        assert model.seen == [RARELY] + [900] * 99 and gc.get_threshold()[0] == 900
+        assert model.seen == [CROWD_GC_THRESHOLD] + [900] * 99 and gc.get_threshold()[0] == 900
     finally: gc.set_threshold(*before)
 
 

@@ -12,7 +12,7 @@ from agentnb.wrappers.providers import find_model
 from agentnb.core.state import fold
 from agentnb.core.steps import Decision, Step
 from agentnb.tools.tool import ToolDefinitionError
-from agentnb.views.html import as_text, run_html
+from agentnb.views.html import escape_html, run_html
 
 
 @tool(read_only=True)
@@ -182,7 +182,7 @@ def test_what_comes_from_outside_is_shown_as_text(bad):
     run = agent([call("act", what=bad), bad], unattended="approve").run(bad)
     asyncio.run(run.wait())
     page = run_html(run.state, run.steps)
-    assert bad not in page and as_text(bad) in page
+    assert bad not in page and escape_html(bad) in page
     assert not any(c in page for c in "\x1b\u202e") and "<script" not in page and "<img" not in page and "<svg" not in page
 
 

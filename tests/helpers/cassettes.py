@@ -54,7 +54,7 @@ def wrong_about(error, expected):
 
 
 async def ask(client, stream, deltas):
-    if client.name.startswith("anthropic:") and client.form.path.endswith("count_tokens"): return await client.count([user("hello")])
+    if client.name.startswith("anthropic:") and client.wire_format.path.endswith("count_tokens"): return await client.count_tokens([user("hello")])
     return await client([user("hello")], [ToolSpec(name="look")], "Be brief.", Ask(on_delta=deltas.append if stream else None))
 
 
@@ -65,7 +65,7 @@ def play(path, index, chunk=None, sync=False):
     with Replay([doc["interactions"][index]["response"]], chunk=chunk) as replay:
         client, deltas = client_for(path, request, replay.url), []
         counting = request["path"].endswith("count_tokens")
-        made = client.count([user("hello")]) if counting else ask(client, bool(expected["stream"]), deltas)
+        made = client.count_tokens([user("hello")]) if counting else ask(client, bool(expected["stream"]), deltas)
         try: reply = run_blocking(made) if sync else asyncio.run(made)
         except ModelError as e: return wrong_about(e, expected) if expected["status"] != 200 or "raw" in expected else {"error": str(e)}, e.kind
     if counting: return ({} if reply == expected["usage"]["input_tokens"] else {"count": reply}), f"{reply} tokens"

@@ -10,7 +10,7 @@ import agentnb
 from agentnb import (Agent, Ask, Break, Budget, Cached, Call, Cascade, Decision, Fallback, Human, Reply, Request, Retry, Rule, Run, Scripted,
     State, Tape, Tool, ToolDefinitionError, ToolSpec, Usage, open_store, tool, user)
 from agentnb.core.value import Value
-from agentnb.host.arguments import WORDS, _TAKEN, _words, explain_keywords, unknown_keywords
+from agentnb.host.arguments import WORDS, _KEYWORDS, _word_table, explain_keywords, unknown_keywords
 
 
 @tool(read_only=True)
@@ -119,11 +119,11 @@ def test_any_word_is_answered_and_a_known_one_never(word):
 def test_what_the_table_says_to_write_is_there():
     "Each `name=` at the beginning of an answer is a keyword of whom it is for; what stands in it is Python"
     values = {c.__name__: list(c.model_fields) for c in (Budget, Ask, Rule, Break)}
-    takes = _TAKEN | values | {"Run.edit": ["model", "tools", "instructions", "messages", "plan", "max_iterations", "by", "budget"],
+    takes = _KEYWORDS | values | {"Run.edit": ["model", "tools", "instructions", "messages", "plan", "max_iterations", "by", "budget"],
         "Run.top_up": ["usd", "iterations", "seconds", "tokens", "tool_calls"]}
-    places = {p for p, _ in _words()}
+    places = {p for p, _ in _word_table()}
     assert places - {"*"} <= set(takes), "the table speaks of somebody who is not here"
-    for (place, word), what in _words().items():
+    for (place, word), what in _word_table().items():
         assert word.isidentifier() and (place == "*" or word not in takes[place]), f"{place}: {word} is a word of ours"
         if found := re.match(r"(\w+)=", what):
             assert found[1] in takes[place], f"{place}: `{what}` is no argument"
@@ -257,7 +257,7 @@ def test_what_is_a_task():
     for task in ("x", [user("x")], (user("x"),), iter([user("x")]), (m for m in [user("x")]), State(messages=(user("x"),))):
         run = agent.run(task)
         assert run.task == "x" or isinstance(task, State)
-        assert run.engine.begin.messages[0].content == "x"
+        assert run.engine.first_body.messages[0].content == "x"
 
 
 def test_a_run_given_as_a_task_or_as_an_id_is_told_apart():

@@ -2,7 +2,7 @@
 import pytest
 from places import ROOT
 
-from agentnb.host.settings import FREE, Settings, load_settings
+from agentnb.host.settings import FREE_SECTIONS, Settings, load_settings
 
 
 def test_the_settings_file_is_complete_and_true():
@@ -10,7 +10,7 @@ def test_the_settings_file_is_complete_and_true():
     assert written.source == ROOT/"settings.ini"
     assert written.model_copy(update={"source": None}) == meant
     text = (ROOT/"settings.ini").read_text()
-    assert [f for f in Settings.model_fields if f not in ("source", *FREE) and f"AGENTNB_{f.upper()}" not in text] == []
+    assert [f for f in Settings.model_fields if f not in ("source", *FREE_SECTIONS) and f"AGENTNB_{f.upper()}" not in text] == []
 
 
 @pytest.mark.parametrize("name, value, text", [

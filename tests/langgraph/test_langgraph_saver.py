@@ -78,13 +78,13 @@ def test_a_store_keeps_several_values_or_none(store_url):
     store, at = open_store(store_url), datetime(2026, 5, 4, tzinfo=UTC)
     for n in (1, 3):
         with pytest.raises((UnicodeError, StoreError)): store.keep_all(*(("s", f"{i}", "x") for i in range(n)), ("s", "z", "\ud800"), at=at)
-    assert store.kept("s") == []
+    assert store.scan("s") == []
     store.keep_all(at=at)
     store.keep_all(*(("s", f"{i:02}", f"old {i}") for i in range(20)), ("other", "05", "there"), at=at)
     store.keep_all(("s", "05", "new"), ("s", "20", "new"), at=at, once=True)
     assert store.recall_all("s", ["05", "20", "99"]) == {"05": "old 5", "20": "new"} and store.recall_all("s", []) == {}
-    assert [k for k, _ in store.kept("s", before="10", last=3)] == ["07", "08", "09"] and [k for k, _ in store.kept("s", last=2)] == ["19", "20"]
-    assert [k for k, _ in store.kept("s", "1", before="12")] == ["10", "11"] and store.kept("s", "0", before="99") == store.kept("s", "0", last=99)
+    assert [k for k, _ in store.scan("s", before="10", last=3)] == ["07", "08", "09"] and [k for k, _ in store.scan("s", last=2)] == ["19", "20"]
+    assert [k for k, _ in store.scan("s", "1", before="12")] == ["10", "11"] and store.scan("s", "0", before="99") == store.scan("s", "0", last=99)
 
 
 # --- names, texts, versions ---
@@ -191,7 +191,7 @@ def test_pruning_drops_what_nothing_needs_and_nothing_else(saver):
     assert all(c.parent_config is None for c in saver.list(config()))
     saver.prune(["t"])
     assert saver.get_tuple(config()).checkpoint["channel_values"] == dict(big="B", small=4)
-    assert [len(saver.store.kept(f"langgraph {what}")) for what in ("checkpoint", "write", "value")] == [1, 1, 2]
+    assert [len(saver.store.scan(f"langgraph {what}")) for what in ("checkpoint", "write", "value")] == [1, 1, 2]
     with pytest.raises(TypeError, match=r"write \['t'\]"): saver.prune("t")
 
 
@@ -217,18 +217,18 @@ def chat(saver, supersteps, schema=Chat):
     return graph.add_conditional_edges("talk", lambda s: END if s["n"] >= supersteps else "talk").compile(checkpointer=saver)
 
 
-def kept_bytes(store): return sum(len(value) for what in ("checkpoint", "write", "value") for _, value in store.kept(f"langgraph {what}"))
+def kept_bytes(store): return sum(len(value) for what in ("checkpoint", "write", "value") for _, value in store.scan(f"langgraph {what}"))
 
 
 def test_a_channel_that_does_not_change_is_stored_once(saver):
     "200 supersteps beside a document of 1 MB take little more than the document and what changed"
     graph, document = chat(saver, 200), "x" * 1_000_000
     graph.invoke(dict(messages=[], document=document, n=0), config() | dict(recursion_limit=500))
-    values = saver.store.kept("langgraph value")
+    values = saver.store.scan("langgraph value")
     assert sorted(k.split()[-2] for k, v in values if len(v) >= len(document)) == ["__start__", "document"]   # the input, and the channel
     assert len([k for k, _ in values if k.split()[-2] == "messages"]) >= 200
     written = {k.split()[-2]: saver.store.recall("langgraph value", k)[0] for k, v in values if len(v) >= len(document)}
-    begun = sorted(saver.store.recall("langgraph checkpoint", k)[0] for k, _ in saver.store.kept("langgraph checkpoint"))
+    begun = sorted(saver.store.recall("langgraph checkpoint", k)[0] for k, _ in saver.store.scan("langgraph checkpoint"))
     assert written["document"] == begun[1] < begun[2]   # and was not written again
     changed = sum(len(str([f"message {i}" for i in range(n)])) for n in range(201))
     assert kept_bytes(saver.store) < 3 * len(document) + 2 * changed + 200 * 4000
@@ -241,7 +241,7 @@ def test_a_delta_channel_grows_by_what_is_new(saver):
     for n in (50, 200):
         graph = chat(saver, n, DeltaChat)
         graph.invoke(dict(messages=["go"], document="", n=0), config(f"t{n}") | dict(recursion_limit=500))
-        sizes[n] = sum(len(v) for what in ("checkpoint", "write", "value") for _, v in saver.store.kept(f"langgraph {what}", f"t{n} "))
+        sizes[n] = sum(len(v) for what in ("checkpoint", "write", "value") for _, v in saver.store.scan(f"langgraph {what}", f"t{n} "))
     assert sizes[200] / 200 < 1.5 * sizes[50] / 50
     said = ["go"] + [f"message {i}" for i in range(200)]
     history = list(graph.get_state_history(config("t200"), limit=78))
@@ -291,7 +291,7 @@ def test_killed_while_it_writes(store_url):
         saver = AgentnbSaver(store_url)
         for _ in range(50):   # a server ends what it was told last, a moment after the process that told it was killed
             found = list(saver.list(config()))
-            steps, versions = {str(c.metadata["step"]) for c in found}, {key.split()[-1] for key, _ in saver.store.kept("langgraph value")}
+            steps, versions = {str(c.metadata["step"]) for c in found}, {key.split()[-1] for key, _ in saver.store.scan("langgraph value")}
             if versions == steps: break
             time.sleep(0.1)
         assert versions == steps and len(found) >= said + 1
@@ -555,14 +555,14 @@ def test_a_run_whose_entry_was_not_written_is_entered_by_the_next(their_saver):
 def test_leases_are_taken_over_when_they_may_be(their_saver):
     store = LangGraphStore(their_saver)
     assert store.hold("r1", "A", 30) == "A" == store.hold("r1", "B", 30) == store.hold("r1", "A", 30)
-    assert [(lease.run_id, lease.holder, 25 < lease.left < 31) for lease in store.leases()] == [("r1", "A", True)]
-    assert store.hold("r1", "B", 30, instead="A") == "B" == store.hold("r1", "A", 30)
+    assert [(lease.run_id, lease.holder, 25 < lease.seconds_left < 31) for lease in store.leases()] == [("r1", "A", True)]
+    assert store.hold("r1", "B", 30, former_holder="A") == "B" == store.hold("r1", "A", 30)
     store.release("r1", "A")
     assert store.hold("r1", "A", 0.2) == "B"
     store.release("r1", "B")
     assert store.leases() == [] and store.hold("r1", "A", 0.2) == "A"
     time.sleep(0.3)
-    assert store.leases()[0].left < 0 and store.hold("r1", "B", 30) == "B" == store.hold("r1", "A", 30)
+    assert store.leases()[0].seconds_left < 0 and store.hold("r1", "B", 30) == "B" == store.hold("r1", "A", 30)
     assert store.hold("r2", "A", 30) == "A" and [lease.run_id for lease in store.leases()] == ["r1", "r2"]
 
 
@@ -630,11 +630,11 @@ def test_what_is_kept_is_replaced_found_and_forgotten(their_saver):
     store.keep("space", "a", "\x00 new", at)
     store.keep("other", "a", "there", at)
     assert store.recall("space", "a") == (at, "\x00 new") and store.recall("space", "c") is None
-    assert store.kept("space") == [("", "old "), ("a", "\x00 new"), ("ab", "old ab"), ("b", "old b")]
-    assert store.kept("space", "a") == [("a", "\x00 new"), ("ab", "old ab")] and store.kept("space", before="b", last=1) == [("ab", "old ab")]
+    assert store.scan("space") == [("", "old "), ("a", "\x00 new"), ("ab", "old ab"), ("b", "old b")]
+    assert store.scan("space", "a") == [("a", "\x00 new"), ("ab", "old ab")] and store.scan("space", before="b", last=1) == [("ab", "old ab")]
     assert store.recall_all("space", ["b", "c"]) == {"b": "old b"}
-    assert store.forget("space", "a") == 2 and store.kept("space") == [("", "old "), ("b", "old b")] and store.recall("space", "a") is None
-    assert store.kept("other") == [("a", "there")]
+    assert store.forget("space", "a") == 2 and store.scan("space") == [("", "old "), ("b", "old b")] and store.recall("space", "a") is None
+    assert store.scan("other") == [("a", "there")]
     with pytest.raises(StoreError, match="several values together"): AgentnbSaver(store).put(config(), checkpoint(), {}, {})
 
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from agentnb import Agent, RequestOpen, Rule, Scripted, ToolError, call, open_store, tool
-from agentnb.log.approval import approval_of, approvals, remember, remembered, revoke
+from agentnb.log.approval import make_approval, approvals, keep_approval, use_approval, revoke
 from agentnb.cli.main import main
-from agentnb.log.inbox import decided, pending
+from agentnb.log.inbox import answered_runs, pending
 from agentnb.core.messages import ToolSpec
 from agentnb.metrics.oversight import intervention_rates
 from agentnb.engine.policy import evaluate, read_rules
@@ -213,11 +213,11 @@ def test_a_yes_everywhere_runs_out_is_listed_and_taken_back():
     assert len(asked(run)) == 2, "the first was asked, two were remembered, the fourth is asked again"
     assert [(a.tool, a.uses, a.by, a.run_id) for a in approvals(store)] == [("restart", 2, "ann", "")]
     again, spec = call("restart", service="x", grace=1), made.tools["restart"].spec
-    assert remembered(store, again, spec, "on-call", "r9", now[0]) is None
+    assert use_approval(store, again, spec, "on-call", "r9", now[0]) is None
     run.pending[0].approve(remember="tool", everywhere=True, seconds=60)
-    assert remembered(store, again, spec, "on-call", "r9", now[0]) and not remembered(store, again, spec, "another", "r9", now[0])
+    assert use_approval(store, again, spec, "on-call", "r9", now[0]) and not use_approval(store, again, spec, "another", "r9", now[0])
     now[0] += timedelta(seconds=61)
-    assert remembered(store, again, spec, "on-call", "r9", now[0]) is None
+    assert use_approval(store, again, spec, "on-call", "r9", now[0]) is None
     for a in approvals(store): assert revoke(store, a.id)
     assert approvals(store) == []
 
@@ -226,9 +226,9 @@ def test_true_is_not_one():
     "Neither at the top of the arguments nor below, and a number is not its decimal"
     store, now, spec = open_store("memory:"), datetime.now(UTC), ToolSpec(name="set")
     for value, others in ((1, (True, 1.0, "1")), (dict(on=1), (dict(on=True), dict(on=1.0))), ([0], ([False], []))):
-        remember(store, approval_of(call("set", flag=value), spec, "args", now, agent="a"), now)
-        assert remembered(store, call("set", flag=value), spec, "a", "r", now)
-        for other in others: assert not remembered(store, call("set", flag=other), spec, "a", "r", now), other
+        keep_approval(store, make_approval(call("set", flag=value), spec, "args", now, agent="a"), now)
+        assert use_approval(store, call("set", flag=value), spec, "a", "r", now)
+        for other in others: assert not use_approval(store, call("set", flag=other), spec, "a", "r", now), other
 
 
 def test_a_call_outside_its_grant_is_refused_and_not_made():
@@ -300,9 +300,9 @@ def test_a_tool_that_asks_each_time_is_not_silenced():
 
 def test_a_yes_from_before_a_tool_asked_each_time_is_not_one_now():
     store, now, c = open_store("memory:"), datetime.now(UTC), call("run_code", code="1")
-    remember(store, approval_of(c, ToolSpec(name="run_code"), "tool", now, agent="a"), now)
-    assert remembered(store, c, ToolSpec(name="run_code"), "a", "r", now)
-    assert not remembered(store, c, ToolSpec(name="run_code", always_ask="No sandbox."), "a", "r", now)
+    keep_approval(store, make_approval(c, ToolSpec(name="run_code"), "tool", now, agent="a"), now)
+    assert use_approval(store, c, ToolSpec(name="run_code"), "a", "r", now)
+    assert not use_approval(store, c, ToolSpec(name="run_code", always_ask="No sandbox."), "a", "r", now)
 
 
 def changing(store, source):
@@ -392,7 +392,7 @@ def test_what_is_left_of_a_rate_is_told_and_is_no_part_of_a_result():
     run = Agent(Scripted([call("finish", text="x"), "done"]), [finish], store="memory:", policy=[Rule(effect="allow")]).run("go")
     asyncio.run(run.wait())
     assert [m.content for m in run.tip.messages if m.role == "tool"] == ["x\n(3 of 5 calls left in 60 s)"]
-    assert [text for _, text in run.store.kept("results")] == ["x"]
+    assert [text for _, text in run.store.scan("results")] == ["x"]
 
 
 def test_a_long_wait_is_told_and_not_waited_for():
@@ -458,7 +458,7 @@ def test_the_store_lists_what_is_open_and_the_log_says_how_often_people_interven
     unattended = Agent(Scripted([call("restart", service="x"), "done"]), [restart], store="memory:", unattended="reject")
     unattended.run_sync("go")
     [o] = intervention_rates(unattended.store)
-    assert (o.unasked, o.interventions, o.seconds) == (1, 0, None)
+    assert (o.automatic, o.interventions, o.seconds) == (1, 0, None)
 
 
 def test_cost_in_settings_ini():
@@ -500,7 +500,7 @@ def test_the_inbox_over_all_runs_from_the_terminal(tmp_path, monkeypatch, capsys
     assert capsys.readouterr().out.count("act(what='x')?") == 3
     for p in pending(open_store(url))[:2]: p.approve(by="ann")
     with pytest.raises(ToolError, match="no tool act here"): pending(open_store(url))[0].approve(args={"what": "y"})
-    assert len(decided(open_store(url))) == 2
+    assert len(answered_runs(open_store(url))) == 2
     assert main(["resume", "--waiting", "--agent", "mine:make", "--store", url]) == 0
     assert capsys.readouterr().out.count("done: done") == 2
     assert [read_run(open_store(url), f"r{i}")[-1].kind for i in range(3)].count("finished") == 2

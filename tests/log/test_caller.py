@@ -11,7 +11,7 @@ from agentnb.cli.main import main
 from agentnb.core.steps import Finished, Started, Step
 from agentnb.log.listing import Listing, list_runs
 from agentnb.store.hidden import children_of, hide, purge, unhide
-from agentnb.store.protocol import hidden
+from agentnb.store.protocol import hidden_runs
 from agentnb.ui.runs import Query, RunsView, _Link
 
 AT = datetime(2026, 5, 4, 2, 15, tzinfo=UTC)
@@ -105,7 +105,7 @@ def test_a_run_that_is_a_fork_and_was_called_stands_under_the_run_it_shares(stor
 
 def test_the_list_says_who_called(store):
     team(store)
-    told = {t.run_id: t for t in Listing(store).tell(store.heads())}
+    told = {t.run_id: t for t in Listing(store).summaries(store.heads())}
     assert told["disk"].caller == Origin(run_id="boss", index=1) and told["boss"].caller is None
     assert str(told["disk"]).endswith("helper: disk  (called by boss at step 1)") and any("(called by tape at step 2)" in line for line in list_runs(store))
     assert "called by boss at step 1" in browse(store)._repr_html_()
@@ -121,7 +121,7 @@ def test_deleting_a_caller_says_what_it_called_and_leaves_that_whole(store):
     assert hide(store, "boss") == ["disk", "tape"] and hide(store, "deep") == []
     unhide(store, "boss")
     hide(store, "tape")
-    assert hide(store, "boss") == ["disk"] and hidden(store).keys() == {"boss", "tape", "deep"}
+    assert hide(store, "boss") == ["disk"] and hidden_runs(store).keys() == {"boss", "tape", "deep"}
     assert set(purge(store)) == {"boss", "tape", "deep"}
     assert store.runs() == ["disk"] and store.read("disk") == before["disk"] and children_of(store, "boss", "tape", "deep") == ["disk"]
     child = helper.load("disk")

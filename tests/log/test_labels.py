@@ -311,7 +311,7 @@ def test_a_list_is_searched_and_filtered_by_label(store):
     listing, ids = Listing(store), lambda heads: [h.run_id for h in heads]
     assert ids(listing.find(labels={"case": "0"})) == ["fork", "r2", "r0"] and ids(listing.find("CASE=1")) == ["r3", "r1"]
     assert ids(listing.find("ada l", "done", labels={"case": "0"})) == ["r2", "r0"] and ids(listing.find(labels={"case": "2"})) == []
-    assert listing.tell(listing.heads())[0].labels == {"version": "b", "case": "0", "user": "Ada L."}
+    assert listing.summaries(listing.heads())[0].labels == {"version": "b", "case": "0", "user": "Ada L."}
     assert list_runs(store, labels={"case": "1"})[0].endswith("[version=b case=1 'user=Ada L.']") and len(list_runs(store, 1, {"case": "1"})) == 1
     hide(store, "r2")
     assert ids(listing.find(labels={"case": "0"})) == ["fork", "r0"]

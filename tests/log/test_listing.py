@@ -13,7 +13,7 @@ from agentnb.log.listing import Listing
 from agentnb.core.messages import Usage
 from agentnb.metrics.measure import measure
 from agentnb.core.steps import Finished, Note, Origin, Started, Step
-from agentnb.store.protocol import RunNotFound, hidden, origin_of
+from agentnb.store.protocol import RunNotFound, hidden_runs, origin_of
 
 AT = datetime(2026, 5, 4, 2, 15, tzinfo=UTC)
 
@@ -45,8 +45,8 @@ def test_heads_are_those_of_all_runs(store):
     store._run(("INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?)", ("lost", 3, 1, "finished", AT.isoformat(), "{}")))
     assert [(h.run_id, h.first, h.last, h.kind) for h in store.heads()] == [("fork", 2, 2, "started"), ("b", 0, 0, "started"), ("lost", 3, 3, "finished"),
         ("a", 0, 1, "finished")]
-    assert store.heads()[-1].began == AT and store.heads()[-1].at == AT + timedelta(seconds=5)
-    assert [(t.run_id, t.status) for t in Listing(store).tell(store.heads())] == [("fork", "paused"), ("b", "damaged"), ("lost", "damaged"), ("a", "done")]
+    assert store.heads()[-1].started_at == AT and store.heads()[-1].at == AT + timedelta(seconds=5)
+    assert [(t.run_id, t.status) for t in Listing(store).summaries(store.heads())] == [("fork", "paused"), ("b", "damaged"), ("lost", "damaged"), ("a", "done")]
     assert [(b.run_id, [f.run_id for f in b.forks]) for b in lineage(store)] == [("b", []), ("lost", []), ("a", ["fork"])]
     assert [origin_of(store, h) for h in store.heads()[:2]] == [Origin(run_id="a", index=1), None]
 
@@ -59,9 +59,9 @@ def test_removing_is_for_good(store):
 def test_hiding_can_be_undone_and_says_who(store):
     store.append(step("a"), step("ab"))
     hide(store, "a", by="ann")
-    assert hidden(store) == {"a": "ann"} and [h.run_id for h in Listing(store).heads()] == ["ab"] and store.read("a")
+    assert hidden_runs(store) == {"a": "ann"} and [h.run_id for h in Listing(store).heads()] == ["ab"] and store.read("a")
     unhide(store, "a"), unhide(store, "ab")
-    assert hidden(store) == {} and len(Listing(store).heads()) == 2
+    assert hidden_runs(store) == {} and len(Listing(store).heads()) == 2
     with pytest.raises(RunNotFound, match="no run 'b'"): hide(store, "b")
 
 
@@ -73,7 +73,7 @@ def test_a_hidden_run_goes_when_nobody_needs_it(store):
     assert purge(store) == ["alone"] and {h.run_id for h in store.heads()} == {"root", "mid", "leaf", "held", "seen"}
     hide(store, "leaf")
     store.release("held", "somebody")
-    assert set(purge(store)) == {"leaf", "mid", "root", "held"} and purge(store) == [] and hidden(store) == {}
+    assert set(purge(store)) == {"leaf", "mid", "root", "held"} and purge(store) == [] and hidden_runs(store) == {}
     store.append(step("root"))
     assert len(Listing(store).heads()) == 2
 
@@ -89,7 +89,7 @@ def test_nothing_is_purged_while_a_fork_cannot_be_read(store):
 
 def test_the_status_of_a_run_is_that_of_its_log_and_its_lease(store):
     store.append(step("r"))
-    status = lambda: Listing(store).tell(store.heads())[0].status
+    status = lambda: Listing(store).summaries(store.heads())[0].status
     assert status() == "paused"
     store.hold("r", "elsewhere/1/1/x", 60.0)
     assert status() == "running"
@@ -116,7 +116,7 @@ def test_ten_thousand_runs_are_listed_a_page_at_a_time(tmp_path):
     damage(store, "r09990")
     began = time.perf_counter()
     listing = Listing(store)
-    page = listing.tell(listing.heads()[:25])
+    page = listing.summaries(listing.heads()[:25])
     took = time.perf_counter() - began
     assert [page[0].run_id, page[9].status, page[24].task] == ["r09999", "damaged", "task 9975"] and took < 15, took
     assert [t.run_id for t in listing.find("TASK 777")][-1] == "r00777" and len(listing.find(status="damaged")) == 1
@@ -156,11 +156,11 @@ def test_the_parts_of_a_cost_add_up_and_failures_are_counted(store):
 def test_a_fork_is_not_counted_twice_and_a_damaged_run_is_named(store):
     agent, run = measured(store)
     run.fork(at=4, run_id="fork")
-    assert measure(store).costs.cost.sum() == Decimal("0.033") and len(measure(store).counted.runs) == 2
+    assert measure(store).costs.cost.sum() == Decimal("0.033") and len(measure(store).counts.runs) == 2
     assert measure([run, agent.load("fork")]).costs.cost.sum() == Decimal("0.033")
     damage(store, "r1", 2)
     found = measure(store)
-    assert list(found.damaged) == ["r1"] and "step_2 cannot be read" in found.damaged["r1"] and len(found.counted.runs) == 1
+    assert list(found.damaged) == ["r1"] and "step_2 cannot be read" in found.damaged["r1"] and len(found.counts.runs) == 1
 
 
 def test_an_unknown_cost_stays_unknown(store):

@@ -81,7 +81,7 @@ def test_a_fork_anywhere_has_whole_pairs_and_one_history(run):
 def test_a_fork_says_what_happened_behind_the_cut_and_does_not_repeat_it(run):
     keys = [s.body.key for s in run.steps if s.kind == "intent"]
     fork = run.fork(at=0)
-    assert [str(e) for e in fork.behind] == [
+    assert [str(e) for e in fork.side_effects_after_cut] == [
         "step 4: keyed(what='b'), done; if it is asked for again it has the same key, and changes nothing more",
         "step 8: plain(what='c'), done; if it is asked for again, a human is asked first"]
     with pytest.raises(RequestOpen, match=r"plain\(what='c'\)\? It was made already: r1, step 8\..*\.approve\(\) to make it again"): asyncio.run(fork.wait())
@@ -89,9 +89,9 @@ def test_a_fork_says_what_happened_behind_the_cut_and_does_not_repeat_it(run):
     kept = next(s.body for s in fork.steps if s.kind == "tool" and s.body.tool == "keyed")
     assert (kept.source, kept.content) == ("ledger", "did b") and [s.body.key for s in fork.steps if s.kind == "intent"] == keys[:1]
     again = make(store=run.store).load(fork.run_id)
-    assert again.behind == fork.behind
+    assert again.side_effects_after_cut == fork.side_effects_after_cut
     second = again.fork(at=2)
-    assert [e.call.tool for e in second.behind] == ["keyed", "keyed", "plain"]
+    assert [e.call.tool for e in second.side_effects_after_cut] == ["keyed", "keyed", "plain"]
     again.pending[0].approve()
     assert asyncio.run(again.wait()) == "all done" and done[-1] == ("plain", "c")
 
@@ -368,7 +368,7 @@ def test_a_provider_that_uses_its_ids_again():
     asyncio.run(run.wait())
     ids = [c.id for m in run.tip.messages for c in m.calls]
     assert len(set(ids)) == 2 and ids == [m.call_id for m in run.tip.messages if m.role == "tool"]
-    assert [e.call.args["what"] for e in run.fork(at=0).behind] == ["a", "b"]
+    assert [e.call.args["what"] for e in run.fork(at=0).side_effects_after_cut] == ["a", "b"]
 
 
 def test_looking_at_a_fork_does_not_change_what_it_knows():

@@ -17,7 +17,7 @@ from mcp import Client, MCPError, StdioServerParameters
 from agentnb.mcp.server import main, serve_mcp
 from agentnb.mcp.client import tools_from_mcp
 from agentnb.tools.functions import wire_names
-from agentnb.mcp.schemas import KEY, read_hints, read_result
+from agentnb.mcp.schemas import IDEMPOTENCY_META, read_hints, read_result
 
 pytestmark = pytest.mark.server
 LENT = dict(PYTHONPATH=os.pathsep.join([str(ROOT), str(HELPERS)]))
@@ -318,7 +318,7 @@ def test_lies_about_schemas_leave_tools_out(tmp_path, web):
     (tmp_path/"far").write_text(f"http://127.0.0.1:{web.server_port}/schema.json")
     with tools_from_mcp(child("lies", tmp_path)) as server:
         assert set(server.left_out) == {"odd", "not_valid", "act"} and "two tools of this name" in server.left_out["act"]
-        made = {t.original: t for t in server.tools}
+        made = {t.original_name: t for t in server.tools}
         assert set(made) == {"far", "act/now", "act.now", "act", "x" * 100, "promises"}
         assert len({t.name for t in server.tools}) == 6 and all(len(t.name) <= 64 for t in server.tools)
         assert made["act"].name == "act" and made["act/now"].name.startswith("act_now_")
@@ -352,7 +352,7 @@ def test_arguments_are_checked_before_they_leave(tmp_path):
         asyncio.run(server.tools[0].run(dict(what="a"), Context(idempotency_key="k1")))
         asyncio.run(server.tools[0].run(dict(what="b")))
     calls = [line for line in log(tmp_path) if line.startswith("call")]
-    assert len(calls) == 2 and json.loads(calls[0].partition("} ")[2])[KEY] == "k1" and KEY not in calls[1]
+    assert len(calls) == 2 and json.loads(calls[0].partition("} ")[2])[IDEMPOTENCY_META] == "k1" and IDEMPOTENCY_META not in calls[1]
 
 
 def test_every_kind_of_content_becomes_text(tmp_path):
@@ -485,9 +485,9 @@ async def exercise(client):
     looked = await client.call_tool("look", dict(service="checkout"))
     gone = await client.call_tool("look", dict(service="gone"))
     wrong = await client.call_tool("look", dict(service=7, more=1))
-    keyed = await client.call_tool("restart", dict(service="checkout"), meta={KEY: "mine"})
+    keyed = await client.call_tool("restart", dict(service="checkout"), meta={IDEMPOTENCY_META: "mine"})
     both = await asyncio.gather(*[client.call_tool("restart", dict(service=s)) for s in ("a", "b")])
-    for name, meta in (("drop", None), ("restart", {KEY: 7})):
+    for name, meta in (("drop", None), ("restart", {IDEMPOTENCY_META: 7})):
         with pytest.raises(MCPError): await client.call_tool(name, dict(table="users", service="c"), meta=meta)
     assert hints == dict(look=LOOK, restart=RESTART) and listed["look"].input_schema["properties"]["depth"]["default"] == 1
     assert json.loads(looked.content[0].text) == dict(service="checkout", depth=1) and not looked.is_error

@@ -10,7 +10,7 @@ from replay import Replay
 
 from agentnb import Agent, Ask, Budget, Cached, Delta, Fallback, ModelError, Retry, Scripted, Tape, TapeMiss, call, tool, user
 from agentnb.models.anthropic import Anthropic
-from agentnb.models.chat import Gather, from_wire
+from agentnb.models.chat import BodyBuilder, from_wire
 from agentnb.wrappers.cost import Priced, price
 from agentnb.core.messages import Message, Reply, Usage, assistant, result
 from agentnb.models.openai import OpenAI
@@ -245,7 +245,7 @@ def test_events_are_the_same_wherever_the_stream_is_cut(texts, size, end):
 
 
 def gathered(*deltas, end=None):
-    gather = Gather()
+    gather = BodyBuilder()
     for d in deltas: gather.feed({"choices": [{"delta": d}]})
     gather.feed(end)
     return gather
@@ -263,7 +263,7 @@ def piece(index, name=None, args=None, id=None): return {"tool_calls": [{"index"
 def test_accents_of_streamed_calls(pieces, calls):
     gather = gathered(*pieces)
     reply = from_wire(gather.body)
-    assert gather.whole and [(c.tool, c.args) for c in reply.calls] == calls and all(c.id for c in reply.calls)
+    assert gather.complete and [(c.tool, c.args) for c in reply.calls] == calls and all(c.id for c in reply.calls)
 
 
 def test_a_filtered_reply_has_no_message():

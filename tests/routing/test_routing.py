@@ -13,7 +13,8 @@ from agentnb import Agent, Cached, ModelError, Scripted, call, tool, user
 from agentnb.agent import Ticks
 from agentnb.core.messages import Message, Reply, ToolSpec, Usage, assistant
 from agentnb.metrics.prefix import prompt_cache
-from agentnb.routing import BM25, Embeddings, Fused, Index, Lexical, Narrowed, Narrower, Remembered, Router, Toolset, find_embedder, measure, measure_router
+from agentnb.routing import BM25, CachedEmbedder, Embeddings, Fused, Index, Lexical, NarrowedModel, Router, Toolset, ToolSelector
+from agentnb.routing import find_embedder, measure, measure_router
 from agentnb.routing import ndcg_at, recall_at, reciprocal_rank, similarity
 from agentnb.routing.toolset import tool_text
 from agentnb.routing.words import words
@@ -25,13 +26,13 @@ from agentnb.metrics.savings import savings
 @given(st.text(max_size=60))
 @settings(max_examples=200, deadline=None)
 def test_a_text_is_as_near_to_itself_as_can_be(text):
-    a, b = Remembered(Lexical())([text, text])
+    a, b = CachedEmbedder(Lexical())([text, text])
     assert similarity(a, b) in (0, 1) and (similarity(a, b) == 1) == bool(words(text))
 
 
 def test_vectors_are_remembered_by_text_and_the_oldest_go():
     asked = []
-    embed = Remembered(lambda texts: asked.extend(texts) or [[1.0, float(len(t))] for t in texts], most=2)
+    embed = CachedEmbedder(lambda texts: asked.extend(texts) or [[1.0, float(len(t))] for t in texts], most=2)
     for texts in (["a", "bb", "a"], ["bb"], ["ccc"], ["bb"], ["a"]): embed(texts)
     assert asked == ["a", "bb", "ccc", "a"]
 
@@ -98,7 +99,7 @@ def test_embedders_by_name(monkeypatch):
 @pytest.mark.model
 def test_the_embedded_model_makes_vectors_beside_its_replies():
     from agentnb.models.embedded import fetch_weights, serve
-    embed = Remembered(find_embedder("local"))
+    embed = CachedEmbedder(find_embedder("local"))
     a, b, c = embed(["turn on the light", "turn on the lights", "an essay on medieval law"])
     assert len(a) > 100 and similarity(a, a) == pytest.approx(1) and similarity(a, b) > similarity(a, c)
     assert serve(fetch_weights(), embeddings=True) == serve(fetch_weights(), embeddings=True) != serve(fetch_weights())
@@ -136,7 +137,7 @@ def test_measures_stay_between_0_and_1_and_the_best_order_is_1(found, right, k):
 def test_a_measurement_keeps_what_was_missed():
     report = measure(lambda q: ["a", "b"], {"one": "a", "two <b>": ["b", "c"], "three": "z"}, k=(1, 2))
     assert report.recall == {1: pytest.approx(1/3), 2: pytest.approx((1 + 1/2)/3)} and report.mrr == pytest.approx((1 + 1/2)/3)
-    assert [(m.question, m.right, m.found) for m in report.missed] == [("three", ("z",), ("a", "b"))]
+    assert [(m.question, m.right, m.found) for m in report.misses] == [("three", ("z",), ("a", "b"))]
     assert "recall@2" in str(report) and "three" in report._repr_html_() and "<b>" not in report._repr_html_()
 
 
@@ -207,7 +208,7 @@ def test_a_route_chooses_an_agent_and_nothing_by_accident():
     router, choices = Router(ROUTES), dict(night=[1], food=[2])
     assert router.pick("ich habe Hunger", choices) == [2] and router.pick("quantum", choices) is None and router.pick("quantum", choices, "ask") == "ask"
     report = measure_router(router, {"ich habe großen Hunger": "food", "quantum": "", "schlaf": "food"})
-    assert report.asked == 3 and report.refused == 1 and report.right == pytest.approx(2/3) and report.wrong == (("schlaf", "food", "night"),)
+    assert report.total == 3 and report.out_of_scope == 1 and report.accuracy == pytest.approx(2/3) and report.wrong == (("schlaf", "food", "night"),)
     assert "<" not in measure_router(router, {"<b>": "food"})._repr_html_().replace("<pre>", "").replace("</pre>", "")
 
 
@@ -231,7 +232,7 @@ def bfcl():
 def test_the_right_tool_is_among_eight_of_four_hundred():
     specs, labelled = bfcl()
     assert len(specs) == 400 and len(labelled) > 450
-    pick = Narrower(top_k=8)
+    pick = ToolSelector(top_k=8)
     report = measure(lambda q: [t.name for t in pick([user(q)], specs)], labelled, k=(8,))
     texts = {t.name: tool_text(t) for t in specs}
     few = dict(random.Random(1).sample(sorted(labelled.items()), 120))
@@ -253,10 +254,10 @@ turns = st.lists(st.one_of(st.sampled_from(["restart it", "send the invoice", "w
 @settings(max_examples=200, deadline=None)
 def test_a_longer_conversation_offers_the_same_tools_first(before, after, top_k):
     "So the tools never break a prompt cache but by growing, what was called stays, and the answer depends on the conversation alone"
-    first, then = (Narrower(top_k)(m, SPECS) for m in (before, before + after))
+    first, then = (ToolSelector(top_k)(m, SPECS) for m in (before, before + after))
     begun = [m for m in before if m.role == "user" and m.content.strip() or any(c.tool != "unknown" for c in m.calls)]
     assert then[:len(first)] == first or not begun
-    assert then == Narrower(top_k)(tuple(before + after), tuple(SPECS)) and len(set(t.name for t in then)) == len(then)
+    assert then == ToolSelector(top_k)(tuple(before + after), tuple(SPECS)) and len(set(t.name for t in then)) == len(then)
     offered = {t.name for t in then}
     assert {c.tool for m in before + after for c in m.calls if c.tool != "unknown"} <= offered and offered
 
@@ -277,7 +278,7 @@ def test_an_agent_with_a_toolset_shows_few_tools_and_its_log_says_which():
     replies = [s.body.reply for s in run.steps if s.kind == "model"]
     assert [list(r.offered) for r in replies] == shown and shown[0] == shown[1] and "free_space" in shown[0] and len(shown[0]) <= 3
     assert len(run.tip.tools) == 31 and prompt_cache(run).warnings == ()
-    again = Narrower(3)(run.state_at(0).messages, list(run.tip.tools.values()))
+    again = ToolSelector(3)(run.state_at(0).messages, list(run.tip.tools.values()))
     assert [t.name for t in again] == shown[0], "what was offered is computed from the log alone"
 
 
@@ -286,23 +287,25 @@ async def _end(run): return await run
 
 def test_a_variant_is_narrowed_as_its_tools_say():
     agent, other = Agent(Scripted(["a"]), Toolset(many(), top_k=3), store="memory:"), Scripted(["b"])
-    assert isinstance(agent.model, Narrowed) and isinstance(agent.variant(model=other).model, Narrowed) and agent.variant(model=other).model.model is other
+    varied = agent.variant(model=other).model
+    assert isinstance(agent.model, NarrowedModel) and isinstance(varied, NarrowedModel) and varied.model is other
     twice = agent.variant(tools=Toolset(many(), top_k=5))
-    assert twice.model.pick.top_k == 5 and isinstance(twice.model.model, Scripted)
+    assert twice.model.select.top_k == 5 and isinstance(twice.model.model, Scripted)
     plain = Agent(Scripted(["a"]), many(), store="memory:")
-    assert isinstance(plain.model, Scripted) and isinstance(plain.variant(tools=Toolset(many(), top_k=3)).model, Narrowed)
+    assert isinstance(plain.model, Scripted) and isinstance(plain.variant(tools=Toolset(many(), top_k=3)).model, NarrowedModel)
 
 
 def test_always_and_few_tools_and_nothing_that_fits():
-    assert [t.name for t in Narrower(2, always=["find_user", "gone"])([user("restart it")], SPECS)][0] == "find_user"
-    assert Narrower(6)([user("restart it")], SPECS) == SPECS and [t.name for t in Narrower(2)([user("???")], SPECS)] == ["restart_service", "send_invoice"]
+    assert [t.name for t in ToolSelector(2, always=["find_user", "gone"])([user("restart it")], SPECS)][0] == "find_user"
+    assert ToolSelector(6)([user("restart it")], SPECS) == SPECS
+    assert [t.name for t in ToolSelector(2)([user("???")], SPECS)] == ["restart_service", "send_invoice"]
     example = Message(role="user", content="send the invoice", example=True)
-    assert "send_invoice" not in {t.name for t in Narrower(1)([example, user("restart it")], SPECS)}
+    assert "send_invoice" not in {t.name for t in ToolSelector(1)([example, user("restart it")], SPECS)}
 
 
 def test_a_cache_inside_is_hit_when_only_other_tools_change():
     async def go():
-        model = Narrowed(Cached(Scripted(lambda messages, tools: "done"), "memory:"), top_k=1)
+        model = NarrowedModel(Cached(Scripted(lambda messages, tools: "done"), "memory:"), top_k=1)
         first = await model([user("send the invoice")], SPECS)
         return first, await model([user("send the invoice")], [*SPECS, ToolSpec(name="new_tool", description="something else")])
     first, again = asyncio.run(go())
@@ -356,15 +359,15 @@ def changed(**how): return tool(look.fn, **dict(name="look", read_only=True) | h
     ids=lambda v: v if isinstance(v, str) else "")
 def test_what_broke_the_prefix_is_named(edit, said):
     found = prompt_cache(after(edit), PRICES)
-    assert len(found.turns) == 2 and said in "; ".join(found.turns[1].broke) and len(found.turns[1].broke) == 1
-    assert found.warnings == (f"step {found.turns[1].step}: {said}",) and said in found._repr_html_()
+    assert len(found.reads) == 2 and said in "; ".join(found.reads[1].prefix_changes) and len(found.reads[1].prefix_changes) == 1
+    assert found.warnings == (f"step {found.reads[1].step}: {said}",) and said in found._repr_html_()
 
 
 def test_a_run_that_only_grows_breaks_nothing():
     found = prompt_cache(run := after(), PRICES)
-    assert found.warnings == () and [(t.input, t.cached) for t in found.turns] == [(2000, 0), (2000, 1900)]
+    assert found.warnings == () and [(t.input, t.cached) for t in found.reads] == [(2000, 0), (2000, 1900)]
     assert found.saved == Decimal(1900) * (Decimal(5) - Decimal("0.5"))/1_000_000 == savings(run, PRICES).usd
-    assert found.hits == 1 and prompt_cache(run, {}).turns[1].saved is None and "cost unknown" in str(prompt_cache(run, {}))
+    assert found.hits == 1 and prompt_cache(run, {}).reads[1].saved is None and "cost unknown" in str(prompt_cache(run, {}))
 
 
 def test_code_that_the_model_does_not_see_breaks_nothing():
@@ -379,7 +382,7 @@ def test_turns_that_were_taken_away_are_named():
         run.edit(messages=[user("look")])
         await run
         return run
-    assert prompt_cache(asyncio.run(go()), PRICES).turns[-1].broke == ("message 1 (assistant) and all after it were taken away",)
+    assert prompt_cache(asyncio.run(go()), PRICES).reads[-1].prefix_changes == ("message 1 (assistant) and all after it were taken away",)
 
 
 def test_a_cache_that_is_written_and_never_read_is_a_loss():
@@ -392,7 +395,7 @@ def test_a_cache_that_is_written_and_never_read_is_a_loss():
 def test_another_model_and_a_long_pause_and_a_cache_that_is_off():
     from datetime import timedelta
     switched = prompt_cache(after(replies=[reply(calls=(call("look", what="db"),)), reply(model="anthropic:c", content="done")]), PRICES)
-    assert switched.warnings == (f"step {switched.turns[1].step}: anthropic:c was asked after openai:m, which has a cache of its own",)
+    assert switched.warnings == (f"step {switched.reads[1].step}: anthropic:c was asked after openai:m, which has a cache of its own",)
     unread = [reply(calls=(call("look", what="db"),)), reply(0, content="done")]
     assert "is its cache on?" in prompt_cache(after(replies=unread), PRICES).warnings[0]
     assert re.search(r"10:0\d min went by", prompt_cache(after(replies=unread, seconds=timedelta(minutes=10)), PRICES).warnings[0])
@@ -407,7 +410,7 @@ def test_the_tool_that_the_loop_guard_withheld_is_named():
     run = Agent(model, [look, other], store="memory:", clock=Ticks()).run("look")
     asyncio.run(_end(run))
     assert any(s.kind == "note" and s.body.about == "loop" for s in run.steps)
-    assert prompt_cache(run, PRICES).turns[-1].broke == ("tools gone: look",)
+    assert prompt_cache(run, PRICES).reads[-1].prefix_changes == ("tools gone: look",)
 
 
 def test_replies_from_a_cache_are_no_requests_to_a_provider():
@@ -417,7 +420,7 @@ def test_replies_from_a_cache_are_no_requests_to_a_provider():
         for run in runs: await run
         return runs
     first, again = asyncio.run(go())
-    assert len(prompt_cache(first, PRICES).turns) == 1 and prompt_cache(again, PRICES).turns == ()
+    assert len(prompt_cache(first, PRICES).reads) == 1 and prompt_cache(again, PRICES).reads == ()
     rows = {row.cache: row for row in savings(again, PRICES).rows}
     assert (rows["exact"].hits, rows["exact"].tokens, rows["exact"].usd, rows["provider"].tokens) == (1, 2010, Decimal("0.01"), 0)
 
@@ -445,7 +448,7 @@ def test_the_history_of_a_long_run_is_read_once():
         best = math.inf
         for _ in range(3):
             start = time.process_time()
-            assert len(prompt_cache(run, PRICES).turns) == n
+            assert len(prompt_cache(run, PRICES).reads) == n
             best = min(best, time.process_time() - start)
         return best
     took(10)

@@ -10,7 +10,7 @@ from semantic_pairs import DEV_FOOLING, DEV_SAME, HELD_OUT_FOOLING, HELD_OUT_SAM
 
 from agentnb import Agent, Ask, Cached, Delta, Scripted, call, user
 from agentnb.core.messages import Message, Reply, ToolSpec, Usage, assistant, result
-from agentnb.routing import Remembered, SemanticCached, certify, differences, lower_bound
+from agentnb.routing import CachedEmbedder, SemanticCached, certify, differences, lower_bound
 from agentnb.metrics.savings import savings
 
 HALVES = {"dev": (DEV_FOOLING, DEV_SAME), "held out": (HELD_OUT_FOOLING, HELD_OUT_SAME)}
@@ -70,8 +70,8 @@ def test_no_false_hit_at_the_default_precision(half):
 @pytest.mark.model
 def test_no_false_hit_with_the_embedded_model():
     "Its vectors put nearly everything near everything, so the guard has to hold alone; a fifth of the pairs, since each text takes a tenth of a second"
-    from agentnb.routing import embedded
-    embedder = Remembered(embedded())
+    from agentnb.routing import local_embedder
+    embedder = CachedEmbedder(local_embedder())
     fooling, same = {kind: pairs[::5] for kind, pairs in HELD_OUT_FOOLING.items()}, [block[:3] for block in HELD_OUT_SAME[::3]]
     rows = [row[:2] for row in few_labelled()] + [row[1:] for row in fooling_pairs(fooling)] + same_pairs(same)
     embedder(list(dict.fromkeys(text for row in rows for text in row)))
@@ -222,7 +222,7 @@ def test_without_pairs_there_is_no_hit_until_enough_agree():
     async def go(): return [(await cached([user(t)])).like for t in texts]
     likes = asyncio.run(go())
     first = next(i for i, like in enumerate(likes) if like)
-    assert cached.certificate.threshold is not None and cached.certificate.pairs == 29 == cached.certificate.needed
+    assert cached.certificate.threshold is not None and cached.certificate.pairs == 29 == cached.certificate.pairs_needed
     assert not any(likes[:first]) and first >= 29
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from agentnb import Agent, RunConflict, Scripted, StoreError, Tool, call, open_store, tool, user
-from agentnb.store.lease import HeldLease, holder, stuck
+from agentnb.store.lease import HeldLease, holder_name, dead_leases
 from agentnb.core.messages import Call, Failure, Native, Reply, Usage
 from agentnb.store.rows import _row
 from agentnb.core.steps import Decision, Edit, Finished, Intent, Note, Origin, Replied, Request, Returned, Started, Step
@@ -77,17 +77,17 @@ def test_runs_are_listed_newest_first(store):
 def test_a_lease_is_held_by_one_and_runs_out(store):
     assert store.hold("r1", "A", 30) == "A" and store.hold("r1", "A", 30) == "A" and store.hold("r1", "B", 30) == "A"
     store.release("r1", "B")
-    assert store.hold("r1", "B", 30) == "A" and store.hold("r1", "B", 30, instead="A") == "B" and store.hold("r1", "A", 30) == "B"
+    assert store.hold("r1", "B", 30) == "A" and store.hold("r1", "B", 30, former_holder="A") == "B" and store.hold("r1", "A", 30) == "B"
     store.release("r1", "B")
     assert store.leases() == [] and store.hold("r1", "A", -1) == "A"
-    assert [(lease.holder, lease.left < 0) for lease in store.leases()] == [("A", True)] and [lease.run_id for lease in stuck(store)] == ["r1"]
-    assert store.hold("r1", "B", 30) == "B" and 29 < store.leases()[0].left <= 30
+    assert [(lease.holder, lease.seconds_left < 0) for lease in store.leases()] == [("A", True)] and [lease.run_id for lease in dead_leases(store)] == ["r1"]
+    assert store.hold("r1", "B", 30) == "B" and 29 < store.leases()[0].seconds_left <= 30
 
 
 def test_a_lease_taken_before_the_clock_was_set_back_does_not_count(store):
     store.hold("r1", "A", 30)
     store._run(("UPDATE leases SET until = until + 3600", ()))
-    assert store.hold("r1", "B", 30) == "B" and store.leases()[0].left <= 30
+    assert store.hold("r1", "B", 30) == "B" and store.leases()[0].seconds_left <= 30
 
 
 def test_what_is_kept_is_found_replaced_listed_and_forgotten(store):
@@ -95,8 +95,8 @@ def test_what_is_kept_is_found_replaced_listed_and_forgotten(store):
     store.keep("s", "a", "another", AT + timedelta(days=1))
     store.keep("other", "a", "elsewhere", AT)
     assert store.recall("s", "a") == (AT + timedelta(days=1), "another") and store.recall("s", "nothing") is None
-    assert [k for k, _ in store.kept("s", "a")] == ["a", "a%", "a_", "ab", "a\U0010fffe"] and len(store.kept("s")) == 9
-    assert store.forget("s", "a") == 5 and [k for k, _ in store.kept("s")] == ["", "A", "b", "ä"] and store.recall("other", "a")
+    assert [k for k, _ in store.scan("s", "a")] == ["a", "a%", "a_", "ab", "a\U0010fffe"] and len(store.scan("s")) == 9
+    assert store.forget("s", "a") == 5 and [k for k, _ in store.scan("s")] == ["", "A", "b", "ä"] and store.recall("other", "a")
 
 
 def test_many_threads_write_one_place_and_one_wins(store):
@@ -159,23 +159,23 @@ def test_a_dead_process_of_this_machine_does_not_stand_in_the_way(durable):
         mine = HeldLease(store, "r1", "mine")
         await mine.take()
         try: return store.leases()[0].holder
-        finally: await mine.give_back()
+        finally: await mine.release()
     with pytest.raises(RunConflict, match=f"run r1 is going on by process {other.pid} on "): asyncio.run(take())
-    assert stuck(store) == []
+    assert dead_leases(store) == []
     other.kill()
     other.join()
-    assert [lease.run_id for lease in stuck(store)] == ["r1"]
-    assert asyncio.run(take()) == holder("mine.1") and store.leases() == []
+    assert [lease.run_id for lease in dead_leases(store)] == ["r1"]
+    assert asyncio.run(take()) == holder_name("mine.1") and store.leases() == []
 
 
 def test_a_lease_that_was_lost_stops_its_holder(durable, monkeypatch):
     "As after a machine slept: someone else has taken the run, and the next step is not taken"
     import agentnb.store.lease
-    monkeypatch.setattr(agentnb.store.lease, "SECONDS", 0.15)
+    monkeypatch.setattr(agentnb.store.lease, "LEASE_SECONDS", 0.15)
 
     @tool(read_only=True)
     async def wait() -> str:
-        open_store(durable).hold("r1", "elsewhere/1/2/x", 60, instead=store.leases()[0].holder)
+        open_store(durable).hold("r1", "elsewhere/1/2/x", 60, former_holder=store.leases()[0].holder)
         await asyncio.sleep(0.3)
         return "waited"
     store = open_store(durable)
@@ -314,13 +314,13 @@ def test_a_broken_connection_is_mended_within_a_statement(postgres_url):
 
 def test_a_commit_whose_answer_was_lost_is_recognised(postgres_url):
     "The row is there already, from a try of this very statement"
-    from agentnb.store.rows import Taken
+    from agentnb.store.rows import DuplicateKey
     store = open_store(postgres_url)
     store.append(step())
     run = store._run
 
     def lost(*statements):
-        if statements[0][0].startswith("INSERT INTO steps"): raise Taken(again=True)
+        if statements[0][0].startswith("INSERT INTO steps"): raise DuplicateKey(retried=True)
         return run(*statements)
     store._run = lost
     store.append(step())

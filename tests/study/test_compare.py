@@ -130,7 +130,7 @@ def test_a_state_and_the_step_before_it():
     changed = {c.name: (c.before, c.after) for c in run.diff(0, len(run.steps) - 1).changes}
     assert changed["status"] == ("running", "done") and changed["result"] == (None, "all done") and changed["iteration"] == (0, 3)
     assert run.diff(3).before == "run r1 after step 3"
-    assert run.diff(2, 2).changes == () and run.diff(2, 2).turns == () and "Nothing is different" in run.diff(2, 2)._repr_html_()
+    assert run.diff(2, 2).changes == () and run.diff(2, 2).pairs == () and "Nothing is different" in run.diff(2, 2)._repr_html_()
     with pytest.raises(IndexError, match="run r1 has steps 0 to"): run.diff(0, 99)
 
 
@@ -141,7 +141,7 @@ def test_the_diff_of_an_edit_is_the_edit():
     names = {c.name: (c.before, c.after) for c in found.changes}
     assert {"instructions", "budget.tokens", "tools.restart", "status", "result"} <= set(names) and "tools.look" not in names
     assert names["tools.restart"][1] is None and names["budget.tokens"] == (None, 9)
-    assert found.shared == 1 and [t.after.content for t in found.turns if t.after] == ["but not a"]
+    assert found.shared == 1 and [t.after.content for t in found.pairs if t.after] == ["but not a"]
     assert "+ instructions: Be brief." in str(found) and "+ user: but not a" in str(found)
     assert StateDiff.model_validate_json(found.model_dump_json()) == found
 

@@ -174,7 +174,7 @@ def test_the_steps_are_those_of_a_run():
     assert [s.iteration for s in run.steps] == [0, 0, 1, 1, 1, 1, 1] and run.state.instructions == "Be brief." and run.task == "Why?"
     assert run.state.cost is None and run.status == "paused" and str(run.state.messages[3].failure) == "internal: no right"
     assert [m.content for m in run.state.messages] == ["Why?", "", "full\n[image]", "no right", "Hurry."]
-    assert [e.call.tool for e in run.fork(at=1).behind] == ["restart"]
+    assert [e.call.tool for e in run.fork(at=1).side_effects_after_cut] == ["restart"]
 
 
 def test_it_goes_on_and_what_is_said_at_its_end_is_an_answer():

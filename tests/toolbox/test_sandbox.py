@@ -8,7 +8,7 @@ import pytest
 from agentnb import Agent, Rule, Scripted, call
 from agentnb.tools.contract import Context, ToolError
 from agentnb.toolbox.kernels import PythonKernel
-from agentnb.toolbox.python import framed, python
+from agentnb.toolbox.python import safe_html, python
 from agentnb.toolbox.sandbox import Bounds, run_confined, sandbox_problem
 from needs import missing
 from places import ROOT
@@ -319,6 +319,6 @@ def test_in_a_sandbox_a_rule_may_allow_it(tools):
     ({"text/html": "<script>parent.alert(1)</script>"}, "srcdoc="), ({"image/svg+xml": "<svg onload='alert(1)'/>"}, "data:image/svg+xml;base64,"),
     ({"image/png": '"><script>alert(1)</script>'}, ""), ({"application/javascript": "alert(1)"}, "")], ids=["html", "svg", "not-a-picture", "script"])
 def test_what_is_shown_has_no_power_over_the_page(data, shown):
-    made = framed(data)
+    made = safe_html(data)
     assert ("<script" not in made[1] and "onload" not in made[1].split("base64")[0] and shown in made[1]) if made and shown else made is None or "<script" not in made[1]
     if "text/html" in data: assert 'sandbox=""' in made[1] and "default-src 'none'" in made[1].replace("&#x27;", "'")

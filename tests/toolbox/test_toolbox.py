@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from agentnb.tools.scopes import needed_scopes
-from agentnb.toolbox.files import diff, files, patched
+from agentnb.toolbox.files import diff, files, patch_text
 from agentnb.toolbox.http import http
 from agentnb.toolbox.net import Reach, is_public, read_url
 from agentnb.toolbox.page import page_text
@@ -70,7 +70,7 @@ def test_no_path_leads_out(place, path, hidden):
     (place/"proc").symlink_to("/proc")
     before, tools, root = outside(place), files(place, write=True, hidden=hidden), Root(place, hidden)
     for act in (lambda: root.open(path).__enter__(), lambda: load(root, path, 1000), lambda: scan(root, path), lambda: save(root, path, b"x"),
-            lambda: save(root, f"{path}/new.txt", b"x"), lambda: save(root, path, b"x", over=os.stat(place/"a.txt"))):
+            lambda: save(root, f"{path}/new.txt", b"x"), lambda: save(root, path, b"x", version=os.stat(place/"a.txt"))):
         try: said = str(act())
         except ToolError as e: said = str(e)
         assert "SECRET" not in said and str(place) not in said and "passwd', 'file'" not in said
@@ -128,7 +128,7 @@ def test_what_is_open_is_not_exchanged(place, path):
             try:
                 data, version = load(root, path, 100)
                 seen.add(data)
-                if path.startswith("d/"): save(root, path, b"INSIDE", over=version)
+                if path.startswith("d/"): save(root, path, b"INSIDE", version=version)
             except ToolError as e: seen.add(e.failure.kind)
             try: seen |= {e.path for e in scan(root, "d")[0]}
             except ToolError: pass
@@ -244,7 +244,7 @@ def test_writing_keeps_what_is_not_its_own(place):
     root = Root(place)
     _, version = load(root, "dos.txt", 100)
     (place/"dos.txt").write_text("someone else was here")
-    with pytest.raises(ToolError, match="changed by someone else"): save(root, "dos.txt", b"mine", over=version)
+    with pytest.raises(ToolError, match="changed by someone else"): save(root, "dos.txt", b"mine", version=version)
 
 
 def test_two_writers_of_a_new_file(place):
@@ -265,10 +265,10 @@ SMALL = st.text(alphabet="ab", max_size=3)
 @given(SMALL, st.text(alphabet="ab", min_size=1, max_size=3), SMALL, SMALL, st.booleans())
 def test_a_repeated_patch_changes_nothing_more(before, old, new, after, grows):
     text, new = before + old + after, before[:1] + old + new if grows else new
-    try: once = patched(text, old, new)
+    try: once = patch_text(text, old, new)
     except ToolError: return
     assert once == text or once in {text[:i] + new + text[i + len(old):] for i in range(len(text)) if text.startswith(old, i)}
-    try: assert patched(once, old, new) == once
+    try: assert patch_text(once, old, new) == once
     except ToolError: pass
 
 

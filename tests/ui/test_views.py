@@ -5,7 +5,7 @@ from places import on_path
 from playwright.sync_api import expect
 
 from agentnb.store.opening import open_store
-from agentnb.store.protocol import hidden, read_run
+from agentnb.store.protocol import hidden_runs, read_run
 
 pytestmark = pytest.mark.browser
 
@@ -58,11 +58,11 @@ def test_runs_are_browsed_searched_deleted_and_had_back(notebook, lab):
     nb.page.keyboard.press("Delete")
     view.get_by_text("Deleted week-15.").wait_for()
     view.get_by_text("19 runs").wait_for()
-    assert hidden(store) == {"week-15": "you"}
+    assert hidden_runs(store) == {"week-15": "you"}
     nb.page.keyboard.press("u")
     view.get_by_text("20 runs").wait_for()
     view.get_by_text("Deleted week").wait_for(state="hidden")
-    assert hidden(store) == {}
+    assert hidden_runs(store) == {}
 
 
 LABELLED = """from agentnb import Agent, Origin, Scripted, browse

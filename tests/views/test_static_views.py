@@ -11,10 +11,10 @@ from agentnb.study.grid import side_by_side
 from agentnb.log.inbox import pending
 from agentnb.core.messages import Usage
 from agentnb.metrics.measure import measure
-from agentnb.ui.chat import Chat, chat_html, turn_of
+from agentnb.ui.chat import Chat, chat_html, turn_json
 from agentnb.ui.dashboard import dashboard, table_html
 from agentnb.views.display import one_line, value_html
-from agentnb.ui.inbox import card_in, inbox
+from agentnb.ui.inbox import inbox_card, inbox
 from agentnb.ui.runs import Query, browse
 from agentnb.views.spent import spent
 from agentnb.study.turns import turns_of
@@ -53,7 +53,7 @@ def test_each_text_in_each_view(n):
     one, two = agent.run(bad, run_id="one"), agent.run(bad, run_id="two")
     asyncio.run(one.until()), asyncio.run(two.until())
     waiting = [harmless(inbox(agent)._repr_html_()), harmless(browse(agent)._repr_html_())]
-    cards = str([card_in(p) for p in pending(store)]) + str(Query(store)()["rows"])
+    cards = str([inbox_card(p) for p in pending(store)]) + str(Query(store)()["rows"])
     for p in list(one.pending): p.approve(by=bad)
     asyncio.run(one.until())
     found = measure(store)
@@ -61,8 +61,8 @@ def test_each_text_in_each_view(n):
     pages = [*(v._repr_html_() for v in views), *(table_html(getattr(found, t)) for t in ("steps", "snapshots", "costs", "requests"))]
     values = [*one.steps, one.tip, two.tip.requests[0], one.steps[1].body.reply, agent.budget]
     for html in (*waiting, *pages, *map(value_html, values)): harmless(html)
-    for turn in turns_of(one.steps): harmless(turn_of(turn)["answer"])
-    lines = cards + "".join(map(one_line, values[:-1])) + str([turn_of(t)["asked"] for t in turns_of(one.steps)])
+    for turn in turns_of(one.steps): harmless(turn_json(turn)["answer"])
+    lines = cards + "".join(map(one_line, values[:-1])) + str([turn_json(t)["asked"] for t in turns_of(one.steps)])
     assert not any(c in lines for c in "\x1b\u202e\u200b\x00") and all("\n" not in one_line(v) for v in values)
 
 

@@ -10,7 +10,7 @@ from agentnb.ui.heading import head_of, rows_of
 from agentnb.views.html import run_html
 from agentnb.views.markdown import code_html, diff_html, markdown_html
 from agentnb.ui.stepper import page_of
-from agentnb.views.text import as_text, visible
+from agentnb.views.text import escape_html, visible
 from agentnb.views.tree import json_html, tree_html
 from xss import CORPUS, Reader
 
@@ -25,7 +25,7 @@ def harmless(html):
 def test_each_text_in_each_function(n):
     bad = CORPUS[n]
     began = time.monotonic()
-    for shown in (as_text(bad), markdown_html(bad), code_html(bad, "python"), code_html(bad, bad[:40]), diff_html(bad), json_html(bad),
+    for shown in (escape_html(bad), markdown_html(bad), code_html(bad, "python"), code_html(bad, bad[:40]), diff_html(bad), json_html(bad),
             tree_html({bad: bad, "x": [bad]}, {}), json_html(f'{{"a": {bad}}}')): harmless(shown)
     assert time.monotonic() - began < 30
     assert "\x1b" not in visible(bad) and "\u202e" not in visible(bad)
