@@ -122,7 +122,7 @@ def _comparison(receipt):
 
 # %% ../../nbs/cascade/13_receipt.ipynb #c6a05578
 def _find_cascade(model):
-    while model is not None and not hasattr(model, "strongest"): model = getattr(model, "model", None)
+    while model is not None and not hasattr(model, "strongest_tier"): model = getattr(model, "model", None)
     return model
 
 def receipt_of(

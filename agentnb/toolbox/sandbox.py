@@ -84,7 +84,7 @@ def _apply_limits(settings):
 
 def _limited_command(command, limits, user=0, parent=0):
     settings = dict(command=list(command), limits=limits, user=user, parent=parent)
-    return [sys.executable, "-I", "-S", "-c", f"import json, sys\n{getsource(_apply_limits)}\n_enter(json.loads(sys.argv[1]))", json.dumps(settings)]
+    return [sys.executable, "-I", "-S", "-c", f"import json, sys\n{getsource(_apply_limits)}\n_apply_limits(json.loads(sys.argv[1]))", json.dumps(settings)]
 
 def _spare_user():
     if os.geteuid(): return 0

@@ -27,7 +27,7 @@ from agentnb.models.anthropic import Anthropic
 from agentnb.models.local import Local
 from agentnb.models.openai import OpenAI
 from agentnb.store.postgres import Postgres
-from agentnb.tools.contract import without_left
+from agentnb.tools.contract import without_calls_left
 from agentnb.wrappers.cost import Priced
 
 DUMPS = [pickle.dumps, cloudpickle.dumps, partial(pickle.dumps, protocol=2), partial(pickle.dumps, protocol=5)]
@@ -117,7 +117,7 @@ def test_a_tool_comes_back_as_it_was(given, dumps):
 
 
 def outcome(given, args):
-    try: return given.check(args), without_left(asyncio.run(given.run(args, Context(call_id="c1"))))
+    try: return given.check(args), without_calls_left(asyncio.run(given.run(args, Context(call_id="c1"))))
     except ToolError as e: return e.failure
 
 

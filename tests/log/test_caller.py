@@ -161,7 +161,7 @@ def test_the_browser_says_what_a_deleted_caller_called():
 
     async def go():
         link = _Link(browse(boss), widget := Widget(), SimpleNamespace(update=lambda *_: None))
-        link.received(widget, dict(type="hide", run="boss"), [])
+        link.on_message(widget, dict(type="hide", run="boss"), [])
         assert widget.note == dict(undo="boss", children=["disk", "tape"])
     asyncio.run(go())
 

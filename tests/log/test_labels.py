@@ -339,7 +339,7 @@ def test_the_browser_asks_for_labels_and_hears_what_is_wrong_with_them():
     async def go():
         widget = Widget()
         link = _Link(browse(agent, labels={"case": "1"}), widget, SimpleNamespace(update=lambda *_: None))
-        ask = lambda **said: link.received(widget, dict(type="find", **said), [])
+        ask = lambda **said: link.on_message(widget, dict(type="find", **said), [])
         assert link.query()["labels"] == "case=1" and link.query()["total"] == 2
         ask(labels="case=0 'user=Ada L.'", start=0)
         assert link.query()["labels"] == "case=0 'user=Ada L.'" and link.query()["total"] == 3 and widget.note == {}
@@ -434,15 +434,15 @@ def test_metrics_are_filtered_and_grouped_by_a_label(store):
     agent.load("b").fork(at=0, run_id="fork", labels={"version": "c"})
     asyncio.run(on_call(store).run("Go.", run_id="bare").wait())
     one, all_of_them = measure(store, labels={"version": "a", "case": "7"}), measure(store, by="version")
-    assert [r["run_id"] for r in one.counted.runs] == ["a"] and str(one.costs.cost.sum()) == "0.03" and "label" not in one.costs
+    assert [r["run_id"] for r in one.counts.runs] == ["a"] and str(one.costs.cost.sum()) == "0.03" and "label" not in one.costs
     assert {*zip(all_of_them.iterations.label, all_of_them.iterations.agent, all_of_them.iterations["p50"])} == {
         ("a", "on-call", 3), ("b", "on-call", 2), ("c", "on-call", 0), ("", "on-call", 1), ("(all)", "(all)", 1)}
     assert dict(zip(all_of_them.tools.label, all_of_them.tools.calls)) == {"a": 2, "b": 1} and list(all_of_them.tools)[:2] == ["label", "tool"]
     for table in ("latency", "iterations", "tools", "costs", "interventions", "steps", "requests"): assert "label" in getattr(all_of_them, table), table
     assert set(all_of_them.costs.label) == {"a", "b", ""} and all_of_them.interventions.iloc[-1]["count"] == 4
-    assert [(r["run_id"], r["agent"]) for r in measure(store, labels={"version": "c"}).counted.runs] == [("fork", "on-call")]
+    assert [(r["run_id"], r["agent"]) for r in measure(store, labels={"version": "c"}).counts.runs] == [("fork", "on-call")]
     runs = [agent.load("a"), agent.load("b"), agent.load("fork")]
-    assert len(measure(runs, labels={"case": "7"}).counted.runs) == 3 and len(measure(runs, labels={"version": "c"}).counted.runs) == 1
+    assert len(measure(runs, labels={"case": "7"}).counts.runs) == 3 and len(measure(runs, labels={"version": "c"}).counts.runs) == 1
     assert set(measure(runs, by="version").iterations.label) == {"a", "b", "c", "(all)"}
     assert [o.calls for o in intervention_rates(store, labels={"version": "a"})] == [2] and [o.calls for o in intervention_rates(store)] == [3]
 
