@@ -107,7 +107,7 @@ def locally():
     Tool(bare, "again")], ids=lambda t: t.name)
 def test_a_tool_comes_back_as_it_was(given, dumps):
     made = there_and_back(given, dumps)
-    assert made.spec == given.spec and repr(made) == repr(given) and made.birth == given.birth and made.source == given.source
+    assert made.spec == given.spec and repr(made) == repr(given) and made.defined_at == given.defined_at and made.source == given.source
     for args in ({}, {"where": "x"}, {"where": "x", "depth": 9}, {"where": 5}, {"service": "checkout"}, {"service": "x", "times": 0}, {"service": "x",
     "times": 2}):
         assert outcome(made, args) == outcome(given, args)
@@ -518,7 +518,7 @@ def test_the_wire_is_the_same_there(keys):
     server="deepseek")):
         made = there_and_back(given)
         asked = (given.model, [user("x")], [look.spec], "Be careful.", Ask(max_tokens=5))
-        assert made.form.to_wire(*asked) == given.form.to_wire(*asked) and made.settings == given.settings
+        assert made.wire_format.to_wire(*asked) == given.wire_format.to_wire(*asked) and made.settings == given.settings
 
 
 def test_models_answer_after_the_way(url, tmp_path, pool):
