@@ -197,7 +197,7 @@ def test_an_agent_comes_back_as_it_was(url, dumps):
     agent = make(url, instructions="Be careful.", budget=Budget(usd=1, within=Budget(usd=5, shared="night")), max_iterations=7, ask=Ask(temperature=0),
         policy=[Rule(tool="restart", when=lambda args: args["service"] == "checkout", effect="allow")], grant=["deploy:restart"], examples=[user("an example")])
     made = there_and_back(agent, dumps)
-    for name in ("name", "instructions", "budget", "max_iterations", "ask", "grant", "examples", "answer", "result_tool", "birth"):
+    for name in ("name", "instructions", "budget", "max_iterations", "ask", "grant", "examples", "answer", "result_tool", "defined_at"):
         assert getattr(made, name) == getattr(agent, name)
     assert {n: t.spec for n, t in made.tools.items()} == {n: t.spec for n, t in agent.tools.items()} and made.store.url == agent.store.url
     assert made.store is not agent.store and made.store._db is not agent.store._db and repr(made) == repr(agent)
