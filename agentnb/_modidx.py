@@ -963,6 +963,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                  'agentnb/langgraph/held.py'),
                                         'agentnb.langgraph.held.HeldRun.fork_many': ( 'langgraph/held.html#heldrun.fork_many',
                                                                                       'agentnb/langgraph/held.py'),
+                                        'agentnb.langgraph.held.HeldRun.labels': ( 'langgraph/held.html#heldrun.labels',
+                                                                                   'agentnb/langgraph/held.py'),
                                         'agentnb.langgraph.held.HeldRun.task': ( 'langgraph/held.html#heldrun.task',
                                                                                  'agentnb/langgraph/held.py'),
                                         'agentnb.langgraph.held.HeldRun.to_test': ( 'langgraph/held.html#heldrun.to_test',

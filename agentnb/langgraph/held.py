@@ -27,7 +27,7 @@ from ..core.messages import Delta, Message, ToolSpec, redact
 from ..run import Run, new_run_id
 from ..host.settings import load_settings, store_url
 from ..core.state import State
-from ..core.steps import Decision, Edit, Finished, Note, Origin, Request, Started, Step
+from ..core.steps import Decision, Edit, Finished, Note, Origin, Request, Started, Step, check_labels
 from ..store.opening import open_store
 from ..store.protocol import RunConflict, RunNotFound, Store, StoreError, call_store, read_run
 from .threads import Thread, copy_checkpoint, place_of
@@ -40,6 +40,7 @@ class _Definition(NamedTuple):
     clock: Callable[[], datetime]
     tools: dict[str, Any]
     budget: Budget = Budget()
+    labels: dict[str, str] = {}
     unattended: str = "wait"
     result_type: None = None
     @property
@@ -113,7 +114,7 @@ async def _begin(engine):
     messages = messages_in(head)
     task = next((str(m.text) for m in reversed(messages) if m.type == "human"), short_text(head.values if graph_input is None else graph_input))
     started = Started(task=task, agent=engine.agent.graph.name, messages=tuple(map(from_langchain, messages)), tools=_tool_specs(engine.agent.graph),
-        max_iterations=engine.agent.limit, budget=engine.agent.budget)
+        max_iterations=engine.agent.limit, budget=engine.agent.budget, labels=engine.agent.labels)
     return await engine.write(started, superstep_bodies(started.messages, None, head)[-1])
 
 async def _record_checkpoints(engine, place, head, seconds):
@@ -198,6 +199,8 @@ class HeldRun(Run):
     engine: GraphEngine
     @property
     def task(self) -> str: return self.tip.task or short_text(self.engine.graph_input or "")
+    @property
+    def labels(self) -> dict[str, str]: return self.tip.labels if self.steps else self.agent.labels
 
     def edit(self,
         messages: Sequence[Message | BaseMessage] | None = None,  # a new conversation
@@ -233,9 +236,11 @@ class HeldRun(Run):
         values: dict[str, Any] | None = None,  # as in `edit`
         as_node: str | None = None,  # as in `edit`
         run_id: str | None = None,  # of the fork, and of its thread; made from the time if not given
+        labels: dict[str, str] | None = None,  # added to those that it shares
     ) -> "HeldRun":  # new, paused at the cut
         "Another run, with a thread of its own, that shares the supersteps up to `at`; no node is run again"
         if not self.steps: raise ValueError(f"run {self.run_id} has no steps yet, so there is nothing to share.")
+        added = check_labels(labels)
         if run_id is not None: refuse_existing_run(self.store, run_id)
         index = self.place if at is None else self.log.index_of(at)
         last = self.engine.last_checkpoint(max(index, 1))[0].index
@@ -245,7 +250,7 @@ class HeldRun(Run):
         made.attended = self.attended
         if state is not None and messages is None and state.messages != made.tip.messages: messages = tuple(state.messages)
         change = [made._edit_body(messages, values, as_node, "fork")] if messages is not None or values is not None else []
-        log.append_all(Started(parent=Origin(run_id=self.run_id, index=last)), *change)
+        log.append_all(Started(parent=Origin(run_id=self.run_id, index=last), labels=added), *change)
         return made
 
     def fork_many(self, *_: Any, **__: Any) -> Any: raise _unsupported("fork_many()", "Make each fork with run.fork(at=..., values=...)")
@@ -272,6 +277,7 @@ def hold(
     store: str | Store | None = None,  # where the log is kept; settings say if not given
     config: dict[str, Any] | None = None,  # of LangGraph
     budget: Budget = Budget(),  # looked at before each superstep: `usd`, `tokens`, `iterations` and `seconds`
+    labels: dict[str, str] | None = None,  # what a run that begins is found by, as in `agent.run`
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),  # for tests
 ) -> HeldRun:  # nothing is called before its first step
     "A graph as a run; one without a checkpointer gets one in memory"
@@ -281,10 +287,12 @@ def hold(
     if input is None and run_id is None: raise ValueError("hold(graph, input) begins a run; hold(graph, thread_id=...) goes on with one.")
     if not graph.checkpointer and run_id: raise ValueError(f"the graph has no checkpointer, so it has no thread {run_id}: compile it with one.")
     if not graph.checkpointer: graph = graph.copy(update=dict(checkpointer=InMemorySaver()))
-    definition = _Definition(graph, settings, open_store(store or store_url(load_settings())), clock, {}, _check_budget(budget))
+    definition = _Definition(graph, settings, open_store(store or store_url(load_settings())), clock, {}, _check_budget(budget), check_labels(labels))
     try: steps = read_run(definition.store, run_id) if run_id else ()
     except RunNotFound: steps = ()
     engine = GraphEngine(definition, _GraphLog(run_id or new_run_id(clock()), definition.store, clock, steps), input)
     if steps: engine.last_checkpoint()
+    if steps and not definition.labels.items() <= engine.tip.labels.items():
+        raise ValueError(f"run {run_id} has begun, with the labels {engine.tip.labels}. They stay.")
     if steps and input is not None: engine.log.append(Edit(max_iterations=engine.tip.iteration + definition.limit, by="input"))
     return HeldRun(engine)
