@@ -6,7 +6,7 @@
 __all__ = ['MAX_TOKENS', 'to_wire', 'from_wire', 'find_endpoint', 'Local']
 
 # %% ../../nbs/models/09_local.ipynb #4db71b62
-import asyncio, json, re, urllib.request
+import asyncio, json, re
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -118,7 +118,8 @@ def from_wire(
 
 # %% ../../nbs/models/09_local.ipynb #67a9fbdb
 def _get_models(url):
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    from urllib.request import ProxyHandler, build_opener
+    opener = build_opener(ProxyHandler({}))
     try:
         with opener.open(f"{url}/models", timeout=0.5) as r: return [m["id"] for m in json.load(r)["data"]]
     except (OSError, ValueError, KeyError, TypeError): return []
