@@ -23,7 +23,7 @@ class Camera:
         self.count += 1
         page = self.browser.new_page(viewport=dict(width=1180, height=height))
         page.clock.set_fixed_time(at)
-        path = f"{name}-{self.count}.ipynb"
+        path = f"{Path(name).name}-{self.count}.ipynb"
         cell = lambda source: dict(cell_type="code", execution_count=None, metadata={}, outputs=[], source=source)
         kernel = dict(display_name="Python 3", language="python", name="python3")
         (self.lab.root/path).write_text(json.dumps(dict(cells=[cell(setup), cell(show)], metadata=dict(kernelspec=kernel), nbformat=4, nbformat_minor=4)))
