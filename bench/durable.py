@@ -9,7 +9,7 @@
 4. A thousand runs at once in one event loop, with models that take 50 ms; of one agent, and of a thousand agents that are made for it.
 Seconds depend on the machine and on what else it does; ratios much less.
 """
-import argparse, asyncio, contextlib, gc, json, os, sqlite3, statistics, subprocess, sys, tempfile, time
+import argparse, asyncio, contextlib, gc, json, os, sqlite3, statistics, subprocess, sys, tempfile, time, uuid
 from pathlib import Path
 
 from agentnb import Agent, Rule, Scripted, assistant, call, open_store, result, tool
@@ -213,7 +213,7 @@ def written(how, used, turns, url):
 def database():
     "A database of its own on the server that AGENTNB_TEST_POSTGRES names"
     import psycopg
-    server, name = os.environ["AGENTNB_TEST_POSTGRES"], f"bench_{os.getpid()}"
+    server, name = os.environ["AGENTNB_TEST_POSTGRES"], f"bench_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(server, autocommit=True) as db: db.execute(f"CREATE DATABASE {name}")
     yield f"{server.rpartition('/')[0]}/{name}"
     with psycopg.connect(server, autocommit=True) as db: db.execute(f"DROP DATABASE {name} WITH (FORCE)")
