@@ -114,11 +114,11 @@ class Engine:
 
     def next_action(self) -> Action | None:  # `None` once the run has ended
         "The one thing that comes next"
-        return next_action(self.tip, self.agent.policy, self.session, self.calls_elsewhere())
+        return next_action(self.log.tip, self.agent.policy, self.session, self.calls_elsewhere())
 
     def calls_elsewhere(self) -> dict[str, str]:  # where, by the call's signature; empty in a run that is no fork
         "The calls that were made behind the cut of a fork, and are not repeated without a question"
-        if not self.tip.parent: return {}
+        if not self.log.tip.parent: return {}
         return {e.call.signature: f"{e.run_id}, step {e.index}" for e in self.side_effects_after_cut() if not e.idempotent}
 
     async def reread(self) -> None:
@@ -305,7 +305,7 @@ async def _advance(engine):
         if action is None or isinstance(action, Wait): return None
         engine.lease.check()
         engine.reservation = None
-        if isinstance(action, AskModel) and engine.tip.budget.metered: action = await _reserve_for(engine, action)
+        if isinstance(action, AskModel) and engine.log.tip.budget.metered: action = await _reserve_for(engine, action)
         if action is None: return None
         failed = None
         try: body = await _perform(engine, action)
@@ -318,7 +318,7 @@ async def _advance(engine):
         kept, engine.kept_rows = engine.kept_rows, []
         together = engine.uninterrupted and isinstance(body, Replied) and _may_act(engine, body.reply)
         step = await _record_with_intent(engine, body) if together else None
-        if step is None: step = await _record(engine, body, engine.tip.iteration + isinstance(action, AskModel), kept)
+        if step is None: step = await _record(engine, body, engine.log.tip.iteration + isinstance(action, AskModel), kept)
         if step and engine.reservation: await settle(engine)
         if step: return step
 

@@ -110,8 +110,8 @@ class _Rows(_KeyValues):
     def append(self, *steps: Step, kept: Sequence[KeptRow] = ()) -> None:
         if not steps: return
         rows = [_row(s) for s in steps]
-        begun = _run_rows(beginnings(steps, self._beginning)) if any([row[3] == "started" for row in rows]) else ()
-        more = [*begun, *((_UPSERT, (space, key, _iso(steps[-1].at), value)) for space, key, value in kept)]
+        more = [(_UPSERT, (space, key, _iso(steps[-1].at), value)) for space, key, value in kept] if kept else []
+        if any([row[3] == "started" for row in rows]): more = [*_run_rows(beginnings(steps, self._beginning)), *more]
         try: self._run(*[(_INSERT_STEP, row) for row in rows], *more) if more else self._run_each(_INSERT_STEP, rows)
         except DuplicateKey as e:
             written = e.retried and all(self.read(s.run_id, s.index, s.index + 1) == [s] for s in steps)
