@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from ..engine.loops import find_loop
+from ..core.foreign import await_code
 from ..core.messages import Ask, Message, Reply, ToolSpec, Verdict
 from ..core.portable import pack
 from ..core.shape import schema_error, schema_error_in_text
@@ -41,8 +42,7 @@ class Gate(NamedTuple):
         prompt: Prompt,  # to what
     ) -> Verdict:  # accept or not, and why
         "The verdict"
-        verdict = self.judge(reply, prompt)
-        if inspect.isawaitable(verdict): verdict = await verdict
+        verdict = await await_code(self.judge, reply, prompt)
         if not isinstance(verdict, Verdict): raise TypeError(f"the gate {self.name} gave {verdict!r}. Return a Verdict, or wrap the function in check(...).")
         return verdict.model_copy(update={"gate": self.name})
 
@@ -61,8 +61,7 @@ def check(
     return Gate(f"check({name})", partial(_verdict_of, fn, with_prompt, reason or f"{name} says no"))
 
 async def _verdict_of(fn, with_prompt, reason, reply, prompt):
-    verdict = fn(reply, prompt) if with_prompt else fn(reply)
-    if inspect.isawaitable(verdict): verdict = await verdict
+    verdict = await await_code(fn, *((reply, prompt) if with_prompt else (reply,)))
     return verdict if isinstance(verdict, Verdict) else Verdict(accept=bool(verdict), reason="" if verdict else reason)
 
 # %% ../../nbs/cascade/09_gates.ipynb #26d6e4b9

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..tools.contract import without_calls_left
+from ..core.foreign import await_code, call_code, error_text
 from ..core.messages import Ask, Reply, Usage, redact
 from ..core.value import json_safe
 from ..models.protocol import AskedHuman, ModelError, load_imports
@@ -48,8 +49,8 @@ def _delta_listener(engine):
     listeners = [f for f in (*engine.listeners, engine.agent.ask.on_delta) if f]
     def tell(delta):
         for listener in listeners:
-            try: listener(delta)
-            except Exception as e: warnings.warn(f"a listener failed: {type(e).__name__}: {e}. The reply goes on.", stacklevel=2)
+            try: call_code(listener, delta)
+            except Exception as e: warnings.warn(f"a listener failed: {error_text(e)}. The reply goes on.", stacklevel=2)
     return tell
 
 # %% ../../nbs/engine/07_perform.ipynb #08fc483c
@@ -80,7 +81,8 @@ async def _ask_model(engine, action):
     listener = _delta_listener(engine)
     if seconds is not None or listener: ask = ask.model_copy(update=dict(seconds=seconds, on_delta=listener))
     arguments = (*prompt, ask)
-    try: reply = await (engine.agent.model(*arguments) if left is None else asyncio.wait_for(engine.agent.model(*arguments), left + 1))
+    asking = await_code(engine.agent.model, *arguments)
+    try: reply = await (asking if left is None else asyncio.wait_for(asking, left + 1))
     except AskedHuman as e: return _human_request(engine, e, engine.log.seconds_since(started))
     except Exception as e:
         late = left is not None and engine.log.seconds_since(started) >= left - 0.05
@@ -88,7 +90,7 @@ async def _ask_model(engine, action):
         if isinstance(e, ModelError) and e.feedback: reply = Reply(malformed=e.feedback, model=e.model, usage=e.usage, cost=e.cost, attempts=e.attempts)
         else:
             seconds = engine.log.seconds_since(started)
-            raise ModelFailed(Note(about="error", text=redact(f"{type(e).__name__}: {e}"), seconds=seconds, **_usage_of(engine, e, Decimal(0)))) from e
+            raise ModelFailed(Note(about="error", text=error_text(e), seconds=seconds, **_usage_of(engine, e, Decimal(0)))) from e
     if engine.reservation: reply = engine.reservation.charge_reply(reply)
     return _check_reply(engine, reply, engine.log.seconds_since(started))
 
@@ -99,7 +101,11 @@ def _human_request(engine, e, seconds):
 
 # %% ../../nbs/engine/07_perform.ipynb #78036539
 def _checked_args(engine, c, cut):
-    if not c.broken and not cut: return engine.tool(c.tool).check(c.args)
+    if not c.broken and not cut:
+        tool = engine.tool(c.tool)
+        try: return call_code(tool.check, c.args)
+        except ToolError: raise
+        except Exception as e: raise ToolError("invalid_input", f"the arguments were refused: {error_text(e)}") from e
     why = "They were cut at the limit of tokens: call again, shorter." if cut else "Call again, with one JSON object."
     raise ToolError("invalid_input", f"the arguments are not a JSON object: {c.broken[:200]}" if c.broken else "the arguments may not be whole.", why)
 
@@ -111,6 +117,15 @@ def _answer_problem(engine, reply):
     except ValidationError as e:
         return f"Your answer does not fit: {describe_errors(e, 'answer')}. Answer with one JSON object that fits the schema."
     return ""
+
+# %% ../../nbs/engine/07_perform.ipynb #49cb6861
+def _unusable(reply):
+    if reply.content.strip() or reply.cut: return ""
+    return f"Your answer was empty{', but for what you thought' if reply.thinking else ''}. Say it in words, or call a tool."
+
+def _judged(engine, reply):
+    try: return call_code(_answer_problem, engine, reply)
+    except Exception as e: return f"Your answer was refused: {error_text(e)}. Answer again."
 
 # %% ../../nbs/engine/07_perform.ipynb #314c6cbb
 def _unused_id(engine, call_id): return _unused_id(engine, f"{call_id}_") if engine.log.keys.knows(call_id) else call_id
@@ -126,7 +141,7 @@ def _check_reply(engine, reply, seconds):
         same = args is c.args and call_id is c.id and name is c.tool
         calls[call_id] = c if same else c.model_copy(update=dict(tool=name, id=call_id, args=args))
         as_said = as_said and same
-    if not calls and not malformed: malformed = _answer_problem(engine, reply)
+    if not calls and not malformed: malformed = _unusable(reply) or _judged(engine, reply)
     if not (as_said and content is reply.content and malformed is reply.malformed):
         said = tuple(calls.values())
         reply = reply.model_copy(update=dict(content=content, calls=said, malformed=malformed, native=None if renamed else reply.native))
@@ -161,7 +176,7 @@ def _check_plan(tool, text):
 def _trace(e):
     if e is None: return ""
     frames = [f for f in traceback.extract_tb(e.__traceback__) if not f.filename.startswith(_INTERNAL_PATHS)]
-    return redact("".join(traceback.format_list(frames[-8:])) + f"{type(e).__name__}: {e}")[-3000:] if frames else ""
+    return (redact("".join(traceback.format_list(frames[-8:]))) + error_text(e))[-3000:] if frames else ""
 
 _HERE = Path(__file__).parent.parent if "__file__" in globals() else Path("agentnb")
 _INTERNAL_PATHS = tuple(str(p) for p in (_HERE, Path(asyncio.__file__).parent, Path(concurrent.futures.__file__).parent, Path(threading.__file__)))

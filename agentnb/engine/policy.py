@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
+from ..core.foreign import call_code, error_text, name_of_code
 from ..core.messages import Call, ToolSpec
 from ..core.value import Value
 from ..tools.scopes import needed_scopes
@@ -49,14 +50,14 @@ class Rule(Value):
         if self.scope and not any(fnmatchcase(s, self.scope) for s in needed_scopes(spec, call.args)): return False
         if self.above is not None and cost is not None and cost < self.above: return False
         if not all(k in call.args and fnmatchcase(str(call.args[k]), glob) for k, glob in self.args.items()): return False
-        return self.when is None or bool(self.when(copy.deepcopy(call.args)))
+        return self.when is None or _yes_or_no(self.when, copy.deepcopy(call.args))
 
     def ruling_on(self,
         call: Call,  # that it fits
         spec: ToolSpec,  # its tool
     ) -> Ruling | None:  # `None` leaves it to the next rule
         "The verdict of this rule"
-        answer = self.approver(call.model_copy(deep=True), spec) if self.approver else self.effect
+        answer = call_code(self.approver, call.model_copy(deep=True), spec) if self.approver else self.effect
         if answer is None or answer == "escalate" or isinstance(answer, Ruling): return answer if isinstance(answer, Ruling) else None
         return Ruling.model_validate(dict(effect=answer, reason=self.reason))
 
@@ -70,11 +71,16 @@ def evaluate(
     "The verdict of the first rule that fits and has one"
     for rule in rules:
         try: ruling = rule.ruling_on(call, spec) if rule.matches(call, spec, cost) else None
-        except Exception as e: return Ruling(effect="ask", reason=f"A rule of the policy failed: {type(e).__name__}: {e}")
+        except Exception as e: return Ruling(effect="ask", reason=f"A rule of the policy failed: {error_text(e)}")
         if ruling: return _with_always_ask(ruling, spec)
     return _with_always_ask(_ALLOW if spec.read_only else _ASK, spec)
 
 _ALLOW, _ASK = Ruling(effect="allow"), Ruling(effect="ask")
+
+def _yes_or_no(predicate, args):
+    answer = call_code(predicate, args)
+    if type(answer).__name__ not in ("bool", "bool_"): raise TypeError(f"{name_of_code(predicate)} gave {answer!r:.80}, and has to give True or False")
+    return bool(answer)
 
 def _with_always_ask(ruling, spec):
     if not spec.always_ask or ruling.effect == "deny": return ruling

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
+from ..core.foreign import call_code, error_text
 from ..core.messages import Call
 from ..core.state import NEW_STATE, OpenCall, State, fold
 from ..core.steps import Body, Step
@@ -105,8 +106,8 @@ class Log(History):
         if step.index < self.tip.index: return
         self._add(step, self.tip.apply(step) if state is None else state)
         for observer in list(self.observers):
-            try: observer(step)
-            except Exception as e: warnings.warn(f"an observer of {step.key} failed: {type(e).__name__}: {e}. The step is safe.", stacklevel=3)
+            try: call_code(observer, step)
+            except Exception as e: warnings.warn(f"an observer of {step.key} failed: {error_text(e)}. The step is safe.", stacklevel=3)
 
     def append(self,
         body: Body,  # what happened

@@ -17,6 +17,7 @@ from importlib import import_module
 from itertools import takewhile
 from typing import Any, Literal, Protocol
 
+from ..core.foreign import await_code
 from ..core.growing import GrowingTuple
 from ..core.messages import Ask, Attempt, Call, Delta, Message, Reply, ToolSpec, Usage, redact
 from ..core.portable import Portable
@@ -93,11 +94,14 @@ class FunctionModel(Portable):
     ): self.fn, self.name = fn, _name_of(fn)
 
     async def __call__(self, messages, tools=(), instructions="", ask=Ask()) -> Reply:
-        said = self.fn(messages, tools, instructions, ask)
-        if not inspect.isawaitable(said): raise TypeError(f"the model {self.name} did not wait, and gave a {type(said).__name__}. Write it as `{_FORM}`.")
-        reply = await said
+        reply = await await_code(self._begin, messages, tools, instructions, ask)
         if not isinstance(reply, Reply): raise TypeError(f"the model {self.name} gave {reply!r:.80}, which is no Reply. Return Reply(content='...').")
         return reply if reply.model else reply.model_copy(update={"model": self.name})
+
+    def _begin(self, *arguments):
+        said = self.fn(*arguments)
+        if inspect.isawaitable(said): return said
+        raise TypeError(f"the model {self.name} did not wait, and gave a {type(said).__name__}. Write it as `{_FORM}`.")
 
     def __getattr__(self, name):
         if name == "fn" or name.startswith("__"): raise AttributeError(name)
@@ -157,7 +161,7 @@ class Scripted(Portable):
         self.free = ":" not in name
 
     async def __call__(self, messages, tools=(), instructions="", ask=Ask()) -> Reply:
-        if callable(self.script): return self._deliver(self.script(messages, tools), ask)
+        if callable(self.script): return self._deliver(await await_code(self.script, messages, tools), ask)
         turn = self._replies_before(messages)
         self.used = max(self.used, turn + 1)
         if turn < len(self.script): return self._deliver(self.script[turn] if isinstance(self.script[turn], Exception) else deepcopy(self.script[turn]), ask)

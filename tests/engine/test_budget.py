@@ -23,9 +23,6 @@ HAIKU = "anthropic:claude-haiku-4-5"
 CHEAP = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-class Killed(BaseException): "As if the process had died"
-
-
 @tool(read_only=True)
 def look(where: str) -> str: return f"looked at {where}"
 
@@ -52,9 +49,15 @@ class Provider:
             half = usage.model_copy(update=dict(output=said // 2, estimated=True))
             raise ModelError("connection", "the stream broke", retryable=True, model=self.name, usage=half, cost=None)
         if kind == "bug": raise ValueError("no one knows")
-        if kind == "killed": raise Killed
+        if kind == "killed": await cancelled()
         if kind == "say": return Reply(content="done " * (said % 7), usage=usage, model=self.name, cost=cost)
         return Reply(calls=(call("look", where=f"{len(messages)}-{random.random()}"),), usage=usage, model=self.name, cost=None if kind == "unpriced" else cost)
+
+
+async def cancelled():
+    "As if the process had died: whoever asks is stopped in the middle of it"
+    asyncio.current_task().cancel()
+    await asyncio.sleep(1)
 
 
 def agent(model, store="memory:", **options):
@@ -66,7 +69,7 @@ async def to_end(run, times=8):
     for _ in range(times):
         try: return await run
         except RunStopped: return None
-        except (ModelError, ValueError, Killed, asyncio.CancelledError): run = run.agent.load(run.run_id)
+        except (ModelError, ValueError, asyncio.CancelledError): run = run.agent.load(run.run_id)
     return None
 
 
