@@ -137,7 +137,7 @@ class Agent(Portable):
         self.name, self.instructions, self.examples, self.clock = name, instructions, shown, clock
         if isinstance(grant, str): raise TypeError(f"grant={grant!r}: give a list of scopes.")
         self.policy, self.grant = (*_read_rules(() if policy is None else policy), *read_rules(settings.policy)), None if grant is None else tuple(grant)
-        for words in misspelling_warnings(self.policy, list(self.tools)): warnings.warn(f"agent {name}: {words}", stacklevel=3)
+        for words in misspelling_warnings(self.policy, {t.name: t.spec for t in self.tools.values()}): warnings.warn(f"agent {name}: {words}", stacklevel=3)
         self.result_tool, self.max_iterations = result.name if result else "", settings.max_iterations if max_iterations is None else max_iterations
         self.ask, self.answer = ask, self.result_type.model_json_schema() if self.result_type else None
         self.budget = budget or Budget(**{k: getattr(settings, v) for k, v in SECTIONS["budget"].items()})

@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 from pydantic import ValidationError
 
 from .cascade.receipt import Receipt, receipt_of
+from .core.foreign import call_code
 from .core.messages import Delta
 from .core.state import State, close_open_calls
 from .core.steps import Edit, Origin, Started, Step, check_labels
@@ -160,7 +161,7 @@ class Run:
         "Go to a breakpoint, the next request or the end"
         self._check_names(tool, kind)
         target = Break.model_validate(dict(tool=tool or ("*" if args else ""), args=args or {}, kind=kind or "", cost=cost, error=error))
-        def stop(step): return self.engine.stops_at(target, step) or when is not None and when(step)
+        def stop(step): return self.engine.stops_at(target, step) or when is not None and call_code(when, step)
         if self._place is None: await self._engine_at_end().go(stop)
         while self._place is not None and not (stop(step := self.steps[self.forward().place]) or self.engine.at_break(step)): pass
         return self.steps[self.place]

@@ -6,11 +6,12 @@
 __all__ = ['HEARTBEAT', 'YIELD_SECONDS', 'never_stop', 'Engine']
 
 # %% ../../nbs/engine/09_engine.ipynb #51218031
-import asyncio, secrets
+import asyncio, secrets, warnings
 from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Any
 
+from ..core.foreign import await_code, error_text, name_of_code
 from ..core.messages import Delta
 from ..core.state import State
 from ..core.steps import Body, Decision, Intent, Note, Replied, Request, Returned, Started, Step
@@ -328,13 +329,21 @@ def _rule_answers(engine, rule, request):
     if rule == "wait" or request.about != "approve": return False
     return rule == "reject" or not (request.call and request.call.tool in engine.tip.tools and engine.tip.tools[request.call.tool].always_ask)
 
-def _answer_unattended(engine):
+async def _answer_unattended(engine):
     request, rule = engine.tip.requests[0], engine.agent.unattended
     answer = dict[str, Any](request_id=request.request_id, verdict=rule, message="Nobody is there to approve this.", by=f"unattended={rule}")
-    decision = rule(request, engine.tip) if callable(rule) else Decision(**answer) if _rule_answers(engine, rule, request) else None
+    if callable(rule): decision = await _ask_rule(engine, rule, request)
+    else: decision = Decision(**answer) if _rule_answers(engine, rule, request) else None
     if not isinstance(decision, Decision): raise request_open_error(engine.log)
     decide(engine.log, request, decision)
 
+async def _ask_rule(engine, rule, request):
+    try: return await await_code(rule, request, engine.tip)
+    except Exception as e:
+        warnings.warn(f"unattended={name_of_code(rule)} of run {engine.log.run_id} failed: {error_text(e)}. The request stays open.", stacklevel=2)
+        raise request_open_error(engine.log) from e
+
+# %% ../../nbs/engine/09_engine.ipynb #6e7273bf
 async def _answer_remembered(engine, request):
     decision = await call_store(engine.log.store, remembered_decision, engine.log, request)
     if decision and request in engine.tip.requests: decide(engine.log, request, decision)
@@ -388,5 +397,5 @@ async def _go_on(engine, stop, wait, fresh):
             yielded_at = monotonic()
         elif engine.tip.status != "waiting" or not wait: break
         elif engine.attended() or not engine.tip.requests: await engine.wait_for_step()
-        else: _answer_unattended(engine)
+        else: await _answer_unattended(engine)
     await _record_running_calls(engine)

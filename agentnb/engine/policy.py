@@ -12,9 +12,11 @@ from contextlib import suppress
 from decimal import Decimal
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from ..core.foreign import call_code, error_text, name_of_code
+from pydantic import AfterValidator
+
+from ..core.foreign import call_code, error_text, name_of_code, refuse_async
 from ..core.messages import Call, ToolSpec
 from ..core.value import Value
 from ..tools.scopes import needed_scopes
@@ -33,11 +35,11 @@ class Rule(Value):
     tool: str = "*"  # a glob over tool names
     effect: Effect | Literal["escalate"] = "escalate"  # what follows; `escalate` leaves it to the next rule
     args: Mapping[str, str] = {}  # globs over the text of arguments, by name
-    when: Callable[[dict[str, Any]], bool] | None = None  # a predicate over the arguments
+    when: Annotated[Callable[[dict[str, Any]], bool], AfterValidator(refuse_async)] | None = None  # a predicate over the arguments
     hint: Literal["", "read_only", "destructive", "idempotent", "open_world"] = ""  # one that the tool has
     scope: str = ""  # a glob over the scopes that the call needs
     above: Decimal | None = None  # US dollars that the run has cost, at least; an unknown cost counts as more
-    approver: Callable[[Call, ToolSpec], Ruling | str | None] | None = None  # says the effect instead; `None` leaves it to the next rule
+    approver: Annotated[Callable[[Call, ToolSpec], Ruling | str | None], AfterValidator(refuse_async)] | None = None  # says the effect instead
     reason: str = ""  # told to the human, or to the model where denied
 
     def matches(self,
@@ -109,9 +111,17 @@ def _rule(what, follows):
 # %% ../../nbs/engine/00_policy.ipynb #fb167e13
 def misspelling_warnings(
     rules: Sequence[Rule],  # of a policy
-    tools: Sequence[str],  # names
+    tools: Mapping[str, ToolSpec],  # by name
 ) -> list[str]:  # in words
-    "Rules about a tool that is not there, where one with nearly its name is"
+    "Rules that never fit: about nearly a tool's name, or about an argument that none of their tools has"
     unknown = [r.tool for r in rules if r.tool not in tools and not set(r.tool) & set("*?[")]
-    near = [(name, get_close_matches(name, tools, 1, 0.8)) for name in unknown]
-    return [f"a rule speaks of {name}, and there is no such tool. Is {found[0]} meant?" for name, found in near if found]
+    near = [(name, get_close_matches(name, list(tools), 1, 0.8)) for name in unknown]
+    names = [f"a rule speaks of {name}, and there is no such tool. Is {found[0]} meant?" for name, found in near if found]
+    return [*names, *(text for rule in rules for text in _unknown_arguments(rule, tools))]
+
+def _unknown_arguments(rule, tools):
+    meant = {name: spec.parameters.get("properties", {}) for name, spec in tools.items() if fnmatchcase(name, rule.tool)}
+    known = sorted({k for properties in meant.values() for k in properties})
+    for argument in rule.args if meant else ():
+        if argument in known: continue
+        yield f"a rule about {rule.tool} speaks of the argument {argument}, which it does not have: it never fits. Arguments: {', '.join(known) or 'none'}."
