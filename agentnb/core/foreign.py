@@ -29,12 +29,15 @@ def error_text(
 class CodeExit(RuntimeError):
     "Code wanted to end more than its own call; what it raised is the cause"
 
+# %% ../../nbs/core/12_foreign.ipynb #a0379650
 def _is_stop(error):
     if isinstance(error, KeyboardInterrupt): return threading.current_thread() is threading.main_thread()
-    try: task = asyncio.current_task()
-    except RuntimeError: task = None
-    if isinstance(error, asyncio.CancelledError): return task is not None and task.cancelling() > 0
-    return isinstance(error, GeneratorExit) and task is None
+    task = _task() if isinstance(error, asyncio.CancelledError) else None
+    return task is not None and task.cancelling() > 0
+
+def _task():
+    try: return asyncio.current_task()
+    except RuntimeError: return None
 
 def _contained(error):
     if isinstance(error, Exception) and not isinstance(error, StopIteration | StopAsyncIteration) or _is_stop(error): return error
@@ -78,7 +81,9 @@ async def await_code(
     try:
         value = code(*args, **kwargs)
         return await value if inspect.isawaitable(value) else value
-    except BaseException as e: raise _contained(e)
+    except BaseException as e:
+        closed = isinstance(e, GeneratorExit) and _task() is None  # by Python, as it ends
+        raise e if closed else _contained(e)
 
 # %% ../../nbs/core/12_foreign.ipynb #959410b0
 async def call_in_thread(

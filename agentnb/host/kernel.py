@@ -7,7 +7,7 @@ __all__ = ['HEARTBEAT', 'interactive', 'DefinitionSite', 'definition_site', 'wai
            'loop_callback', 'run_blocking']
 
 # %% ../../nbs/host/01_kernel.ipynb #55fcba66
-import asyncio, contextvars, os, signal, sys, threading, weakref
+import asyncio, concurrent.futures, contextvars, os, signal, sys, threading, weakref
 from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple
 
@@ -75,18 +75,42 @@ def loop_callback(
     return lambda *args: loop.call_soon_threadsafe(lambda: fn(*args), context=context)
 
 # %% ../../nbs/host/01_kernel.ipynb #db70cd3c
-_bridge_loops, _bridge_lock = dict[int, asyncio.AbstractEventLoop](), threading.Lock()  # by process: a thread does not come along with a fork
+class _Bridge:
+    "A loop in a thread; holds whose process it is"
+    def __init__(self):
+        self.process, self.loop = os.getpid(), asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever, name="agentnb", daemon=True)
+        self.thread.start()
 
+    @property
+    def alive(self): return self.process == os.getpid() and self.thread.is_alive() and not self.loop.is_closed()
+
+_bridges, _bridge_lock = list[_Bridge](), threading.Lock()
+
+def _unlock_in_child():
+    global _bridge_lock
+    _bridge_lock = threading.Lock()
+
+if hasattr(os, "register_at_fork"): os.register_at_fork(after_in_child=_unlock_in_child)
+
+# %% ../../nbs/host/01_kernel.ipynb #f255e6e8
 def run_blocking(
     coroutine: Coroutine,  # what to run
 ) -> Any:  # its result
     "Run a coroutine to its end from plain code, also inside a running loop"
     with _bridge_lock:
-        if os.getpid() not in _bridge_loops:
-            _bridge_loops[os.getpid()] = asyncio.new_event_loop()
-            threading.Thread(target=_bridge_loops[os.getpid()].run_forever, name="agentnb", daemon=True).start()
-    future = asyncio.run_coroutine_threadsafe(coroutine, _bridge_loops[os.getpid()])
-    try: return future.result()
-    except KeyboardInterrupt:
-        future.cancel()
-        raise
+        if not _bridges or not _bridges[-1].alive: _bridges[:] = [_Bridge()]
+        bridge = _bridges[-1]
+    if bridge.thread is threading.current_thread(): return _run_elsewhere(coroutine)
+    future = asyncio.run_coroutine_threadsafe(coroutine, bridge.loop)
+    while True:
+        try: return future.result(timeout=1)
+        except concurrent.futures.TimeoutError:
+            if future.done(): raise
+            if not bridge.alive: raise RuntimeError("the thread that ran this ended before it did. The run is safe in its store: load it and go on.") from None
+        except KeyboardInterrupt:
+            future.cancel()
+            raise
+
+def _run_elsewhere(coroutine):
+    with concurrent.futures.ThreadPoolExecutor(1) as pool: return pool.submit(asyncio.run, coroutine).result()
