@@ -35,6 +35,7 @@ from .core.state import State, close_open_calls, plan_message, unsent_messages
 from .core.steps import Decision, Origin, Request, Started, check_caller, check_labels
 from .store.opening import shared_store
 from .store.protocol import Store, read_run
+from .tools.results import RESULT_LIMIT
 from .tools.tool import Tool
 
 # %% ../nbs/01_agent.ipynb #5ae7dba2
@@ -51,7 +52,7 @@ class Ticks:
 def _unchanged(model): return model
 def _model_wrapper(tools): return getattr(tools, "wrap_model", _unchanged)
 
-def _tools_by_name(tools):
+def _tools_by_name(tools, result_limit=RESULT_LIMIT, result_tool=""):
     if tools is None: return {}
     if isinstance(tools, str | Tool | Mapping) or not isinstance(tools, Iterable):
         raise TypeError(f"tools are a list of tools or functions: [look, restart]; got {tools!r}.")
@@ -59,7 +60,8 @@ def _tools_by_name(tools):
     if wrong := [t for t in given if not callable(t) or type(t).__module__.startswith("langchain")]: raise TypeError(_why_no_tool(wrong[0]))
     made = [t if isinstance(t, Tool) else Tool(t) for t in given]
     if len({t.name for t in made}) < len(made): raise ValueError(f"two tools have the same name: {', '.join(t.name for t in made)}")
-    return {t.name: t for t in made}
+    limits = dict[str, int | None]({result_tool: None})  # what ends the run is its result: no model reads it
+    return {t.name: t.with_result_limit(limits.get(t.name, result_limit)) for t in made}
 
 # %% ../nbs/01_agent.ipynb #693d8386
 def _why_no_tool(given):
@@ -122,10 +124,12 @@ class Agent(Portable):
         clock: Callable[[], datetime] = partial(datetime.now, UTC),  # for tests
         ask: Ask = Ask(),  # how replies should be made: `Ask(temperature=0, max_tokens=2000)`
         labels: dict[str, str] | None = None,  # texts by name, which every run of this agent carries
+        result_limit: int = RESULT_LIMIT,  # characters of a tool's result that the model reads, where the tool says nothing else
     ):
         settings, name, instructions, ask = load_settings(), name or "agent", instructions or "", Ask() if ask is None else ask
         _refuse_kinds(result, ask, budget, store)
-        self.tools = _tools_by_name(tools)
+        if type(result_limit) is not int or result_limit < 1: raise TypeError(f"Agent(result_limit={result_limit!r}): give a number of characters, as 20_000.")
+        self.result_limit, self.tools = result_limit, _tools_by_name(tools, result_limit, result.name if isinstance(result, Tool) else "")
         self.result_type, result = (None, result) if isinstance(result, Tool) or result is None else (result, None)
         if result and result.name not in self.tools: raise ValueError(f"result={result.name} is not one of the tools: {', '.join(self.tools)}")
         self.unattended = unattended or settings.unattended
@@ -172,7 +176,7 @@ class Agent(Portable):
         "This agent with something else in its definition"
         if model is None and tools is None and instructions is None: return self
         other = copy.copy(self)
-        if tools is not None: other.tools, other._wrap_model = _tools_by_name(tools), _model_wrapper(tools)
+        if tools is not None: other.tools, other._wrap_model = _tools_by_name(tools, self.result_limit, self.result_tool), _model_wrapper(tools)
         if model is not None or tools is not None: other.model = other._wrap_model(find_model(self.model if model is None else model))
         if instructions is not None: other.instructions = instructions
         if other.result_tool not in ("", *other.tools): raise ValueError(f"the tool {other.result_tool}, whose result is the run's, must be among the tools.")

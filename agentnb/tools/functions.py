@@ -9,13 +9,14 @@ __all__ = ['wire_name', 'wire_names', 'to_json_schema', 'tool_validator', 'Schem
 import ast, hashlib, inspect, re, unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, get_type_hints
+from typing import Any, Self, get_type_hints
 
 from .contract import Context, ToolError
 from ..core.messages import Call
 from ..core.value import json_safe
 from ..core.shape import schema_validator
 from .scopes import check_scopes
+from .parameters import context_class, function_of, made_context
 from .tool import Tool, ToolDefinitionError, _digest
 
 # %% ../../nbs/tools/04_functions.ipynb #e213957e
@@ -179,10 +180,15 @@ def _rename_keys(value, names) -> Any:
     if isinstance(value, list): return [_rename_keys(v, names) for v in value]
     return {names.get(k, k): _rename_keys(v, names) for k, v in value.items()} if isinstance(value, dict) else value
 
+def _contexts_of(fn):
+    try: hints = get_type_hints(function_of(fn), include_extras=True)
+    except (TypeError, NameError): return {}
+    kinds = {k: context_class(hint, f"`{k}`") for k, hint in hints.items() if k != "return"}
+    return {k: kind for k, kind in kinds.items() if kind}
+
 def _as_act(fn):
-    try: place = next((k for k, hint in get_type_hints(fn).items() if hint is Context), None)
-    except TypeError: place = None
-    filled = lambda args, context: args | ({place: context} if place else {})
+    contexts = _contexts_of(fn)
+    filled = lambda args, context: args | {k: made_context(kind, context) for k, kind in contexts.items()}
     async def later(args: dict[str, Any], context: Context): return await fn(**filled(args, context))
     def now(args: dict[str, Any], context: Context): return fn(**filled(args, context))
     return later if inspect.iscoroutinefunction(fn) else now
@@ -245,6 +251,11 @@ class SchemaTool(Tool):
 
     def preview(self, args: dict[str, Any]) -> str: return self._inner.preview({"args": args})
 
+    def with_result_limit(self, limit: int | None) -> Self:
+        other = super().with_result_limit(limit)
+        if other is not self: other._inner = self._inner.with_result_limit(limit)
+        return other
+
     def to_call(self, args: dict[str, Any]) -> Call:
         return Call(id="", tool=self.name, args=_rename_keys(args, {k: w for k, w in self._wire_names.items() if k != w}))
 
@@ -259,6 +270,8 @@ def tool_from_schema(
     **hints: Any,  # those of `SchemaTool` and of `Tool`
 ) -> SchemaTool:
     "A tool whose schema is given instead of derived"
+    if fn and (both := sorted({*_contexts_of(fn)} & {*(parameters.get("properties") or {})})):
+        raise ToolDefinitionError(f"tool `{name}`: `{both[0]}` is a Context, and the schema offers it to the model. Call the parameter something else.")
     made = SchemaTool(name, description, parameters, _as_act(fn or _unavailable(name)), **hints)
     made.spec, made.fn = made.spec.model_copy(update=dict(code=_digest(fn) if fn else "")), fn or made.fn
     return made

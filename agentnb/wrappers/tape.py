@@ -8,7 +8,7 @@ __all__ = ['TapeMiss', 'Tape', 'TapedModel', 'TapedTool']
 # %% ../../nbs/wrappers/05_tape.ipynb #9ee47dfe
 import difflib, hashlib, json, os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from ..core.messages import Ask, Delta, Failure, Reply, redact
 from ..core.portable import Portable
@@ -132,6 +132,11 @@ class TapedTool(Tool):
     def check(self, args: dict[str, Any]) -> dict[str, Any]: return self._tool.check(args)
 
     def preview(self, args: dict[str, Any]) -> str: return self._tool.preview(args)
+
+    def with_result_limit(self, limit: int | None) -> Self:
+        other = super().with_result_limit(limit)
+        if other is not self: other._tool = self._tool.with_result_limit(limit)
+        return other
 
     async def run(self, args: dict[str, Any], context: Context = Context()) -> str:
         request = dict(tool=self.name, args=self.check(args))
