@@ -782,6 +782,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                     'agentnb/engine/perform.py'),
                                         'agentnb.engine.perform._execute': ('engine/perform.html#_execute', 'agentnb/engine/perform.py'),
                                         'agentnb.engine.perform._finish': ('engine/perform.html#_finish', 'agentnb/engine/perform.py'),
+                                        'agentnb.engine.perform._forget_outcome': ( 'engine/perform.html#_forget_outcome',
+                                                                                    'agentnb/engine/perform.py'),
                                         'agentnb.engine.perform._human_request': ( 'engine/perform.html#_human_request',
                                                                                    'agentnb/engine/perform.py'),
                                         'agentnb.engine.perform._judged': ('engine/perform.html#_judged', 'agentnb/engine/perform.py'),

@@ -316,6 +316,7 @@ async def _advance(engine):
             if engine.reservation: await settle(engine)
             failed.__context__ = None
             raise failed
+        if body is None: continue  # it is not known whether the call was made: that is asked next
         kept, engine.kept_rows = engine.kept_rows, []
         together = engine.uninterrupted and isinstance(body, Replied) and _may_act(engine, body.reply)
         step = await _record_with_intent(engine, body) if together else None

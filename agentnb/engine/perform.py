@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..tools.contract import without_calls_left
-from ..core.foreign import await_code, call_code, error_text
+from ..core.foreign import CodeExit, await_code, call_code, error_text
 from ..core.messages import Ask, Reply, Usage, redact
 from ..core.value import json_safe
 from ..models.protocol import AskedHuman, ModelError, load_imports
@@ -162,17 +162,22 @@ async def _execute(engine, action):
         if tool.spec.plan: _check_plan(c.tool, result)
         content = result if tool.spec.plan or c.tool == engine.tip.result_tool else text
         if key and tool.spec.idempotent: engine.kept_rows = [("results", key, result)]
-    except ToolError as e: failure, trace = e.failure, _trace(e.__cause__)
+    except ToolError as e:
+        if isinstance(e.__cause__, CodeExit) and not tool.spec.idempotent: return _forget_outcome(engine)
+        failure, trace = e.failure, _trace(e.__cause__)
     except BaseException:
-        engine.session = secrets.token_hex(4)
+        _forget_outcome(engine)
         raise
     seconds = engine.log.seconds_since(started)
     return Returned.model_construct(call_id=c.id, tool=c.tool, content=content, failure=failure, seconds=seconds, source=source, trace=trace)
+
+def _forget_outcome(engine): engine.session = secrets.token_hex(4)
 
 def _check_plan(tool, text):
     try: read_plan(text)
     except ValueError as e: raise ToolError("internal", f"{tool} has to return a Plan. {e}.") from None
 
+# %% ../../nbs/engine/07_perform.ipynb #f68d2c57
 def _trace(e):
     if e is None: return ""
     frames = [f for f in traceback.extract_tb(e.__traceback__) if not f.filename.startswith(_INTERNAL_PATHS)]

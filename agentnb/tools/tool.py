@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from .contract import Context, Limits, ToolError
 from ..host.kernel import definition_site, run_blocking
 from ..host.show import html_of
+from ..core.foreign import await_code, call_code, call_in_thread
 from ..core.messages import ToolSpec, redact
 from ..core.portable import Portable, import_path_of
 from ..host.arguments import explain_keywords
@@ -186,8 +187,8 @@ class Tool(Portable):
 
     async def _call(self, values):
         try:
-            value = await self.fn(**values) if self._is_async else await asyncio.to_thread(self.fn, **values)
-            return await settled(value)
+            value = await (await_code if self._is_async else call_in_thread)(self.fn, **values)
+            return await await_code(settled, value)
         except ToolError as e: raise _cut_error(e)
         except TimeoutError: raise
         except Exception as e: raise ToolError("internal", redact(error_text(e))) from e
@@ -198,8 +199,8 @@ class Tool(Portable):
         "What a call would do, in words or as a diff, for the human who is asked"
         if not self._preview: return ""
         try:
-            value = self._preview(**self._values(args))
-            if not isinstance(value, str): value = run_blocking(settled(value))
+            (value,) = call_code(lambda: (self._preview(**self._values(args)),))
+            if not isinstance(value, str): value = run_blocking(await_code(settled, value))
             return "" if value is None else result_text(value)
         except Exception as e: return f"(no preview: {redact(error_text(e))})"
 

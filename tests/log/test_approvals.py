@@ -21,7 +21,7 @@ from agentnb.store.protocol import read_run
 KINDS = ("read", "keyed", "act")
 
 
-class Crash(BaseException): pass
+class Crash(KeyboardInterrupt): "As if the process had died"
 
 
 class World:
