@@ -85,8 +85,8 @@ def read_usage(
     usage = read_object(usage)
     n, part = lambda key: read_count(usage.get(key)), lambda key: read_object(usage.get(key))
     hour, five = (read_count(part("cache_creation").get(f"ephemeral_{time}_input_tokens")) for time in ("1h", "5m"))
-    extra = {"cache_write_1h_tokens": hour, "cache_write_5m_tokens": five} if hour else {}
-    extra["web_searches"] = part("server_tool_use").get("web_search_requests")
+    extra = {"web_searches": part("server_tool_use").get("web_search_requests")}
+    if hour: extra |= {"cache_write_1h_tokens": hour, "cache_write_5m_tokens": five}
     cached, written = n("cache_read_input_tokens"), n("cache_creation_input_tokens")
     return make_usage(n("input_tokens") + cached + written, n("output_tokens"), cached, written, part("output_tokens_details").get("thinking_tokens"), extra)
 

@@ -54,7 +54,7 @@ _CONTEXT = re.compile(r"""context_length_exceeded|exceed_context_size|tokens_lim
     |inputs?`?\ tokens\ \+\ `?max_new_tokens|`inputs`\ must\ have\ less
     """, re.I | re.X)
 _OTHER_LIMIT = re.compile(r"per[ _](?:min|hour|day|second)|\btpm\b|please wait|rate[ _-]?limit|range of max_tokens"
-    r"|(?<!\+ )(?<!\+ `)max[_ ](?:completion_|output_|new_)?tokens\W{1,3}(?:or\W+\w+\W+)?(?:is too|must be|should be|cannot)", re.I)
+    r"|(?<!\+ )(?<!\+ `)max[_ ](?:completion_|output_|new_)?tokens\W{1,3}(?:or\W+\w+\W+)?(?:is too|must be|should be|cannot|exceeds\b)", re.I)
 _FILTERED = re.compile(r"content_filter|content_policy|content management policy|safety system", re.I)
 _STATUS_BY_NAME = dict(overloaded_error=529, api_error=500, server_error=500, timeout_error=408, rate_limit_error=429, rate_limit_exceeded=429,
     authentication_error=401, permission_error=403, not_found_error=404, request_too_large=413, invalid_request_error=400, billing_error=402,
