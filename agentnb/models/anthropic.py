@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from .chat import close_schema, make_call_id, read_args
-from ..core.messages import Ask, Call, Delta, Message, Native, Reply, ToolSpec, Usage
+from ..core.calls import fit_name
+from .chat import close_schema, complete_reply, read_args, read_calls
+from ..core.messages import Ask, Delta, Message, Native, Reply, ToolSpec, Usage
 from .protocol import ModelError
 from .wire import WireFormat, RemoteModel, http_pool, make_usage, read_count, read_object, to_error
 
@@ -29,8 +30,9 @@ DEFAULT_MAX_TOKENS = 8192  # the interface has no default of its own
 def _sendable_blocks(parts):
     def sendable(block):
         block = {k: v for k, v in block.items() if k not in ("partial_json", "cache_control")}
-        if block.get("type") == "tool_use" and not isinstance(block.get("input"), dict): block["input"] = {}
-        return block
+        if block.get("type") != "tool_use": return block
+        given = block.get("input") if isinstance(block.get("input"), dict) else {}
+        return block | dict(id=_safe_id(block.get("id") or ""), name=fit_name(block.get("name") or ""), input=given)
     signed = [b for b in parts if b.get("type") != "thinking" or b.get("signature")]
     kept = [sendable(b) for b in signed if b.get("type") != "text" or b.get("text", "").strip()]
     while kept and kept[-1].get("type") in ("thinking", "redacted_thinking"): kept.pop()
@@ -42,7 +44,7 @@ def _blocks(m):
     said = str(m.failure) if m.failure else m.content
     if m.role == "tool": return [dict(type="tool_result", tool_use_id=_safe_id(m.call_id), content=said, is_error=bool(m.failure))]
     said = [dict(type="text", text=m.content.rstrip())] if m.content.strip() else []
-    return said + [dict(type="tool_use", id=_safe_id(c.id), name=c.tool, input=c.args) for c in m.calls]
+    return said + [dict(type="tool_use", id=_safe_id(c.id), name=fit_name(c.tool), input=c.args) for c in m.calls]
 
 def _turns(messages):
     turns = []
@@ -91,6 +93,8 @@ def read_usage(
     return make_usage(n("input_tokens") + cached + written, n("output_tokens"), cached, written, part("output_tokens_details").get("thinking_tokens"), extra)
 
 # %% ../../nbs/models/05_anthropic.ipynb #7da6d1ec
+_UNDERSTOOD = ("text", "thinking", "redacted_thinking", "tool_use")
+
 def _can_be_rebuilt(blocks):
     kinds = [b.get("type") for b in blocks]
     return set(kinds) <= {"text", "tool_use"} and kinds.count("text") <= 1 and "text" not in kinds[1:] and not any(b.get("citations") for b in blocks)
@@ -105,13 +109,15 @@ def from_wire(
     if body.get("error"): raise to_error(200, body)
     if stop == "refusal": raise ModelError("refused", "the model refused.", "Say it in other words.", usage=usage)
     if not isinstance(blocks, list): raise ModelError("malformed", "the server's answer holds no content.", "Check the server's address.", usage=usage)
-    calls = tuple(Call(id=b.get("id") or make_call_id(body.get("id"), i, b), tool=b.get("name") or "", **read_args(b.get("input")))
-        for i, b in enumerate(b for b in blocks if b.get("type") == "tool_use"))
+    read = read_calls([b for b in blocks if b.get("type") == "tool_use"], tools, body.get("id"))
+    unread = [*read.unread, *(f"a block of type {b.get('type')!r}" for b in blocks if b.get("type") not in _UNDERSTOOD)]
+    if stop == "tool_use" and not read.calls and not read.unread: unread.append("stop_reason 'tool_use' and no call")
     joined = lambda kind, field: "".join(b.get(field) or "" for b in blocks if b.get("type") == kind)
     unsigned = any(b.get("type") == "thinking" and not b.get("signature") for b in blocks)
     kept = None if _can_be_rebuilt(blocks) or unsigned else Native(format="anthropic", model=body.get("model") or "", parts=tuple(blocks))
-    return Reply(content=joined("text", "text"), thinking=joined("thinking", "thinking"), calls=calls, usage=usage, model=body.get("model") or "",
+    reply = Reply(content=joined("text", "text"), thinking=joined("thinking", "thinking"), calls=read.calls, usage=usage, model=body.get("model") or "",
         id=body.get("id") or "", stop=stop, cut=stop in ("max_tokens", "model_context_window_exceeded", "pause_turn"), native=kept)
+    return complete_reply(reply, tools, ask, unread)
 
 # %% ../../nbs/models/05_anthropic.ipynb #727c12e3
 _FIELDS = dict(text_delta=("text", "text"), thinking_delta=("thinking", "thinking"), signature_delta=("thinking", "signature"),

@@ -11,15 +11,16 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from .chat import make_call_id, read_args
-from ..core.messages import Ask, Call, Delta, Message, Reply, ToolSpec
+from .chat import complete_reply, read_calls, schema_instructions
+from ..core.calls import fit_name
+from ..core.messages import Ask, Delta, Message, Reply, ToolSpec
 from .protocol import ModelError
 from .wire import WireFormat, RemoteModel, http_pool, make_usage, read_object, to_error
 
 # %% ../../nbs/models/06_ollama.ipynb #35537080
 def _turn(m):
-    if m.role == "tool": return dict(role="tool", tool_name=m.tool, content=str(m.failure) if m.failure else m.content)
-    calls = {"tool_calls": [{"function": dict(name=c.tool, arguments=c.args)} for c in m.calls]} if m.calls else {}
+    if m.role == "tool": return dict(role="tool", tool_name=fit_name(m.tool), content=str(m.failure) if m.failure else m.content)
+    calls = {"tool_calls": [{"function": dict(name=fit_name(c.tool), arguments=c.args)} for c in m.calls]} if m.calls else {}
     return dict(role=m.role, content=m.content, **calls)
 
 # %% ../../nbs/models/06_ollama.ipynb #89e0d1af
@@ -33,11 +34,12 @@ def to_wire(
 ) -> tuple[dict[str, Any], tuple[str, ...]]:  # the body of the request, what was left out
     "Write a request"
     options = dict(num_ctx=context, num_predict=ask.max_tokens, temperature=ask.temperature)
-    system = [dict(role="system", content=instructions)] if instructions else []
+    said = instructions + (schema_instructions(ask.answer, tools) if ask.answer and tools else "")
+    system = [dict(role="system", content=said)] if said else []
     body = dict[str, Any](model=model, messages=system + [_turn(m) for m in messages], stream=ask.on_delta is not None,
         options={k: v for k, v in options.items() if v is not None})
     if tools: body["tools"] = [dict(type="function", function=dict(name=t.name, description=t.description, parameters=t.parameters)) for t in tools]
-    if ask.answer: body["format"] = ask.answer
+    if ask.answer and not tools: body["format"] = ask.answer
     unsupported = {"must_call": ask.must_call or None, "logprobs": ask.logprobs or None}
     return body, tuple(f"{k}={v} was left out: Ollama does not take it." for k, v in unsupported.items() if v is not None)
 
@@ -52,11 +54,10 @@ def from_wire(
     message, stop = body.get("message"), body.get("done_reason") or ("stop" if body.get("done") else "")
     if not isinstance(message, dict): raise ModelError("malformed", "the server's answer holds no message.", "Check the server's address.")
     usage = make_usage(body.get("prompt_eval_count"), body.get("eval_count"))
-    functions = [c.get("function") or {} for c in message.get("tool_calls") or ()]
-    calls = tuple(Call(id=make_call_id(body.get("created_at"), i, c), tool=c.get("name") or "", **read_args(c.get("arguments")))
-        for i, c in enumerate(functions))
-    return Reply(content=message.get("content") or "", thinking=message.get("thinking") or "", calls=calls, usage=usage, model=body.get("model") or "",
+    read = read_calls(message.get("tool_calls") or (), tools, body.get("created_at"))
+    reply = Reply(content=message.get("content") or "", thinking=message.get("thinking") or "", calls=read.calls, usage=usage, model=body.get("model") or "",
         stop=stop, cut=stop == "length")
+    return complete_reply(reply, tools, ask, read.unread)
 
 # %% ../../nbs/models/06_ollama.ipynb #1ad432ec
 class BodyBuilder:

@@ -16,8 +16,8 @@ from .server import Server
 from .wire import WireFormat
 
 # %% ../../nbs/models/07_openai.ipynb #9a407b0f
-DIALECTS = dict(openai=Dialect(limit="max_completion_tokens", strict=True, cache_key=True, no_sampling=responses.REASONING_MODELS),
-    deepseek=Dialect(answer="json_object", echoed_field="reasoning_content", no_sampling=("deepseek-reasoner",)),
+DIALECTS = dict(openai=Dialect(limit="max_completion_tokens", strict=True, answer_with_tools=True, cache_key=True, no_sampling=responses.REASONING_MODELS),
+    deepseek=Dialect(answer="json_object", answer_with_tools=True, no_sampling=("deepseek-reasoner",)),
     groq=Dialect(limit="max_completion_tokens", no_sampling=("openai/gpt-oss",)))
 
 # %% ../../nbs/models/07_openai.ipynb #9384663d
@@ -28,10 +28,10 @@ def _completion(model, messages, tools=(), instructions="", ask=Ask()):
     left_out = ("the tools were left out: this interface only continues a text.",) if tools else ()
     return {k: v for k, v in body.items() if v is not None}, left_out
 
-def _format(api, dialect):
-    if api == "responses": return WireFormat("/responses", responses.to_wire, responses.from_wire, responses.BodyBuilder)
+def _format(api, dialect, model):
+    if api == "responses": return WireFormat("/responses", responses.to_wire, partial(responses.from_wire, asked=model), responses.BodyBuilder)
     if api == "completions": return WireFormat("/completions", _completion, chat.from_wire, chat.BodyBuilder)
-    if api == "chat": return WireFormat("/chat/completions", partial(chat.to_wire, dialect=dialect), chat.from_wire, chat.BodyBuilder)
+    if api == "chat": return WireFormat("/chat/completions", partial(chat.to_wire, dialect=dialect), partial(chat.from_wire, asked=model), chat.BodyBuilder)
     raise ValueError(f"api={api!r}: use 'responses', 'chat' or 'completions'.")
 
 # %% ../../nbs/models/07_openai.ipynb #e847fc88
@@ -47,5 +47,5 @@ class OpenAI(Server):
         dialect: Dialect | None = None,  # where the server differs; known for the servers in `DIALECTS`
         **options: Any,  # put into every request as they are
     ):
-        self.wire_format = _format(api or ("responses" if server == "openai" else "chat"), dialect or DIALECTS.get(server, Dialect()))
+        self.wire_format = _format(api or ("responses" if server == "openai" else "chat"), dialect or DIALECTS.get(server, Dialect()), model)
         super().__init__(model, server, key, url, timeout, **options)

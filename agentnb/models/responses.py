@@ -10,8 +10,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from .chat import answer_schema, cache_key, can_be_strict, confidence, make_call_id, read_args
-from ..core.messages import Ask, Call, Delta, Message, Native, Reply, ToolSpec
+from ..core.calls import fit_name
+from .chat import answer_schema, cache_key, can_be_strict, complete_reply, confidence, read_calls
+from ..core.messages import Ask, Delta, Message, Native, Reply, ToolSpec
 from .protocol import ModelError
 from .wire import make_usage, read_object, to_error
 
@@ -24,12 +25,15 @@ def _user_content(m):
     return [dict(type="input_image", image_url=p["image_url"]["url"]) if p.get("type") == "image_url" else
         dict(type="input_text", text=p.get("text") or f"[{p.get('type')}]") for p in parts]
 
+def _fit_item(i): return i | {"name": fit_name(i.get("name") or "")} if i.get("type") == "function_call" else i
+
 def _items(m, model):
     if m.role == "user": return [dict(role="user", content=_user_content(m))]
     if m.role == "tool": return [dict(type="function_call_output", call_id=m.call_id, output=str(m.failure) if m.failure else m.content)]
-    if m.native and m.native.format == "responses" and m.native.model.split("-20")[0] == model.split("-20")[0]: return list(m.native.parts)
+    if m.native and m.native.format == "responses" and m.native.model.split("-20")[0] == model.split("-20")[0]:
+        return [_fit_item(i) for i in m.native.parts]
     items = [dict(role="assistant", content=m.content)] if m.content else []
-    return items + [dict(type="function_call", call_id=c.id, name=c.tool, arguments=json.dumps(c.args, ensure_ascii=False)) for c in m.calls]
+    return items + [dict(type="function_call", call_id=c.id, name=fit_name(c.tool), arguments=json.dumps(c.args, ensure_ascii=False)) for c in m.calls]
 
 # %% ../../nbs/models/04_responses.ipynb #8e2f06ed
 def to_wire(
@@ -58,6 +62,9 @@ def to_wire(
     return body, tuple(left_out)
 
 # %% ../../nbs/models/04_responses.ipynb #28a0c24c
+_CALLS = ("function_call", "custom_tool_call")  # what is answered with its output
+_UNDERSTOOD = (*_CALLS, "message", "reasoning")
+
 def _can_be_rebuilt(items):
     kinds = [i.get("type") for i in items]
     return kinds == sorted(kinds, key=lambda k: k == "function_call") and set(kinds) <= {"message", "function_call"} and not any(i.get("phase") for i in items)
@@ -85,21 +92,23 @@ def from_wire(
     body: dict[str, Any],  # the body of a response
     tools: Sequence[ToolSpec] = (),  # what was offered
     ask: Ask = Ask(),  # how it was asked
+    asked: str = "",  # as in chat completions
 ) -> Reply:  # its `model` without the provider
     "Read a reply"
     items, usage = body.get("output"), _usage(body.get("usage") or {})
     parts = [p for i in items or () if i.get("type") == "message" for p in i.get("content") or ()]
     if failed := _reply_error(body, parts, usage): raise failed
     if items is None: raise ModelError("malformed", "the server's answer holds no output.", "Check the server's address.", usage=usage)
-    calls = tuple(Call(id=i.get("call_id") or make_call_id(body.get("id"), n, i), tool=i.get("name") or "", **read_args(i.get("arguments")))
-        for n, i in enumerate(i for i in items if i.get("type") == "function_call"))
+    read = read_calls([i for i in items if i.get("type") in _CALLS], tools, body.get("id"))
     thoughts = [p.get("text", "") for i in items if i.get("type") == "reasoning" for p in (i.get("summary") or []) + (i.get("content") or [])]
     logprobs = tuple((t["token"], t["logprob"]) for p in parts for t in p.get("logprobs") or ())
-    keep = not _can_be_rebuilt(items) and items[-1].get("type") != "reasoning"
-    kept = Native(format="responses", model=body.get("model") or "", parts=tuple(items)) if keep else None
-    return Reply(content="".join(p.get("text", "") for p in parts if p.get("type") == "output_text"), thinking="\n\n".join(thoughts), calls=calls, usage=usage,
-        model=body.get("model") or "", id=body.get("id") or "", stop=body.get("status") or "", cut=body.get("status") == "incomplete",
+    keep = not _can_be_rebuilt(items) and items[-1].get("type") not in ("reasoning", None) and not any(i.get("type") == "custom_tool_call" for i in items)
+    kept = Native(format="responses", model=asked or body.get("model") or "", parts=tuple(items)) if keep else None
+    unread = [*read.unread, *(f"{i.get('type')!r}" + (f" of {i['name']!r}" if i.get("name") else "") for i in items if i.get("type") not in _UNDERSTOOD)]
+    reply = Reply(content="".join(p.get("text", "") for p in parts if p.get("type") == "output_text"), thinking="\n\n".join(thoughts), calls=read.calls,
+        usage=usage, model=body.get("model") or "", id=body.get("id") or "", stop=body.get("status") or "", cut=body.get("status") == "incomplete",
         confidence=confidence(logprobs), logprobs=logprobs if ask.logprobs else (), native=kept)
+    return complete_reply(reply, tools, ask, unread)
 
 # %% ../../nbs/models/04_responses.ipynb #745f9481
 _DELTA_KINDS = {f"response.{name}.delta": kind for name, kind in (("output_text", "text"), ("refusal", "text"), ("reasoning_summary_text", "thinking"),
