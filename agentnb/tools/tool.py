@@ -20,8 +20,8 @@ from ..core.portable import Portable, import_path_of
 from ..host.arguments import explain_keywords
 from ..core.value import json_safe
 from ..core.plan import Plan
-from .parameters import Parameters, ToolDefinitionError, build_model, function_of, made_context, read_parameters, read_schema
-from .results import RESULT_LIMIT, cut_text, describe, error_text, result_text, settled
+from .parameters import ToolDefinitionError, build_model, function_of, made_context, read_parameters, read_schema
+from .results import RESULT_LIMIT, call_here, cut_text, describe, error_text, result_text, settled
 from .scopes import check_scopes
 from ..core.shape import describe_errors
 
@@ -51,7 +51,7 @@ def _returns_plan(hint, name):
 # %% ../../nbs/tools/02_tool.ipynb #9fae8fe3
 _JSON_SCALARS = (str, int, float, bool, type(None))
 
-def _name_of(fn, name):
+def _name_of(fn, name) -> str:
     if isinstance(fn, Tool): raise ToolDefinitionError(f"{fn!r} is a tool already. Another one is made of its function: Tool({fn.name}.fn, ...).")
     if isinstance(fn, str): raise ToolDefinitionError(f"a tool is made of a function, not of {fn!r}. Its name is given as @tool(name={fn!r}).")
     if isinstance(fn, classmethod): raise ToolDefinitionError(f"{fn!r} has no class yet. Make a tool of the class's: tool(Service.{fn.__name__}).")
@@ -63,8 +63,10 @@ def _name_of(fn, name):
 
 def _doc_of(fn):
     inner = function_of(fn)
-    return inspect.getdoc(inner) or inspect.getdoc(type(fn)) or "" if getattr(inner, "__name__", "") == "__call__" else inspect.getdoc(inner) or ""
+    if getattr(inner, "__name__", "") != "__call__" or inspect.isroutine(fn): return inspect.getdoc(inner) or ""
+    return inspect.cleandoc(inner.__doc__ or type(fn).__doc__ or "")
 
+# %% ../../nbs/tools/02_tool.ipynb #e744a081
 def checked_limit(limit: int | None, place: str) -> int | None:
     "A limit of characters; raises `ToolDefinitionError`"
     if limit is None or type(limit) is int and limit > 0: return limit
@@ -186,7 +188,7 @@ class Tool(Portable):
 
     async def _call(self, values):
         try:
-            value = await self.fn(**values) if self._is_async else await asyncio.to_thread(self.fn, **values)
+            value = await self.fn(**values) if self._is_async else await asyncio.to_thread(call_here, self.fn, values)
             return await settled(value)
         except ToolError as e: raise _cut_error(e)
         except TimeoutError: raise
