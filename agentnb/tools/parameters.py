@@ -220,6 +220,8 @@ def _refuse_type(hint, place):
     except Exception as e:
         raise ToolDefinitionError(f"{place} is a {getattr(hint, '__name__', hint)}, which has no JSON schema, so no model can give it ({type(e).__name__}). "
             "Write a type that JSON can hold, for example `str`, and make the object inside the function.") from None
+    if _holds(kind.core_schema, lambda k, v: k == "type" and v == "is-subclass"):
+        raise ToolDefinitionError(f"{place} is a class, which JSON cannot hold. Write `str`, and find the class by its name inside the function.")
     if _holds(found, lambda k, v: k == "writeOnly" and v is True) or _names_secret(hint):
         raise ToolDefinitionError(f"{place} is a secret, which a log writes down as stars. "
             "Let the function read it itself (os.environ), or write `str` if it is none.")

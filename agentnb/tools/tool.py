@@ -21,7 +21,7 @@ from ..host.arguments import explain_keywords
 from ..core.value import json_safe
 from ..core.plan import Plan
 from .parameters import ToolDefinitionError, build_model, function_of, made_context, read_parameters, read_schema
-from .results import RESULT_LIMIT, call_here, cut_text, describe, error_text, result_text, settled
+from .results import RESULT_LIMIT, call_here, cut_text, describe, error_text, result_text, settled, tellable
 from .scopes import check_scopes
 from ..core.shape import describe_errors
 
@@ -59,12 +59,16 @@ def _name_of(fn, name) -> str:
     if name: return name
     inner = function_of(fn)
     found = getattr(inner, "__name__", "")
-    return type(fn).__name__ if found == "__call__" else found
+    return type(_given(fn)).__name__ if found == "__call__" else found
 
 def _doc_of(fn):
-    inner = function_of(fn)
-    if getattr(inner, "__name__", "") != "__call__" or inspect.isroutine(fn): return inspect.getdoc(inner) or ""
-    return inspect.cleandoc(inner.__doc__ or type(fn).__doc__ or "")
+    inner, given = function_of(fn), _given(fn)
+    if getattr(inner, "__name__", "") != "__call__" or inspect.isroutine(given): return inspect.getdoc(inner) or ""
+    return inspect.cleandoc(inner.__doc__ or type(given).__doc__ or "")
+
+def _given(fn):
+    while isinstance(fn, functools.partial): fn = fn.func
+    return fn
 
 # %% ../../nbs/tools/02_tool.ipynb #e744a081
 def checked_limit(limit: int | None, place: str) -> int | None:
@@ -192,7 +196,7 @@ class Tool(Portable):
             return await settled(value)
         except ToolError as e: raise _cut_error(e)
         except TimeoutError: raise
-        except Exception as e: raise ToolError("internal", redact(error_text(e))) from e
+        except Exception as e: raise ToolError("internal", redact(error_text(e))) from tellable(e)
 
     def preview(self,
         args: dict[str, Any],  # checked
@@ -200,7 +204,7 @@ class Tool(Portable):
         "What a call would do, in words or as a diff, for the human who is asked"
         if not self._preview: return ""
         try:
-            value = self._preview(**self._values(args))
+            value = call_here(self._preview, self._values(args))
             if not isinstance(value, str): value = run_blocking(settled(value))
             return "" if value is None else result_text(value)
         except Exception as e: return f"(no preview: {redact(error_text(e))})"
