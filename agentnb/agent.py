@@ -12,8 +12,9 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Self
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
+from .core.answer import AnswerType
 from .core.budget import Budget
 from .engine.definitions import find_source
 from .host.kernel import definition_site, run_blocking
@@ -71,13 +72,16 @@ def _why_no_tool(given):
     return f"{given!r} is no tool. Give the function itself, or what @tool made of it.{langchain}"
 
 # %% ../nbs/01_agent.ipynb #2dd93cc1
-def _refuse_kinds(result, ask, budget, store):
-    if not isinstance(result, Tool | None) and not hasattr(result if isinstance(result, type) else None, "model_validate_json"):
-        raise TypeError(f"Agent(result: no pydantic class and no tool, got {result!r}). Write result=Report, or result=tool for the tool that ends the run.")
+def _refuse_kinds(ask, budget, store):
     if not isinstance(ask, Ask): raise TypeError(f"Agent(ask: no Ask, got {ask!r}). Write ask=Ask(temperature=0, max_tokens=2000).")
     if not isinstance(budget, Budget | None): raise TypeError(f"Agent(budget: no Budget, got {budget!r}). Write budget=Budget(usd=0.5).")
     if not isinstance(store, str | None) and not hasattr(store, "heads"):
         raise TypeError(f"Agent(store: no store, got {store!r}). Write store='sqlite:///runs.db', 'postgresql://host/database' or 'memory:'.")
+
+def _answer_type(result):
+    if result is None or isinstance(result, Tool): return None
+    try: return AnswerType(result)
+    except TypeError as e: raise TypeError(f"Agent(result: {e})") from None
 
 def _read_rules(policy):
     rules = (policy,) if isinstance(policy, Rule) or not isinstance(policy, Iterable) else tuple(policy)
@@ -85,6 +89,7 @@ def _read_rules(policy):
     if wrong: raise TypeError(f"policy: {wrong[0]!r} is no Rule. Write Rule(tool='restart', effect='ask').")
     return rules
 
+# %% ../nbs/01_agent.ipynb #daa913f9
 def _make_started(place, **given):
     try: return Started(**given)
     except ValidationError as e:
@@ -114,7 +119,7 @@ class Agent(Portable):
         name: str = "agent",  # recorded in every run
         instructions: str = "",  # stands before the conversation
         examples: Sequence[Message] = (),  # turns that show the model how it is done
-        result: Tool | type[BaseModel] | None = None,  # the tool whose result is the run's, or what the model's answer must fit; else its text is
+        result: Any = None,  # the tool whose result is the run's, or the type that the model's answer must fit; else its text is
         policy: Sequence[Rule] = (),  # which calls may be made; settings are read after these
         grant: Sequence[str] | None = None,  # scopes that tools may use: `fs:write:reports/`; all if not given
         budget: Budget | None = None,  # what one run may spend; settings say if not given
@@ -127,10 +132,10 @@ class Agent(Portable):
         result_limit: int = RESULT_LIMIT,  # characters of a tool's result that the model reads, where the tool says nothing else
     ):
         settings, name, instructions, ask = load_settings(), name or "agent", instructions or "", Ask() if ask is None else ask
-        _refuse_kinds(result, ask, budget, store)
+        _refuse_kinds(ask, budget, store)
         if type(result_limit) is not int or result_limit < 1: raise TypeError(f"Agent(result_limit={result_limit!r}): give a number of characters, as 20_000.")
         self.result_limit, self.tools = result_limit, _tools_by_name(tools, result_limit, result.name if isinstance(result, Tool) else "")
-        self.result_type, result = (None, result) if isinstance(result, Tool) or result is None else (result, None)
+        self.result_type, result = _answer_type(result), result if isinstance(result, Tool) else None
         if result and result.name not in self.tools: raise ValueError(f"result={result.name} is not one of the tools: {', '.join(self.tools)}")
         self.unattended = unattended or settings.unattended
         if not callable(self.unattended) and self.unattended not in ("wait", "approve", "reject"):
@@ -143,7 +148,7 @@ class Agent(Portable):
         self.policy, self.grant = (*_read_rules(() if policy is None else policy), *read_rules(settings.policy)), None if grant is None else tuple(grant)
         for words in misspelling_warnings(self.policy, {t.name: t.spec for t in self.tools.values()}): warnings.warn(f"agent {name}: {words}", stacklevel=3)
         self.result_tool, self.max_iterations = result.name if result else "", settings.max_iterations if max_iterations is None else max_iterations
-        self.ask, self.answer = ask, self.result_type.model_json_schema() if self.result_type else None
+        self.ask, self.answer = ask, self.result_type.schema if self.result_type else None
         self.budget = budget or Budget(**{k: getattr(settings, v) for k, v in SECTIONS["budget"].items()})
         self.labels, self._fields, self._valid_fields = check_labels(labels), dict[str, Any](), dict[str, Any]()
         self.beginning(_make_started("Agent", max_iterations=self.max_iterations))

@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any, Literal, Self
 from weakref import WeakKeyDictionary
 
-from pydantic import ValidationError
-
 from .cascade.receipt import Receipt, receipt_of
 from .core.foreign import call_code
 from .core.messages import Delta
@@ -61,6 +59,7 @@ class Run:
         engine: Engine,  # of the run
     ):
         self.engine, self._place, self._coroutines = engine, None, WeakKeyDictionary[Any, Coroutine]()  # by the task that it is
+        self._read_result: tuple | None = None  # text, type and value of the result
         engine.attended, engine.wait_for = interactive, wait_interruptibly
 
     @property
@@ -91,7 +90,9 @@ class Run:
     def pending(self) -> list[Pending]: return open_requests(self.log)  # what a human is asked
     @property
     def result(self) -> Any:  # text, or an object of the type that `Agent(result=...)` named; `None` while there is none
-        return _parse_result(self.run_id, self.tip.result, self.agent.result_type)
+        text, kind = self.tip.result, self.agent.result_type
+        if self._read_result is None or self._read_result[:2] != (text, kind): self._read_result = text, kind, _parse_result(self.run_id, text, kind)
+        return self._read_result[2]
     @property
     def task(self) -> str: return self.engine.first_body.task if self.engine.first_body else self.tip.task
     @property
@@ -368,8 +369,8 @@ _KINDS = ("started", "model", "intent", "tool", "request", "decision", "edit", "
 # %% ../nbs/00_run.ipynb #ae792ee1
 def _parse_result(run_id, text, kind):
     if text is None or kind is None: return text
-    try: return kind.model_validate_json(text)
-    except ValidationError as e: raise AgentMismatch(f"the result of run {run_id} is no {kind.__name__}: {text[:200]!r}. run.tip.result has it.") from e
+    try: return kind.read(text)
+    except ValueError as e: raise AgentMismatch(f"the result of run {run_id} is no {kind.name}: {text[:200]!r}. run.tip.result has it.") from e
 
 # %% ../nbs/00_run.ipynb #3c7c4a2a
 def _definition_changes(agent, model, tools) -> dict[str, Any]:

@@ -11,15 +11,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from ..tools.contract import without_calls_left
 from ..core.foreign import CodeExit, await_code, call_code, error_text
 from ..core.messages import Ask, Reply, Usage, redact
 from ..core.value import json_safe
 from ..models.protocol import AskedHuman, ModelError, load_imports
 from ..core.plan import read_plan
-from ..core.shape import describe_errors
 from ..core.state import State
 from ..core.steps import Finished, Intent, Note, Replied, Request, Returned
 from ..store.protocol import call_store
@@ -113,9 +110,8 @@ def _answer_problem(engine, reply):
     if engine.tip.result_tool: return f"Text alone is not an answer here. Call {engine.tip.result_tool}."
     if reply.cut: return "Your answer was cut at the limit of tokens. Give a shorter one."
     if engine.agent.result_type is None: return ""
-    try: engine.agent.result_type.model_validate_json(reply.content)
-    except ValidationError as e:
-        return f"Your answer does not fit: {describe_errors(e, 'answer')}. Answer with one JSON object that fits the schema."
+    try: engine.agent.result_type.read(reply.content)
+    except ValueError as e: return json_safe(f"Your answer does not fit: {e}. Answer with one JSON object that fits the schema.")
     return ""
 
 # %% ../../nbs/engine/07_perform.ipynb #49cb6861

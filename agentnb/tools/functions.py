@@ -193,6 +193,7 @@ def _as_act(fn):
     def now(args: dict[str, Any], context: Context): return fn(**filled(args, context))
     return later if inspect.iscoroutinefunction(fn) else now
 
+# %% ../../nbs/tools/04_functions.ipynb #40bce30e
 def _unavailable(name):
     def nothing(**args): raise ToolError("unavailable", f"{name} is described, and no function stands behind it.", "Do without it.")
     return nothing

@@ -7,12 +7,12 @@ __all__ = ['ToolDefinitionError', 'function_of', 'type_hints', 'context_class', 
            'build_model', 'read_schema']
 
 # %% ../../nbs/tools/06_parameters.ipynb #1ccddcf7
-import functools, inspect, re, sys, types
+import functools, inspect, re, sys, types, warnings
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from fastcore.docments import docments
-from pydantic import ConfigDict, Field, TypeAdapter, create_model
+from pydantic import ConfigDict, Field, Secret, SecretBytes, SecretStr, TypeAdapter, create_model
 from pydantic.fields import FieldInfo
 
 from .contract import Context
@@ -28,8 +28,8 @@ def function_of(
 ) -> Callable:  # the one that has the types
     "The function behind `fn`"
     while isinstance(fn, functools.partial): fn = fn.func
-    plain = inspect.isroutine(fn) or isinstance(fn, type) or hasattr(fn, "__wrapped__")
-    return fn if plain else getattr(type(fn), "__call__", fn)
+    plain = inspect.isroutine(fn) or isinstance(fn, type) or hasattr(fn, "__wrapped__") or not callable(fn)
+    return fn if plain else type(fn).__call__
 
 def _is_method(fn):
     first = next(iter(getattr(fn, "__code__", None) and fn.__code__.co_varnames[:fn.__code__.co_argcount] or ()), "")
@@ -63,7 +63,7 @@ def _one_hint(fn, parameter, hint, name, local) -> Any:
     try: return get_type_hints(alone, getattr(fn, "__globals__", {}), local, include_extras=True)[parameter]
     except Exception as e:
         if parameter == "return": return ...
-        raise ToolDefinitionError(f"tool `{name}`: the type of `{parameter}` is not known here: {hint!r} ({type(e).__name__}: {e}). "
+        raise ToolDefinitionError(f"tool `{name}`: the type of `{parameter}` is not known here: {str(hint).strip(chr(39))} ({type(e).__name__}: {e}). "
             "Import it, or define it at the top of the module.") from None
 
 # %% ../../nbs/tools/06_parameters.ipynb #3d16ae3c
@@ -77,6 +77,7 @@ def _parts(hint) -> Iterator[Any]:
 def _is_union(hint): return isinstance(hint, types.UnionType) or str(get_origin(hint)) == "typing.Union"
 def _is_context(hint): return isinstance(hint, type) and issubclass(hint, Context)
 
+# %% ../../nbs/tools/06_parameters.ipynb #afb88464
 def context_class(
     hint: Any,  # of a parameter
     place: str,  # which, in words
@@ -88,7 +89,8 @@ def context_class(
     if len(parts) > 1: raise ToolDefinitionError(f"{place} is a Context or something else. A model must not fill in a Context: write two parameters.")
     try: found[0]()
     except Exception as e:
-        raise ToolDefinitionError(f"{place} is a {found[0].__name__}, which the run cannot make ({type(e).__name__}). Give each of its fields a default.") from None
+        raise ToolDefinitionError(f"{place} is a {found[0].__name__}, which the run cannot make ({type(e).__name__}). "
+            "Give each of its fields a default.") from None
     return found[0]
 
 def made_context(
@@ -105,13 +107,14 @@ def _parameter_docs(fn):
 
 def _field_infos(hint, default): return [m for m in (*getattr(hint, "__metadata__", ()), default) if isinstance(m, FieldInfo)]
 
-def _description(hint, default, comment):
+def _description(hint, default, comment) -> dict[str, Any]:
     if any(f.description for f in _field_infos(hint, default)): return {}
     texts = [m if isinstance(m, str) else getattr(m, "documentation", None) for m in getattr(hint, "__metadata__", ())]
     text = comment or next((t for t in texts if isinstance(t, str)), None)
     return {"description": text} if text else {}
 
-def _wire_name(parameter, infos, place):
+# %% ../../nbs/tools/06_parameters.ipynb #42da521d
+def _wire_name(parameter, infos, place) -> str:
     given = [a for f in infos for a in (f.alias, f.validation_alias, f.serialization_alias) if a is not None]
     if not given: return parameter
     if any(not isinstance(a, str) or a != given[0] for a in given):
@@ -120,14 +123,20 @@ def _wire_name(parameter, infos, place):
 
 # %% ../../nbs/tools/06_parameters.ipynb #a99beb1a
 def _check_default(hint, default, place):
-    try: held = (kind := TypeAdapter(hint)).validate_python(default)
+    try: held = (kind := _adapter(hint)).validate_python(default)
     except Exception:
-        raise ToolDefinitionError(f"the default of {place} is {_shown(default)}, which its type does not allow. Write for example `int | None = None`.") from None
+        raise ToolDefinitionError(f"the default of {place} is {_shown(default)}, which its type does not allow. "
+            "Write for example `int | None = None`.") from None
     try:
         written = json_safe(kind.dump_python(held, mode="json", by_alias=True, round_trip=True))
-        same = json_safe(kind.dump_python(kind.validate_python(written), mode="json", by_alias=True, round_trip=True)) == written
-    except Exception: same = False
-    if not same: raise ToolDefinitionError(f"the default of {place} is {_shown(default)}, which JSON cannot hold. Write None, and make it inside the function.")
+        if kind.validate_python(written) == held: return
+    except Exception: pass
+    raise ToolDefinitionError(f"the default of {place} is {_shown(default)}, which JSON cannot hold. Write None, and make it inside the function.")
+
+def _adapter(hint):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # an alias counts for the field, which this is not
+        return TypeAdapter(hint)
 
 def _shown(value):
     try: return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))[:200]
@@ -136,7 +145,7 @@ def _shown(value):
 # %% ../../nbs/tools/06_parameters.ipynb #be28fbc7
 class Parameters(NamedTuple):
     "What a function asks for"
-    fields: dict[str, tuple[Any, Any]]  # type and field by internal name
+    fields: dict[str, Any]  # type and field, by internal name
     wires: dict[str, str]  # parameter by its name on the wire
     contexts: dict[str, type[Context]]  # what the run fills in
     hints: dict[str, Any]  # types by parameter, and `return`
@@ -151,7 +160,7 @@ def read_parameters(
     "What the model gives and what the run gives; raises `ToolDefinitionError`"
     inner, bound = function_of(fn), fn.keywords if isinstance(fn, functools.partial) else {}
     if _is_method(fn): raise ToolDefinitionError(f"tool `{name}`: it is a method, and has no object yet. "
-        f"Take @tool away from it, and make a tool of the object's: tool(service.{fn.__name__}).")
+        f"Take @tool away from it, and make a tool of the object's: tool(service.{name}).")
     hints, docs = type_hints(inner, name), _parameter_docs(inner)
     made = Parameters({}, {}, {}, hints, {})
     for p in _signature(fn, name).parameters.values():
@@ -164,9 +173,11 @@ def read_parameters(
         else: _add_field(made, p, docs.get(p.name), f"`{p.name}` of tool `{name}`")
     return made
 
+# %% ../../nbs/tools/06_parameters.ipynb #9ca913b0
 def _signature(fn, name):
     try: return inspect.signature(fn)
-    except (TypeError, ValueError): raise ToolDefinitionError(f"tool `{name}`: a {type(fn).__name__} has no signature to read. Write a function that calls it.") from None
+    except (TypeError, ValueError):
+        raise ToolDefinitionError(f"tool `{name}`: a {type(fn).__name__} has no signature to read. Write a function that calls it.") from None
 
 # %% ../../nbs/tools/06_parameters.ipynb #3726294c
 def _add_field(made, p, comment, place):
@@ -176,18 +187,19 @@ def _add_field(made, p, comment, place):
     if isinstance(p.default, FieldInfo):
         made.infos[p.name], hint = p.default, Annotated[hint, p.default]
         default = p.default.get_default(call_default_factory=not getattr(p.default, "default_factory_takes_validated_data", False))
-        given = {} if p.default.is_required() else {"default": default}
+        given = dict[str, Any]() if p.default.is_required() else {"default": default}
     else: given = {} if p.default is p.empty else {"default": p.default}
     if "default" in given: _check_default(hint, given["default"], place)
     if isinstance(p.default, FieldInfo) and p.default.default_factory: given = {}
-    field = Field(alias=wire, validation_alias=wire, serialization_alias=wire, exclude=False, **given, **said)
+    names = dict[str, Any](alias=wire, validation_alias=wire, serialization_alias=wire)
+    field = Field(**names, **given, **said, exclude=False)
     made.fields[made.inside(len(made.fields))] = (hint, field)
     made.wires[wire] = p.name
 
 # %% ../../nbs/tools/06_parameters.ipynb #0045e9e0
 def build_model(
     name: str,  # of the tool
-    fields: dict[str, tuple[Any, Any]],  # as in `Parameters`
+    fields: dict[str, Any],  # as in `Parameters`
 ) -> Any:  # a pydantic model
     "What checks arguments"
     return create_model(name, __config__=ConfigDict(extra="forbid", protected_namespaces=(), arbitrary_types_allowed=False), **fields)  # ty: ignore
@@ -201,16 +213,24 @@ def read_schema(
     model = build_model(name, made.fields)
     return model, json_safe(model.model_json_schema())
 
+# %% ../../nbs/tools/06_parameters.ipynb #72d6474e
 def _refuse_type(hint, place):
     if hint in (str, int, float, bool): return
-    try: found = (kind := TypeAdapter(hint)).json_schema()
+    try: found = (kind := _adapter(hint)).json_schema()
     except Exception as e:
         raise ToolDefinitionError(f"{place} is a {getattr(hint, '__name__', hint)}, which has no JSON schema, so no model can give it ({type(e).__name__}). "
             "Write a type that JSON can hold, for example `str`, and make the object inside the function.") from None
-    if _holds(found, lambda k, v: k == "writeOnly" and v is True):
-        raise ToolDefinitionError(f"{place} is a secret, which a log writes down as stars. Let the function read it itself (os.environ), or write `str` if it is none.")
+    if _holds(kind.core_schema, lambda k, v: k == "type" and v == "is-subclass"):
+        raise ToolDefinitionError(f"{place} is a class, which JSON cannot hold. Write `str`, and find the class by its name inside the function.")
+    if _holds(found, lambda k, v: k == "writeOnly" and v is True) or _names_secret(hint):
+        raise ToolDefinitionError(f"{place} is a secret, which a log writes down as stars. "
+            "Let the function read it itself (os.environ), or write `str` if it is none.")
     if _holds(kind.core_schema, lambda k, v: k == "cls" and _is_context(v)):
         raise ToolDefinitionError(f"{place} has a Context inside it, which a model must not fill in. Write a parameter of its own: `context: Context`.")
+
+def _names_secret(hint):
+    kind = get_origin(hint) or hint
+    return isinstance(kind, type) and issubclass(kind, SecretStr | SecretBytes | Secret) or any(map(_names_secret, get_args(hint)))
 
 def _holds(schema, matches):
     if isinstance(schema, dict): return any(matches(k, v) or _holds(v, matches) for k, v in schema.items() if k not in ("metadata", "default"))

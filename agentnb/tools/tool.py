@@ -21,8 +21,8 @@ from ..core.portable import Portable, import_path_of
 from ..host.arguments import explain_keywords
 from ..core.value import json_safe
 from ..core.plan import Plan
-from .parameters import Parameters, ToolDefinitionError, build_model, function_of, made_context, read_parameters, read_schema
-from .results import RESULT_LIMIT, cut_text, describe, error_text, result_text, settled
+from .parameters import ToolDefinitionError, build_model, function_of, made_context, read_parameters, read_schema
+from .results import RESULT_LIMIT, call_here, cut_text, describe, error_text, result_text, settled, tellable
 from .scopes import check_scopes
 from ..core.shape import describe_errors
 
@@ -52,7 +52,7 @@ def _returns_plan(hint, name):
 # %% ../../nbs/tools/02_tool.ipynb #9fae8fe3
 _JSON_SCALARS = (str, int, float, bool, type(None))
 
-def _name_of(fn, name):
+def _name_of(fn, name) -> str:
     if isinstance(fn, Tool): raise ToolDefinitionError(f"{fn!r} is a tool already. Another one is made of its function: Tool({fn.name}.fn, ...).")
     if isinstance(fn, str): raise ToolDefinitionError(f"a tool is made of a function, not of {fn!r}. Its name is given as @tool(name={fn!r}).")
     if isinstance(fn, classmethod): raise ToolDefinitionError(f"{fn!r} has no class yet. Make a tool of the class's: tool(Service.{fn.__name__}).")
@@ -60,12 +60,18 @@ def _name_of(fn, name):
     if name: return name
     inner = function_of(fn)
     found = getattr(inner, "__name__", "")
-    return type(fn).__name__ if found == "__call__" else found
+    return type(_given(fn)).__name__ if found == "__call__" else found
 
 def _doc_of(fn):
-    inner = function_of(fn)
-    return inspect.getdoc(inner) or inspect.getdoc(type(fn)) or "" if getattr(inner, "__name__", "") == "__call__" else inspect.getdoc(inner) or ""
+    inner, given = function_of(fn), _given(fn)
+    if getattr(inner, "__name__", "") != "__call__" or inspect.isroutine(given): return inspect.getdoc(inner) or ""
+    return inspect.cleandoc(inner.__doc__ or type(given).__doc__ or "")
 
+def _given(fn):
+    while isinstance(fn, functools.partial): fn = fn.func
+    return fn
+
+# %% ../../nbs/tools/02_tool.ipynb #e744a081
 def checked_limit(limit: int | None, place: str) -> int | None:
     "A limit of characters; raises `ToolDefinitionError`"
     if limit is None or type(limit) is int and limit > 0: return limit
@@ -191,7 +197,7 @@ class Tool(Portable):
             return await await_code(settled, value)
         except ToolError as e: raise _cut_error(e)
         except TimeoutError: raise
-        except Exception as e: raise ToolError("internal", redact(error_text(e))) from e
+        except Exception as e: raise ToolError("internal", redact(error_text(e))) from tellable(e)
 
     def preview(self,
         args: dict[str, Any],  # checked

@@ -229,8 +229,8 @@ def test_an_agent_is_no_tool_and_the_error_says_how_it_becomes_one():
 @pytest.mark.parametrize("build, text", [
     (lambda: tool("search"), "Its name is given as @tool.name='search'."), (lambda: Tool(5), "made of a function, not of 5"),
     (lambda: Tool(look), "is a tool already"), (lambda: Tool(None), "made of a function, not of None"),
-    (lambda: Tool(type("Callable", (), {"__call__": lambda self, x: x})(), name="x"), "has no types to read"),
-    (lambda: Tool(partial(look.fn, "disk")), "has no name for the tool")])
+    (lambda: Tool(type("Callable", (), {"__call__": lambda self, x: x})(), name="x"), "parameter `x` has no type"),
+    (lambda: Tool(partial(int)), "has no signature to read")])
 def test_what_is_no_function_is_no_tool(build, text):
     with pytest.raises(ToolDefinitionError, match=text): build()
 
