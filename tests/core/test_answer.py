@@ -21,8 +21,10 @@ class Mood(Enum): calm = "calm"
 @dataclass
 class Spot: x: int
 
-KINDS = [(list[City], '[{"name":"Ulm"}]'), (City | River, '{"length":7}'), (City | None, "null"), (Spot, '{"x":1}'), (Size, '{"wide":1}'), (dict[str, int], '{"a":1}'), (int, "3"),
-    (Literal["a", "b"], '"a"'), (Mood, '"calm"'), (RootModel[list[int]], "[1]"), (tuple[int, str], '[1,"a"]'), (bool, "false"), (date, '"2026-05-04"'), (City, '{"name":"Ulm"}')]
+KINDS = [(list[City], '[{"name":"Ulm"}]'), (City | River, '{"length":7}'), (City | None, "null"), (Spot, '{"x":1}'), (Size, '{"wide":1}'), (dict[str, int],
+    '{"a":1}'), (int, "3"),
+    (Literal["a", "b"], '"a"'), (Mood, '"calm"'), (RootModel[list[int]], "[1]"), (tuple[int, str], '[1,"a"]'), (bool, "false"), (date, '"2026-05-04"'),
+        (City, '{"name":"Ulm"}')]
 SHAPES = ["{}", " \n{}\n", "\ufeff{}", "```json\n{}\n```", "```\n{}```", "~~~json\n{}\n~~~", "```json\n{}", "Here it is:\n```json\n{}\n```\nAnything else?"]
 
 
@@ -41,7 +43,8 @@ def test_every_type_is_read_bare_wrapped_and_fenced(kind, text):
 def test_providers_get_the_schema_of_an_object(kind, text):
     schema = AnswerType(kind).schema
     assert schema["type"] == "object"
-    if AnswerType(kind).wrapped: assert schema["required"] == ["result"] and schema["additionalProperties"] is False and "$defs" not in schema["properties"]["result"]
+    if not AnswerType(kind).wrapped: return
+    assert schema["required"] == ["result"] and schema["additionalProperties"] is False and "$defs" not in schema["properties"]["result"]
 
 
 def test_words_are_an_answer_where_the_type_has_words():
@@ -52,7 +55,8 @@ def test_words_are_an_answer_where_the_type_has_words():
 
 
 @pytest.mark.parametrize("kind, text, problem", [
-    (list[City], '{"result": [{"nom": "Ulm"}]}', "0.name: Field required"), (int, "", "Invalid JSON"), (int, '{"result": 3', "Invalid JSON"), (int, "[" * 9000, "Invalid JSON"),
+    (list[City], '{"result": [{"nom": "Ulm"}]}', "0.name: Field required"), (int, "", "Invalid JSON"), (int, '{"result": 3', "Invalid JSON"), (int,
+        "[" * 9000, "Invalid JSON"),
     (City, "```json\n{}\n```\n```json\n{}\n```", "Invalid JSON"), (int, "three", "Invalid JSON"), (int | str, '{"a": 1}', "Input should be")])
 def test_what_does_not_fit_is_said(kind, text, problem):
     with pytest.raises(ValueError, match=problem): AnswerType(kind).read(text)

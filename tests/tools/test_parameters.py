@@ -1,4 +1,5 @@
 "A function becomes a tool however it is written, or it is refused in words; a Context is never the model's."
+# ruff: noqa: UP007, UP045
 import asyncio, dataclasses, functools, pickle
 from typing import Annotated, Any, NewType, Optional, Union
 
@@ -36,7 +37,8 @@ def test_where_a_description_may_stand():
 
 
 def test_a_field_as_a_default_is_one():
-    def fn(q: str, n: int = Field(3, ge=1), tags: list[str] = Field(default_factory=list), *, must: int = Field(description="m")) -> str: return f"{q}{n}{tags}{must}"
+    def fn(q: str, n: int = Field(3, ge=1), tags: list[str] = Field(default_factory=list), *,
+        must: int = Field(description="m")) -> str: return f"{q}{n}{tags}{must}"
     assert answer(fn, dict(q="a", must=5)) == "a3[]5" and schema(fn)["required"] == ["q", "must"]
     made = tool(fn)
     assert made("a", must=1) == "a3[]1" and made("a", 7, must=1) == "a7[]1"
@@ -73,8 +75,10 @@ def find(order: str, shop: str, limit: int = 5) -> str:
 
 
 @pytest.mark.parametrize("fn, name, description, text", [
-    (functools.partial(find, shop="b"), "find", "Find an order", "xb5"), (functools.partial(functools.partial(find, shop="b"), limit=1), "find", "Find an order", "xb1"),
-    (Service().look, "look", "", "xR"), (functools.partial(Service().look, context=None), "look", "", "xR"), (Service(), "Service", "Calls", "x"), (Waiter(), "Waiter", "Waits", "x"),
+    (functools.partial(find, shop="b"), "find", "Find an order", "xb5"), (functools.partial(functools.partial(find, shop="b"), limit=1), "find",
+        "Find an order", "xb1"),
+    (Service().look, "look", "", "xR"), (functools.partial(Service().look, context=None), "look", "", "xR"), (Service(), "Service", "Calls", "x"),
+        (Waiter(), "Waiter", "Waits", "x"),
     (Service.made, "made", "", "x"), (Service.plain, "plain", "", "x"), (functools.partial(Waiter()), "Waiter", "Waits", "x")])
 def test_whatever_is_called_is_a_tool(fn, name, description, text):
     made = tool(fn, read_only=True)
@@ -105,7 +109,8 @@ class Holder(BaseModel):
 @dataclasses.dataclass
 class Bag: inner: list[Context]
 
-SPELLINGS = [Context, "Context", Optional[Context], Context | None, Union[None, Context], Annotated[Context, "of the call"], Annotated[Context | None, Field(description="c")],
+SPELLINGS = [Context, "Context", Optional[Context], Context | None, Union[None, Context], Annotated[Context, "of the call"], Annotated[Context | None,
+    Field(description="c")],
     Optional[Annotated[Context, 1]], NewType("Mine", Context), Mine, Mine | None, "Mine | None", "Annotated[Context, 'x']"]
 
 @pytest.mark.parametrize("hint", SPELLINGS)
@@ -135,8 +140,10 @@ def test_a_context_in_any_spelling_is_the_runs(hint, default):
 @pytest.mark.parametrize("hint, text", [
     (Needy, "Give each of its fields a default"), (Context | str, "A model must not fill in a Context"), (Context | Mine, "A model must not fill in"),
     *((h, "has a Context inside it") for h in (list[Context], dict[str, Context], tuple[int, Mine], Holder, Holder | None, Bag, list[Bag])),
-    (print, "type"), ("Nowhere", "is not known here: Nowhere"), (Service, "has no JSON schema"), (type[int], "JSON"), *((h, "is a secret") for h in (SecretStr, SecretBytes, Secret[int], list[SecretStr], SecretStr | None)),
-    (Annotated[str, Field(validation_alias=AliasChoices("a", "b"))], "more names than one"), (Annotated[str, Field(validation_alias=AliasPath("a", 0))], "more names than one"),
+    (print, "type"), ("Nowhere", "is not known here: Nowhere"), (Service, "has no JSON schema"), (type[int], "JSON"), *((h,
+        "is a secret") for h in (SecretStr, SecretBytes, Secret[int], list[SecretStr], SecretStr | None)),
+    (Annotated[str, Field(validation_alias=AliasChoices("a", "b"))], "more names than one"), (Annotated[str, Field(validation_alias=AliasPath("a", 0))],
+        "more names than one"),
     (Annotated[str, Field(alias="n")], "another parameter is called 'n'")])
 def test_a_type_that_no_model_can_give_is_refused_and_the_parameter_named(hint, text):
     def fn(n: int, c) -> str: return ""
@@ -154,12 +161,13 @@ def test_a_default_that_json_cannot_hold_is_refused(default):
 
 def test_types_of_the_function_around_are_found_under_postponed_annotations():
     class Order(BaseModel): number: int
-    def fn(order: "Order", others: "list[Order]" = []) -> "Nowhere": return f"{order.number}{len(others)}"  # noqa: F821
+    def fn(order: "Order", others: "list[Order]" = Field(default_factory=list)) -> "Nowhere": return f"{order.number}{len(others)}"  # noqa: F821
     assert answer(fn, dict(order=dict(number=7), others=[dict(number=1)])) == "71"
 
 
 @pytest.mark.parametrize("fn, text", [
-    (lambda *args: 1, "`[*]args` cannot be offered"), (lambda **more: 1, "cannot be offered"), (lambda x, /: 1, "cannot be offered"), (lambda x: 1, "parameter `x` has no type"),
+    (lambda *args: 1, "`[*]args` cannot be offered"), (lambda **more: 1, "cannot be offered"), (lambda x, /: 1, "cannot be offered"), (lambda x: 1,
+        "parameter `x` has no type"),
     (len, "`obj` cannot be offered"), (int, "no signature"), (print, "cannot be offered"), (functools.partial(int), "no signature")])
 def test_a_signature_that_cannot_be_offered_is_refused(fn, text):
     with pytest.raises(ToolDefinitionError, match=text): tool(fn, name="odd")
