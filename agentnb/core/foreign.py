@@ -6,7 +6,7 @@
 __all__ = ['error_text', 'CodeExit', 'name_of_code', 'refuse_async', 'call_code', 'await_code', 'call_in_thread']
 
 # %% ../../nbs/core/12_foreign.ipynb #784e1f0c
-import asyncio, inspect, threading
+import asyncio, inspect, re, threading
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +15,7 @@ from .value import json_safe
 
 # %% ../../nbs/core/12_foreign.ipynb #eec66476
 _LONGEST = 10_000  # characters of an error's text
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]{7,16}\b")
 
 def error_text(
     error: BaseException,  # any
@@ -22,7 +23,7 @@ def error_text(
     "What an error says, also where its own message fails"
     try: said = call_code(str, error)
     except Exception: said = "(its message cannot be read)"
-    text = f"{type(error).__name__}: {json_safe(redact(said[:2 * _LONGEST]))}"
+    text = f"{type(error).__name__}: {json_safe(redact(_ADDRESS.sub('', said[:2 * _LONGEST])))}"
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... (cut)"
 
 # %% ../../nbs/core/12_foreign.ipynb #7cd73f10

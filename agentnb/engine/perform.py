@@ -137,7 +137,7 @@ def _check_reply(engine, reply, seconds):
         same = args is c.args and call_id is c.id and name is c.tool
         calls[call_id] = c if same else c.model_copy(update=dict(tool=name, id=call_id, args=args))
         as_said = as_said and same
-    if not calls and not malformed: malformed = _unusable(reply) or _judged(engine, reply)
+    if not calls and not malformed: malformed = _judged(engine, reply) or _unusable(reply)
     if not (as_said and content is reply.content and malformed is reply.malformed):
         said = tuple(calls.values())
         reply = reply.model_copy(update=dict(content=content, calls=said, malformed=malformed, native=None if renamed else reply.native))

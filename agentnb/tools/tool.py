@@ -6,7 +6,7 @@
 __all__ = ['checked_limit', 'Tool', 'tool']
 
 # %% ../../nbs/tools/02_tool.ipynb #2c2728c4
-import asyncio, copy, functools, hashlib, inspect, re
+import copy, functools, hashlib, inspect, re
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, Self, get_args
 
@@ -15,14 +15,14 @@ from pydantic import ValidationError
 from .contract import Context, Limits, ToolError
 from ..host.kernel import definition_site, run_blocking
 from ..host.show import html_of
-from ..core.foreign import await_code, call_code, call_in_thread
-from ..core.messages import ToolSpec, redact
+from ..core.foreign import await_code, call_code, call_in_thread, error_text
+from ..core.messages import ToolSpec
 from ..core.portable import Portable, import_path_of
 from ..host.arguments import explain_keywords
 from ..core.value import json_safe
 from ..core.plan import Plan
 from .parameters import ToolDefinitionError, build_model, function_of, made_context, read_parameters, read_schema
-from .results import RESULT_LIMIT, call_here, cut_text, describe, error_text, result_text, settled, tellable
+from .results import RESULT_LIMIT, call_here, cut_text, describe, result_text, settled
 from .scopes import check_scopes
 from ..core.shape import describe_errors
 
@@ -193,22 +193,22 @@ class Tool(Portable):
 
     async def _call(self, values):
         try:
-            value = await (await_code if self._is_async else call_in_thread)(self.fn, **values)
+            value = await (await_code(self.fn, **values) if self._is_async else call_in_thread(call_here, self.fn, values))
             return await await_code(settled, value)
         except ToolError as e: raise _cut_error(e)
         except TimeoutError: raise
-        except Exception as e: raise ToolError("internal", redact(error_text(e))) from tellable(e)
+        except Exception as e: raise ToolError("internal", error_text(e)) from e
 
     def preview(self,
         args: dict[str, Any],  # checked
     ) -> str:  # empty if the tool has none
         "What a call would do, in words or as a diff, for the human who is asked"
-        if not self._preview: return ""
+        if not (preview := self._preview): return ""
         try:
-            (value,) = call_code(lambda: (self._preview(**self._values(args)),))
+            (value,) = call_code(lambda: (call_here(preview, self._values(args)),))
             if not isinstance(value, str): value = run_blocking(await_code(settled, value))
             return "" if value is None else result_text(value)
-        except Exception as e: return f"(no preview: {redact(error_text(e))})"
+        except Exception as e: return f"(no preview: {error_text(e)})"
 
 # %% ../../nbs/tools/02_tool.ipynb #8c41b547
 def tool(

@@ -11,7 +11,7 @@ from agentnb.host.kernel import run_blocking
 class Mute(Exception):
     def __str__(self): raise SystemExit("in its message")
 class NoText(Exception):
-    def __str__(self): return 7  # pyright: ignore
+    def __str__(self): return 7  # pyright: ignore # noqa: PLE0307
 class OfItsOwn(BaseException): pass
 
 
