@@ -7,7 +7,7 @@ __all__ = ['CACHE_MARK', 'UNENFORCED_KEYWORDS', 'DEFAULT_MAX_TOKENS', 'to_wire',
            'Anthropic']
 
 # %% ../../nbs/models/05_anthropic.ipynb #83098cac
-import os, re
+import os, re, time
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -177,6 +177,34 @@ def _join(block, pieces):
     return block | joined | ({"input": read_args(given).get("args", given)} if given else {})
 
 
+# %% ../../nbs/models/05_anthropic.ipynb #a2308cf4
+_MOST_PAUSES = 10  # of one reply
+
+async def _until_said(ask_once, messages, tools, instructions, ask):
+    began, reply = time.monotonic(), await ask_once(messages, tools, instructions, ask)
+    for _ in range(_MOST_PAUSES):
+        turn = Message(role="assistant", content=reply.content, native=reply.native)
+        if reply.stop != "pause_turn" or reply.calls or not _blocks(turn): break
+        left = None if ask.seconds is None else ask.seconds - (time.monotonic() - began)
+        if left is not None and left <= 0 or ask.may_retry and not await ask.may_retry(reply.usage, reply.cost): break
+        try: more = await ask_once([*messages, turn], tools, instructions, ask.model_copy(update={"seconds": left}))
+        except ModelError as e:
+            e.usage, e.cost = reply.usage + e.usage, None
+            raise
+        reply = _join_replies(reply, more)
+    return reply
+
+def _join_replies(reply, more):
+    parts = [*_parts(reply), *_parts(more)]
+    native = Native(format="anthropic", model=(reply.native or more.native).model, parts=tuple(parts)) if reply.native or more.native else None
+    return more.model_copy(update=dict(content=reply.content + more.content, thinking=reply.thinking + more.thinking, usage=reply.usage + more.usage,
+        native=native, notes=reply.notes))
+
+def _parts(reply):
+    if reply.native: return reply.native.parts
+    said = [dict(type="text", text=reply.content)] if reply.content else []
+    return said + [dict(type="tool_use", id=c.id, name=c.tool, input=c.args) for c in reply.calls]
+
 # %% ../../nbs/models/05_anthropic.ipynb #faa476e1
 class Anthropic(RemoteModel):
     "Claude, asked once; holds its connections"
@@ -193,6 +221,9 @@ class Anthropic(RemoteModel):
         self.wire_format = WireFormat("/v1/messages", partial(to_wire, cache=cache, thinking=thinking), from_wire, BodyBuilder)
         url = url or os.environ.get("ANTHROPIC_BASE_URL") or "https://api.anthropic.com"
         super().__init__(f"anthropic:{model}", url, key or os.environ.get("ANTHROPIC_API_KEY", ""), timeout, **options)
+
+    async def __call__(self, messages, tools=(), instructions="", ask=Ask()) -> Reply:
+        return await _until_said(super().__call__, messages, tools, instructions, ask)
 
     def open(self) -> Any:
         "The SDK's client: one try, and no span of its own beside ours"

@@ -225,6 +225,30 @@ def test_a_later_count_of_nothing_takes_nothing_back():
     assert ask("chat", Answer("text/event-stream", stream + LAST["chat"])).usage.total == 5
 
 
+def test_a_pause_of_claude_is_gone_on_with():
+    search, model, sent = dict(type="server_tool_use", id="s", name="web_search", input={}), MODELS["anthropic"](), []
+    bodies = [dict(content=[search], stop_reason="pause_turn", usage=dict(input_tokens=5, output_tokens=2)),
+        dict(content=[dict(type="text", text="Under the mat.")], stop_reason="end_turn", usage=dict(input_tokens=7, output_tokens=3))]
+    answers = [Answer("application/json", json.dumps(b).encode()) for b in bodies]
+
+    class Client:
+        async def post(self, *_, body, **__):
+            sent.append(body["messages"])
+            return answers[len(sent) - 1]
+
+    model.client = Client
+    reply = asyncio.run(model([user("go")]))
+    assert reply.content == "Under the mat." and not reply.cut and (reply.usage.input, reply.usage.output, reply.usage.requests) == (12, 5, 2)
+    assert sent[1][-1] == dict(role="assistant", content=[search]) and [p["type"] for p in reply.native.parts] == ["server_tool_use", "text"]
+    sent.clear()
+    async def no(*_): return False
+    assert asyncio.run(model([user("go")], ask=Ask(may_retry=no))).cut and len(sent) == 1
+    sent.clear()
+    answers[1] = Answer("text/html", PAGE)
+    with pytest.raises(ModelError) as e: asyncio.run(model([user("go")]))
+    assert e.value.kind == "malformed" and e.value.usage.total >= 7 and e.value.cost is None
+
+
 # Any answer
 
 JSON = st.recursive(st.none() | st.booleans() | st.integers(-5, 10**6) | st.floats() | st.text(max_size=5), lambda inner: st.lists(inner, max_size=3) |
@@ -291,7 +315,7 @@ def test_what_networks_raise_is_tried_again(raised, kind):
 
 
 @pytest.mark.parametrize("raised", [FileNotFoundError(2, "no file"), PermissionError(13, "no"), ValueError("x"),
-    HTTPError("http://a", 401, "no", None, None),  # pyright: ignore[reportArgumentType]
+    HTTPError("http://a", 401, "no", None, None),
     ExceptionGroup("some", [ConnectionRefusedError(), ValueError()])], ids=repr)
 def test_other_mistakes_are_raised_at_once(raised):
     tried = []
