@@ -14,7 +14,9 @@ from typing import Any
 
 from .chat import BodyBuilder, confidence, read_logprobs, read_usage
 from .embedded import Endpoint, fetch_weights, serve
+from ..core.calls import calls_in_text, empty_reply, lost_call
 from ..core.messages import Ask, Call, Message, Reply, ToolSpec
+from ..core.shape import read_inner_json
 from .protocol import ModelError
 from ..host.settings import load_settings
 from .wire import WireFormat, RemoteModel, http_pool
@@ -22,9 +24,41 @@ from .wire import WireFormat, RemoteModel, http_pool
 # %% ../../nbs/models/09_local.ipynb #b689a6ae
 def _action(tool, args): return json.dumps({"tool": tool, "arguments": args}, ensure_ascii=False)
 
+# %% ../../nbs/models/09_local.ipynb #79b8a775
+def _resolve(schema, root):
+    "What `schema` refers to, and the first of a union; its own description stays"
+    for _ in range(9):
+        inner = next((s for k in ("anyOf", "oneOf", "allOf") for s in schema.get(k, ()) if s.get("type") != "null"), None)
+        if "$ref" in schema: inner = root.get("$defs", {}).get(schema["$ref"].rpartition("/")[2], {})
+        if inner is None: return schema
+        schema = inner | {k: v for k, v in schema.items() if k in ("description", "default")}
+    return {}
+
+def _type_of(schema, root, depth=0):
+    s = _resolve(schema, root)
+    if held := s.get("enum", [s["const"]] if "const" in s else None): return " or ".join(json.dumps(v, ensure_ascii=False) for v in held)
+    if s.get("type") == "array": return f"[{_type_of(s.get('items') or {}, root, depth + 1)}, ...]" if depth < 4 else "list"
+    if s.get("properties") and depth < 4: return _fields_of(s, root, depth + 1)
+    return " or ".join(s["type"]) if isinstance(s.get("type"), list) else s.get("type") or "any value"
+
+def _fields_of(schema, root, depth=0): return "{" + ", ".join(f'"{k}": {_type_of(v, root, depth)}' for k, v in schema.get("properties", {}).items()) + "}"
+
+# %% ../../nbs/models/09_local.ipynb #74d51c4e
+def _meanings(schema, root):
+    lines = []
+    for k, v in schema.get("properties", {}).items():
+        said = [_resolve(v, root).get("description", "")] + [f"{json.dumps(v['default'], ensure_ascii=False)} if left out" for _ in [v] if "default" in v]
+        if any(said): lines.append(f"  {k}: {', '.join(filter(None, said))}")
+    return lines
+
+# %% ../../nbs/models/09_local.ipynb #2ac3b5e4
 def _tool_instructions(tools, ask):
-    lines = [f"{_action(t.name, {p: '...' for p in t.parameters.get('properties', {})})}: {t.description}" for t in tools]
-    if not ask.must_call: lines.append('{"answer": "..."}: Tell the user the result')
+    lines = []
+    for t in tools:
+        shape = _fields_of(t.parameters, t.parameters)
+        lines += [f'{{"tool": {json.dumps(t.name)}, "arguments": {shape}}}: {t.description}', *_meanings(t.parameters, t.parameters)]
+    answer = ask.answer or {"type": "string"}
+    if not ask.must_call: lines += [f'{{"answer": {_type_of(answer, answer)}}}: Tell the user the result', *_meanings(_resolve(answer, answer), answer)]
     return "Answer each message with one JSON action, one of:\n" + "\n".join(lines)
 
 def _turn(m):
@@ -108,12 +142,17 @@ def from_wire(
     reply = Reply(content=text, confidence=confidence(logprobs), logprobs=logprobs if ask.logprobs else (), usage=read_usage(body.get("usage")),
         stop=stop, cut=stop == "length", id=body.get("id") or "")
     malformed = lambda why: reply.model_copy(update={"malformed": why})
-    if not tools: return reply
+    if not tools: return reply if text.strip() or reply.cut else malformed(empty_reply([]))
     if reply.cut: return malformed(f"Your answer was cut after {ask.max_tokens or MAX_TOKENS} tokens. Answer with one short JSON action.")
-    try: content, calls = _read_action(_native_calls(message) or _json_in(text))
-    except (ValueError, TypeError, KeyError) as e:
+    said, found = ("", []) if message.get("tool_calls") else calls_in_text(text, tools, ask.answer)
+    written = tuple(Call(id="", tool=c.tool, args=c.args) for c in found)
+    try: content, calls = (said, written) if found else _read_action(_native_calls(message) or _json_in(text))
+    except (ValueError, TypeError, KeyError, RecursionError) as e:
+        if lost := lost_call(text, tools): return malformed(lost)
         if text.strip() and not ask.must_call and not text.lstrip().startswith(("{", "[", "```")): return reply
         return malformed(f"That is not a JSON action ({e}). Answer with one JSON action.")
+    known = {t.name: t.parameters for t in tools}
+    calls = tuple(c.model_copy(update={"args": read_inner_json(c.args, known.get(c.tool, {}))}) for c in calls)
     return reply.model_copy(update=dict(content=content, calls=calls))
 
 # %% ../../nbs/models/09_local.ipynb #67a9fbdb

@@ -108,3 +108,29 @@ def test_arguments_that_are_no_text_and_tokens_without_a_probability():
     body["choices"][0]["logprobs"] = dict(content=[dict(logprob=None), dict(logprob=0.0)])
     reply = from_wire(body, [SEARCH])
     assert reply.calls[0].args == {"query": "fire"} and reply.confidence == 1.0
+
+
+SLOT = {"type": "object", "properties": {"day": {"enum": ["mon", "tue"]}}}
+BOOKING = ToolSpec(name="book", description="Book it", parameters={"type": "object", "$defs": {"Slot": SLOT},
+    "properties": {"slot": {"$ref": "#/$defs/Slot"}, "ids": {"type": "array", "items": {"type": "integer"}},
+        "note": {"type": "string", "description": "a word", "default": "none"}}})
+
+
+def test_the_manual_says_what_arguments_and_answers_are():
+    shape = {"type": "object", "properties": {"city": {"type": "string", "description": "where she lives"}}}
+    manual = to_wire([user("x")], [BOOKING], "", Ask(answer=shape))["messages"][0]["content"]
+    assert '"arguments": {"slot": {"day": "mon" or "tue"}, "ids": [integer, ...], "note": string}}: Book it' in manual
+    assert 'note: a word, "none" if left out' in manual and '{"answer": {"city": string}}' in manual and "city: where she lives" in manual
+    assert '"..."' not in to_wire([user("x")], [BOOKING])["messages"][0]["content"]
+
+
+@pytest.mark.parametrize("text", ['<tool_call>{"name": "book", "arguments": {"ids": "[1]"}}</tool_call>',
+    'Sure:\n{"tool": "book", "arguments": {"ids": "[1]"}}',
+    '{"tool": "book", "arguments": {"ids": "[1]"}}', '```\n{"name": "book", "arguments": "{\\"ids\\": [1]}"}\n```'])
+def test_calls_in_the_text_of_a_local_model(text):
+    assert [(c.tool, c.args) for c in from_wire(completion(content=text), [BOOKING]).calls] == [("book", {"ids": [1]})]
+
+
+def test_half_a_tag_and_nothing_at_all_are_told():
+    assert "no call that can be made" in from_wire(completion(content='<tool_call>{"name": "bo'), [BOOKING]).malformed
+    assert "it is empty" in from_wire(completion(content=" ")).malformed
