@@ -4,11 +4,13 @@
 
 # %% auto #0
 __all__ = ['HEARTBEAT', 'interactive', 'DefinitionSite', 'definition_site', 'wait_interruptibly', 'connect_stop_button',
-           'loop_callback', 'run_blocking']
+           'loop_callback', 'exit_as_error', 'run_blocking']
 
 # %% ../../nbs/host/01_kernel.ipynb #55fcba66
 import asyncio, concurrent.futures, contextvars, os, signal, sys, threading, weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from functools import wraps
 from typing import Any, NamedTuple
 
 # %% ../../nbs/host/01_kernel.ipynb #910b670a
@@ -73,6 +75,24 @@ def loop_callback(
     "Run a widget's handler on the loop and in the context of the cell that made it"
     loop, context = asyncio.get_running_loop(), contextvars.copy_context()
     return lambda *args: loop.call_soon_threadsafe(lambda: fn(*args), context=context)
+
+# %% ../../nbs/host/01_kernel.ipynb #ef114944
+_in_tool = contextvars.ContextVar("agentnb_in_tool", default=False)
+
+@contextmanager
+def exit_as_error() -> Iterator[None]:
+    "In this block, and in threads that it starts, `exit()` of a notebook raises `SystemExit` and leaves the kernel alone"
+    if (shell := _ipython()) and not hasattr(shell.ask_exit, "__wrapped__"): shell.ask_exit = _guarded(shell.ask_exit)
+    token = _in_tool.set(True)
+    try: yield
+    finally: _in_tool.reset(token)
+
+def _guarded(ask_exit):
+    @wraps(ask_exit)
+    def ask():
+        if _in_tool.get(): raise SystemExit
+        ask_exit()
+    return ask
 
 # %% ../../nbs/host/01_kernel.ipynb #db70cd3c
 class _Bridge:
