@@ -62,6 +62,7 @@ def refuse_async(
 
 def call_code(
     code: Callable[..., Any],  # written by a user
+    /,
     *args: Any,
     **kwargs: Any,
 ) -> Any:  # what it returned
@@ -75,6 +76,7 @@ def call_code(
 # %% ../../nbs/core/12_foreign.ipynb #af16929d
 async def await_code(
     code: Callable[..., Any],  # written by a user
+    /,
     *args: Any,
     **kwargs: Any,
 ) -> Any:  # what it returned, awaited where that is needed
@@ -89,6 +91,7 @@ async def await_code(
 # %% ../../nbs/core/12_foreign.ipynb #959410b0
 async def call_in_thread(
     code: Callable[..., Any],  # written by a user
+    /,
     *args: Any,
     **kwargs: Any,
 ) -> Any:  # what it returned, awaited in the event loop where that is needed

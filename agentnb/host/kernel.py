@@ -82,7 +82,7 @@ _in_tool = contextvars.ContextVar("agentnb_in_tool", default=False)
 @contextmanager
 def exit_as_error() -> Iterator[None]:
     "In this block, and in threads that it starts, `exit()` of a notebook raises `SystemExit` and leaves the kernel alone"
-    if (shell := _ipython()) and not hasattr(shell.ask_exit, "__wrapped__"): shell.ask_exit = _guarded(shell.ask_exit)
+    if hasattr(shell := _ipython(), "ask_exit") and not hasattr(shell.ask_exit, "__wrapped__"): shell.ask_exit = _guarded(shell.ask_exit)
     token = _in_tool.set(True)
     try: yield
     finally: _in_tool.reset(token)

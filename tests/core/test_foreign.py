@@ -59,6 +59,12 @@ def test_the_text_of_an_error_is_short_and_holds_no_secret(monkeypatch):
     assert len(text) < 11_000 and "abcdef123456" not in text and text.encode()
 
 
+def test_arguments_may_have_any_name():
+    def run(code, args, kwargs): return code, args, kwargs
+    given = dict(code="1 + 1", args=2, kwargs=3)
+    assert call_code(run, **given) == asyncio.run(await_code(run, **given)) == asyncio.run(call_in_thread(run, **given)) == ("1 + 1", 2, 3)
+
+
 def test_keyboard_interrupt_stops_in_the_main_thread_only():
     with pytest.raises(KeyboardInterrupt): call_code(raising(KeyboardInterrupt()))
     with pytest.raises(CodeExit): asyncio.run(call_in_thread(raising(KeyboardInterrupt())))
