@@ -5,7 +5,7 @@ written), human (it was left for a human), or wrong (another fix was written). N
 """
 import asyncio, collections, re, sys, tempfile
 
-from agentnb.agent import RequestOpen, RunStopped
+from agentnb import RequestOpen, RunStopped
 from agentnb.cli.demo import on_call, read_runbooks
 
 ALERTS = {
