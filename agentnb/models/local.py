@@ -48,7 +48,7 @@ def _meanings(schema, root):
     lines = []
     for k, v in schema.get("properties", {}).items():
         said = [_resolve(v, root).get("description", "")] + [f"{json.dumps(v['default'], ensure_ascii=False)} if left out" for _ in [v] if "default" in v]
-        if any(said): lines.append(f"  {k}: {', '.join(filter(None, said))}")
+        if any(said): lines.append(f"- {k}: {', '.join(filter(None, said))}")
     return lines
 
 # %% ../../nbs/models/09_local.ipynb #2ac3b5e4
