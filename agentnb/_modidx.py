@@ -2613,6 +2613,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'agentnb.store.sqlite.SQLite._run': ('store/sqlite.html#sqlite._run', 'agentnb/store/sqlite.py'),
                                       'agentnb.store.sqlite.SQLite._run_each': ( 'store/sqlite.html#sqlite._run_each',
                                                                                  'agentnb/store/sqlite.py'),
+                                      'agentnb.store.sqlite.SQLite._set': ('store/sqlite.html#sqlite._set', 'agentnb/store/sqlite.py'),
                                       'agentnb.store.sqlite.SQLite._transaction': ( 'store/sqlite.html#sqlite._transaction',
                                                                                     'agentnb/store/sqlite.py'),
                                       'agentnb.store.sqlite.SQLite.batch': ('store/sqlite.html#sqlite.batch', 'agentnb/store/sqlite.py'),

@@ -6,7 +6,7 @@
 __all__ = ['SQLite']
 
 # %% ../../nbs/store/02_sqlite.ipynb #49dab99b
-import os, sqlite3, threading, weakref
+import os, sqlite3, threading, time, weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +27,7 @@ def _store_error(url, path, e):
 
 # %% ../../nbs/store/02_sqlite.ipynb #fe78c4a0
 # chkstyle: skip
-_PAGE = 1024  # bytes
+_PAGE, _PATIENCE = 1024, 10.0  # bytes; seconds to wait for a lock
 _CHECKPOINT = 16000  # pages in the `-wal` file before they are moved into the database: a page that changed often is moved once
 
 class SQLite(Rows):
@@ -45,14 +45,22 @@ class SQLite(Rows):
 
     def _open(self):
         try:
-            self._db = sqlite3.connect(self.path, check_same_thread=False, timeout=10, isolation_level=None)
+            self._db = sqlite3.connect(self.path, check_same_thread=False, timeout=_PATIENCE, isolation_level=None)
             _watch_forks(self)
             for pragma in (f"page_size={_PAGE}", "journal_mode=wal", f"synchronous={self._synchronous}", f"wal_autocheckpoint={_CHECKPOINT}"):
-                self._db.execute(f"PRAGMA {pragma}")
+                self._set(f"PRAGMA {pragma}")
             self._migrate()
         except sqlite3.Error as e:
             self._db = None
             raise _store_error(self.url, self.path, e) from e
+
+    def _set(self, pragma):  # SQLite itself waits for no lock where the kind of journal changes
+        until = time.monotonic() + _PATIENCE
+        while True:
+            try: return self._db.execute(pragma)
+            except sqlite3.OperationalError as e:
+                if "locked" not in str(e) or time.monotonic() > until: raise
+                time.sleep(0.02)
 
     def _migrate(self):
         version = lambda: self._db.execute("PRAGMA user_version").fetchone()[0]

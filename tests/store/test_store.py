@@ -270,7 +270,8 @@ def test_two_processes_bring_one_file_up_to_date(tmp_path):
     with sqlite3.connect(path) as db: db.executescript(FIRST)
     code = f"from agentnb import open_store; print(open_store('sqlite:///{path}').runs())"
     racers = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(4)]
-    assert [p.communicate(timeout=60)[0].strip() for p in racers] == ["['old']"] * 4
+    ended = [p.communicate(timeout=60) for p in racers]
+    assert [out.strip() for out, _ in ended] == ["['old']"] * 4, ended
 
 
 def test_postgres_of_a_later_version_is_left_alone(postgres_url):
