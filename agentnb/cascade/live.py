@@ -16,6 +16,7 @@ from typing import Any
 from .learned import policy_gate
 from .gates import Prompt, Gate, answer_of, check
 from ..wrappers.cost import price
+from ..core.foreign import error_text
 from ..core.messages import Ask, Attempt, Delta, Message, Reply, Usage, Verdict
 from ..core.portable import Portable
 from ..host.arguments import explain_keywords
@@ -82,7 +83,7 @@ class _Attempts:
         except Exception as e:
             if not self.attempts: raise
             attempts, usage, cost = self.totals()
-            raise ModelError("unknown", f"{type(e).__name__}: {e}", usage=usage, cost=cost, attempts=attempts) from e
+            raise ModelError("unknown", error_text(e), usage=usage, cost=cost, attempts=attempts) from e
 
     def totals(self) -> tuple[tuple[Attempt, ...], Usage, Decimal | None]:
         spent = [a.spent for a in self.attempts]

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from .foreign import error_text
 from .shape import describe_errors, json_texts, wrapped_schema
 from .portable import Portable
 
@@ -38,7 +39,7 @@ class AnswerType(Portable):
         for said in json_texts(text):
             try: return self._read(said, said == text.strip() or self.kind is not str)
             except ValidationError as e: problem = problem or describe_errors(e, "answer")
-            except Exception as e: problem = problem or f"{type(e).__name__}: {e}"
+            except Exception as e: problem = problem or error_text(e)
         raise ValueError(problem[:2000])
 
     def _read(self, text, may_be_words):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..tools.contract import without_calls_left
+from ..core.calls import empty_reply
 from ..core.foreign import CodeExit, await_code, call_code, error_text
 from ..core.messages import Ask, Reply, Usage, redact
 from ..core.value import json_safe
@@ -115,9 +116,9 @@ def _answer_problem(engine, reply):
     return ""
 
 # %% ../../nbs/engine/07_perform.ipynb #49cb6861
-def _unusable(reply):
+def _unusable(engine, reply):
     if reply.content.strip() or reply.cut: return ""
-    return f"Your answer was empty{', but for what you thought' if reply.thinking else ''}. Say it in words, or call a tool."
+    return empty_reply(["thoughts alone"] if reply.thinking else [], list(engine.tip.tools.values()))
 
 def _judged(engine, reply):
     try: return call_code(_answer_problem, engine, reply)
@@ -137,7 +138,7 @@ def _check_reply(engine, reply, seconds):
         same = args is c.args and call_id is c.id and name is c.tool
         calls[call_id] = c if same else c.model_copy(update=dict(tool=name, id=call_id, args=args))
         as_said = as_said and same
-    if not calls and not malformed: malformed = _judged(engine, reply) or _unusable(reply)
+    if not calls and not malformed: malformed = _judged(engine, reply) or _unusable(engine, reply)
     if not (as_said and content is reply.content and malformed is reply.malformed):
         said = tuple(calls.values())
         reply = reply.model_copy(update=dict(content=content, calls=said, malformed=malformed, native=None if renamed else reply.native))

@@ -81,8 +81,8 @@ _ALLOW, _ASK = Ruling(effect="allow"), Ruling(effect="ask")
 
 def _yes_or_no(predicate, args):
     answer = call_code(predicate, args)
-    if type(answer).__name__ not in ("bool", "bool_"): raise TypeError(f"{name_of_code(predicate)} gave {answer!r:.80}, and has to give True or False")
-    return bool(answer)
+    if type(answer).__name__ in ("bool", "bool_"): return bool(answer)
+    raise TypeError(f"{name_of_code(predicate)} gave a {type(answer).__name__}, and has to give True or False")
 
 def _with_always_ask(ruling, spec):
     if not spec.always_ask or ruling.effect == "deny": return ruling

@@ -117,7 +117,12 @@ def test_a_policy_that_leaves_asks(error):
     assert isinstance(asyncio.run(ended(agent.run("Pay."))), RequestOpen) and not paid
 
 
-@pytest.mark.parametrize("answer", [None, 1, "no", [], 0.0])
+class Unshown:
+    def __repr__(self): raise SystemExit("in its repr")
+    def __bool__(self): raise SystemExit("in its bool")
+
+
+@pytest.mark.parametrize("answer", [None, 1, "no", [], 0.0, Unshown()], ids=lambda a: type(a).__name__)
 def test_a_predicate_that_gives_no_yes_or_no_asks(answer):
     paid.clear()
     for effect in ("allow", "deny"):

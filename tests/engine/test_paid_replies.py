@@ -69,6 +69,6 @@ def test_arguments_that_a_validator_refuses_are_a_failure_that_the_model_reads(r
 @pytest.mark.parametrize("reply", [Reply(), Reply(content=" \n"), Reply(thinking="I should look it up.")])
 def test_a_reply_in_which_nothing_can_be_read_is_no_answer(reply):
     run = Agent(Scripted([reply, "the answer"]), store="memory:").run("Go.")
-    assert asyncio.run(ended(run)) == "the answer" and "empty" in run.steps[1].body.reply.malformed
+    assert asyncio.run(ended(run)) == "the answer" and "no text and no call" in run.steps[1].body.reply.malformed
     always = Agent(Scripted(lambda messages, tools: reply), store="memory:").run("Go.")
     assert isinstance(asyncio.run(ended(always)), Exception) and always.status in ("stopped", "failed")
