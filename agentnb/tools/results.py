@@ -228,6 +228,7 @@ def result_text(
     limit: int | None = RESULT_LIMIT,  # characters; `None` for all of them
 ) -> str:  # what the model reads
     "Any value as text, at most `limit` characters of it"
+    if type(value) is str: return cut_text(json_safe(value), limit)
     walk = _Walk(RESULT_LIMIT if limit is None else limit)
     plain = walk(value)
     text = plain if isinstance(plain, str) else _as_json(plain)

@@ -195,7 +195,7 @@ class Tool(Portable):
         try:
             with exit_as_error():
                 value = await (await_code(self.fn, **values) if self._is_async else call_in_thread(call_here, self.fn, values))
-                return await await_code(settled, value)
+                return value if type(value) is str else await await_code(settled, value)
         except ToolError as e: raise _cut_error(e)
         except TimeoutError: raise
         except Exception as e: raise ToolError("internal", error_text(e)) from e
