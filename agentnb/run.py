@@ -37,6 +37,7 @@ from .study.compare import StateDiff, diff
 from .study.conversations import read_messages, write_messages
 from .study.testcase import write_test
 from .study.transcripts import import_conversation
+from .tools.contract import as_run_data
 from .tools.tool import Tool
 
 # %% ../nbs/00_run.ipynb #5825fe0f
@@ -99,6 +100,8 @@ class Run:
     def labels(self) -> dict[str, str]: return self.engine.first_body.labels if self.engine.first_body else self.tip.labels  # what it is found by
     @property
     def caller(self) -> Origin | None: return self.engine.first_body.caller if self.engine.first_body else self.tip.caller  # whose call began it
+    @property
+    def data(self) -> Any: return data.value if (data := self.engine.data).is_given else None  # what its tools find in their `Context`
     @property
     def side_effects_after_cut(self) -> list[SideEffect]:  # empty in a run that is no fork
         "What was done in the world after the cut, which this fork does not know"
@@ -231,6 +234,7 @@ class Run:
         state: State | None = None,  # go on from the conversation, the plan and the limits of this state
         run_id: str | None = None,  # for tests; made from the time if not given
         labels: dict[str, str] | None = None,  # added to those that it shares
+        data: Any = None,  # for its tools; what this run has if not given
     ) -> "Run":  # new, paused at the cut
         "Another run that shares the steps up to `at`, cut where no call is open; `side_effects_after_cut` says what was done after it"
         if not self.steps: raise ValueError(f"run {self.run_id} has no steps yet, so there is nothing to share.")
@@ -243,7 +247,8 @@ class Run:
         log.share(self.log, last + 1)
         changes = _definition_changes(agent, model, tools) | _state_changes(log.tip, state, instructions)
         log.append_all(Started(parent=Origin(run_id=self.run_id, index=last), labels=added), *([Edit(by="fork", **changes)] if changes else []))
-        fork = Run(Engine(log, agent, source=self.engine.source if agent is self.agent else AgentSource({})))
+        source = self.engine.source if agent is self.agent else AgentSource({})
+        fork = Run(Engine(log, agent, source=source, data=self.engine.own_data if data is None else as_run_data(data)))
         fork.engine.attended, fork.engine.breaks = self.engine.attended, list(self.breaks)
         return fork
 
