@@ -98,7 +98,8 @@ __all__ = [  # what `import *` brings: nothing that comes later
     "user", "Plan", "Task", "NotPortable", "portable", "State", "Decision", "Origin", "Request", "Step", "Context", "ToolError", "Tool",
     "ToolDefinitionError", "tool", "missing_scopes", "needed_scopes", "Rule", "Ruling", "Break", "AgentMismatch", "DataMissing", "RequestOpen", "RunPaused",
     "RunStopped", "open_store", "RunConflict", "RunNotFound", "Store", "StoreError", "Pending", "Approval", "approvals", "revoke", "SideEffect", "lineage",
-    "pending", "AskedHuman", "Human", "Model", "ModelError", "Scripted", "Cached", "Fallback", "find_model", "Retry", "Tape", "TapeMiss", "Cascade", "Gate", "diff",
+    "pending", "AskedHuman",
+    "Human", "Model", "ModelError", "Scripted", "Cached", "Fallback", "find_model", "Retry", "Tape", "TapeMiss", "Cascade", "Gate", "diff",
     "read_messages", "write_messages", "replay", "import_conversation", "interactive", "SettingsError"]
 
 

@@ -9,13 +9,13 @@ __all__ = ['Ticks', 'Agent']
 import copy, sys, warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any, Self
 
 from pydantic import ValidationError
 
 from .core.answer import AnswerType
 from .core.budget import Budget
+from .core.foreign import call_code, machine_clock, reliable
 from .engine.definitions import find_source
 from .host.kernel import definition_site, run_blocking
 from .host.show import html_of
@@ -52,13 +52,15 @@ class Ticks:
 
 # %% ../nbs/01_agent.ipynb #1c5dea89
 def _unchanged(model): return model
-def _model_wrapper(tools): return getattr(tools, "wrap_model", _unchanged)
+def _model_wrapper(tools):
+    wrap = getattr(tools, "wrap_model", None)
+    return _unchanged if wrap is None else lambda model: find_model(call_code(wrap, model))
 
 def _tools_by_name(tools, result_limit=RESULT_LIMIT, result_tool=""):
     if tools is None: return {}
     if isinstance(tools, str | Tool | Mapping) or not isinstance(tools, Iterable):
         raise TypeError(f"tools are a list of tools or functions: [look, restart]; got {tools!r}.")
-    given = list(tools)
+    given = call_code(list, tools)
     if wrong := [t for t in given if not callable(t) or type(t).__module__.startswith("langchain")]: raise TypeError(_why_no_tool(wrong[0]))
     made = [t if isinstance(t, Tool) else Tool(t) for t in given]
     if len({t.name for t in made}) < len(made): raise ValueError(f"two tools have the same name: {', '.join(t.name for t in made)}")
@@ -127,7 +129,7 @@ class Agent(Portable):
         store: str | Store | None = None,  # where runs are kept; settings say if not given
         max_iterations: int | None = None,  # model replies per run; settings say if not given
         unattended: str | Callable[[Request, State], Decision | None] | None = None,  # `wait`, `approve`, `reject` or a function
-        clock: Callable[[], datetime] = partial(datetime.now, UTC),  # for tests
+        clock: Callable[[], datetime] = machine_clock,  # for tests
         ask: Ask = Ask(),  # how replies should be made: `Ask(temperature=0, max_tokens=2000)`
         labels: dict[str, str] | None = None,  # texts by name, which every run of this agent carries
         result_limit: int = RESULT_LIMIT,  # characters of a tool's result that the model reads, where the tool says nothing else
@@ -145,7 +147,7 @@ class Agent(Portable):
         self._wrap_model = _model_wrapper(tools)
         self.model, self.store = self._wrap_model(find_model(model or settings.model)), shared_store(store or store_url(settings))
         shown = tuple(m.model_copy(update={"example": True}) for m in with_call_ids(examples or ()))
-        self.name, self.instructions, self.examples, self.clock = name, instructions, shown, clock
+        self.name, self.instructions, self.examples, self.clock = name, instructions, shown, reliable(clock)
         if isinstance(grant, str): raise TypeError(f"grant={grant!r}: give a list of scopes.")
         self.policy, self.grant = (*_read_rules(() if policy is None else policy), *read_rules(settings.policy)), None if grant is None else tuple(grant)
         for words in misspelling_warnings(self.policy, {t.name: t.spec for t in self.tools.values()}): warnings.warn(f"agent {name}: {words}", stacklevel=3)

@@ -22,10 +22,10 @@ from .core.steps import Edit, Origin, Started, Step, check_labels
 from .engine.breakpoints import Break
 from .engine.definitions import AgentSource, find_source
 from .engine.engine import Engine, never_stop
-from .engine.outcomes import AgentMismatch, run_paused_error, run_stopped_error
+from .engine.outcomes import AgentMismatch, run_paused_error, run_stopped_error, stopped_line
 from .core.portable import NotPortable
 from .host.arguments import explain_keywords, unknown_keywords
-from .host.kernel import interactive, connect_stop_button, wait_interruptibly
+from .host.kernel import interactive, connect_stop_button, tell, wait_interruptibly
 from .host.show import html_of, show_live
 from .log.forks import SideEffect, cut_point, refuse_existing_run
 from .log.log import Log
@@ -61,7 +61,7 @@ class Run:
     ):
         self.engine, self._place, self._coroutines = engine, None, WeakKeyDictionary[Any, Coroutine]()  # by the task that it is
         self._read_result: tuple | None = None  # text, type and value of the result
-        engine.attended, engine.wait_for = interactive, wait_interruptibly
+        engine.attended, engine.wait_for = interactive, self._wait_interruptibly
 
     @property
     def run_id(self) -> str: return self.engine.log.run_id
@@ -184,7 +184,7 @@ class Run:
         seen = len(self.steps)
         while seen < len(self.steps) or self.tip.status not in ("done", "stopped"):
             if seen == len(self.steps):
-                await (self.engine.wait_for_step() if self.active else self._engine_at_end().go(lambda _: True, wait=True, keep_lease=True))
+                await (self._wait_for_step() if self.active else self._engine_at_end().go(lambda _: True, wait=True, keep_lease=True))
             for step in self.steps[seen:]:
                 seen += 1
                 yield step
@@ -348,6 +348,18 @@ class Run:
 
     def __reduce_ex__(self, protocol):
         raise NotPortable(f"run {self.run_id} is in its store, and is not sent itself. Send its agent, and there: agent.load({self.run_id!r}).")
+
+    async def _wait_interruptibly(self, future):
+        try: return await wait_interruptibly(future)
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            tell(stopped_line(self.log))
+            raise
+
+    async def _wait_for_step(self):
+        try: await self.engine.wait_for_step()
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            tell(f"Run {self.run_id} goes on in the background. run.pause() stops it, `await run` waits for it.")
+            raise
 
     def _engine_at_end(self):
         self._place = None

@@ -18,7 +18,7 @@ from ..core.steps import Body, Decision, Intent, Note, Replied, Request, Returne
 from .actions import Action, Announce, AskModel, Execute, Wait, affordable_calls, next_action, out_of_budget_action, ready_calls
 from .breakpoints import Break
 from .definitions import AgentSource, code_change, lost_tools, newest_tool
-from .outcomes import AgentMismatch, data_missing_error, request_open_error
+from .outcomes import AgentMismatch, RequestOpen, background_line, data_missing_error, request_open_error
 from .perform import PERFORM, ModelFailed
 from .policy import Rulings, has_functions
 from .reserve import Reservation, recover, reserve, settle
@@ -381,6 +381,7 @@ async def _go_and_notify(engine, stop, wait, keep_lease):
     finally:
         waiters, engine._waiters = engine._waiters, []
         for ended in waiters: _set_outcome(ended, error)
+        if not waiters and isinstance(error, Exception) and not isinstance(error, RequestOpen): await _leave_word(engine, error)
 
 def _set_outcome(ended, error):
     if ended.done(): return
@@ -389,6 +390,18 @@ def _set_outcome(ended, error):
     else:
         ended.set_exception(error)
         ended.exception()
+
+# %% ../../nbs/engine/09_engine.ipynb #6ef16234
+async def _leave_word(engine, error):
+    log, said = engine.log, error_text(error)
+    last = log.steps[-1].body if log.steps else None
+    if isinstance(last, Note) and last.about == "error" and last.text == said: return
+    if log.tip.status in ("running", "failed") and not isinstance(error, RunConflict):
+        try:
+            await _record(engine, Note(about="error", text=said), log.tip.iteration)
+            return
+        except Exception as e: said = f"{said}; and no note of it could be written ({error_text(e)})"
+    warnings.warn(background_line(log, said), stacklevel=2)
 
 # %% ../../nbs/engine/09_engine.ipynb #15d5019f
 async def _drive(engine, stop, wait, keep_lease):

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RequestOpen', 'RunStopped', 'RunPaused', 'AgentMismatch', 'DataMissing', 'request_open_error', 'run_stopped_error',
-           'run_paused_error', 'data_missing_error']
+           'run_paused_error', 'stopped_line', 'background_line', 'data_missing_error']
 
 # %% ../../nbs/engine/08_outcomes.ipynb #42efa7f0
 from collections.abc import Sequence
@@ -53,6 +53,24 @@ def run_paused_error(
 ) -> RunPaused:  # to be raised
     "Where it is, and how to go on"
     return RunPaused(f"run {log.run_id} is paused after step {log.tip.index - 1}. Go on with `await run` or `await run.step()`.")
+
+# %% ../../nbs/engine/08_outcomes.ipynb #9baa2696
+def _how_to_go_on(log): return f"Go on with `await run`, or elsewhere with agent.load({log.run_id!r})."
+
+def stopped_line(
+    log: Log,  # of a run that a cell waited for
+) -> str:
+    "What a person is told who stopped the cell"
+    if not log.steps: return f"Run {log.run_id} was stopped before its first step. Begin it with `await run`."
+    return f"Run {log.run_id} stops after the step that is being taken. It is safe in {log.store.url}. {_how_to_go_on(log)}"
+
+def background_line(
+    log: Log,  # of a run that ended in the background
+    problem: str,  # why
+) -> str:
+    "What is said of a run that nobody waited for"
+    where = f"Its {log.tip.index} steps are safe in {log.store.url}" if log.steps else "It has no steps yet"
+    return f"run {log.run_id} ended in the background: {problem}. {where}. {_how_to_go_on(log)}"
 
 # %% ../../nbs/engine/08_outcomes.ipynb #a7d52440
 def data_missing_error(

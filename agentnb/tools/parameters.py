@@ -16,6 +16,7 @@ from pydantic import ConfigDict, Field, Secret, SecretBytes, SecretStr, TypeAdap
 from pydantic.fields import FieldInfo
 
 from .contract import Context, RunData, data_error
+from ..core.foreign import error_text
 from ..core.value import json_safe
 
 # %% ../../nbs/tools/03_parameters.ipynb #97ce3f3d
@@ -63,7 +64,7 @@ def _one_hint(fn, parameter, hint, name, local) -> Any:
     try: return get_type_hints(alone, getattr(fn, "__globals__", {}), local, include_extras=True)[parameter]
     except Exception as e:
         if parameter == "return": return ...
-        raise ToolDefinitionError(f"tool `{name}`: the type of `{parameter}` is not known here: {str(hint).strip(chr(39))} ({type(e).__name__}: {e}). "
+        raise ToolDefinitionError(f"tool `{name}`: the type of `{parameter}` is not known here: {str(hint).strip(chr(39))} ({error_text(e)}). "
             "Import it, or define it at the top of the module.") from None
 
 # %% ../../nbs/tools/03_parameters.ipynb #3d16ae3c

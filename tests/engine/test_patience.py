@@ -37,7 +37,8 @@ async def beside(work):
 
 
 def test_a_preview_that_hangs_is_given_up(impatient):
-    run = made(tools=[tool(act.fn, preview=lambda n: hang())])
+    def shown(n: int = 1) -> str: return "did it"
+    run = made(tools=[tool(shown, name="act", preview=lambda n: hang())])
     step, blocked = asyncio.run(beside(run.until(kind="request")))
     assert step.body.preview.startswith("(no preview: TimeoutError:") and blocked < 1
 
