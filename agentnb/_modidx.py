@@ -1094,6 +1094,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                 'agentnb/langgraph/held.py'),
                                         'agentnb.langgraph.held._check_budget': ( 'langgraph/held.html#_check_budget',
                                                                                   'agentnb/langgraph/held.py'),
+                                        'agentnb.langgraph.held._contained_edge': ( 'langgraph/held.html#_contained_edge',
+                                                                                    'agentnb/langgraph/held.py'),
                                         'agentnb.langgraph.held._contained_graph': ( 'langgraph/held.html#_contained_graph',
                                                                                      'agentnb/langgraph/held.py'),
                                         'agentnb.langgraph.held._contained_part': ( 'langgraph/held.html#_contained_part',

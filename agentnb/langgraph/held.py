@@ -276,8 +276,16 @@ def _awaiting(code):
     async def awaited(*args, **kwargs): return await code(*args, **kwargs)
     return awaited
 
+# %% ../../nbs/langgraph/05_held.ipynb #7a49d78e
+def _contained_edge(part):
+    branch = getattr(getattr(part, "func", None), "__self__", None)
+    if type(part).__name__ != "RunnableCallable" or not hasattr(branch, "_replace"): return _contained_part(part)
+    twin, held = copy.copy(part), branch._replace(path=_contained_part(branch.path))
+    twin.func, twin.afunc = getattr(held, part.func.__name__), getattr(held, part.afunc.__name__)
+    return twin
+
 def _contained_graph(graph):
-    nodes = {name: node.copy(dict(bound=_contained_part(node.bound), writers=[_contained_part(w) for w in node.writers])) for name, node in graph.nodes.items()}
+    nodes = {name: node.copy(dict(bound=_contained_part(node.bound), writers=[_contained_edge(w) for w in node.writers])) for name, node in graph.nodes.items()}
     return graph.copy(update=dict(nodes=nodes))
 
 # %% ../../nbs/langgraph/05_held.ipynb #1854f8f6
