@@ -18,7 +18,8 @@ from agentnb.tools.tool import Tool as Tool, ToolDefinitionError as ToolDefiniti
 from agentnb.tools.scopes import missing_scopes as missing_scopes, needed_scopes as needed_scopes
 from agentnb.engine.policy import Rule as Rule, Ruling as Ruling
 from agentnb.engine.breakpoints import Break as Break
-from agentnb.engine.outcomes import AgentMismatch as AgentMismatch, RequestOpen as RequestOpen, RunPaused as RunPaused, RunStopped as RunStopped
+from agentnb.engine.outcomes import AgentMismatch as AgentMismatch, DataMissing as DataMissing, RequestOpen as RequestOpen
+from agentnb.engine.outcomes import RunPaused as RunPaused, RunStopped as RunStopped
 from agentnb.store.opening import open_store as open_store
 from agentnb.store.protocol import RunConflict as RunConflict, RunNotFound as RunNotFound, Store as Store, StoreError as StoreError
 from agentnb.log.requests import Pending as Pending
@@ -95,9 +96,10 @@ _LATER = dict(  # imported when they are asked for: what they need is large, or 
 __all__ = [  # what `import *` brings: nothing that comes later
     "Agent", "Ticks", "Run", "Budget", "Ask", "Call", "Delta", "Failure", "Message", "Reply", "ToolSpec", "Usage", "Verdict", "assistant", "call", "result",
     "user", "Plan", "Task", "NotPortable", "portable", "State", "Decision", "Origin", "Request", "Step", "Context", "ToolError", "Tool",
-    "ToolDefinitionError", "tool", "missing_scopes", "needed_scopes", "Rule", "Ruling", "Break", "AgentMismatch", "RequestOpen", "RunPaused", "RunStopped",
-    "open_store", "RunConflict", "RunNotFound", "Store", "StoreError", "Pending", "Approval", "approvals", "revoke", "SideEffect", "lineage", "pending",
-    "AskedHuman", "Human", "Model", "ModelError", "Scripted", "Cached", "Fallback", "find_model", "Retry", "Tape", "TapeMiss", "Cascade", "Gate", "diff",
+    "ToolDefinitionError", "tool", "missing_scopes", "needed_scopes", "Rule", "Ruling", "Break", "AgentMismatch", "DataMissing", "RequestOpen", "RunPaused",
+    "RunStopped", "open_store", "RunConflict", "RunNotFound", "Store", "StoreError", "Pending", "Approval", "approvals", "revoke", "SideEffect", "lineage",
+    "pending", "AskedHuman",
+    "Human", "Model", "ModelError", "Scripted", "Cached", "Fallback", "find_model", "Retry", "Tape", "TapeMiss", "Cascade", "Gate", "diff",
     "read_messages", "write_messages", "replay", "import_conversation", "interactive", "SettingsError"]
 
 

@@ -9,13 +9,13 @@ __all__ = ['Ticks', 'Agent']
 import copy, sys, warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any, Self
 
 from pydantic import ValidationError
 
 from .core.answer import AnswerType
 from .core.budget import Budget
+from .core.foreign import call_code, machine_clock, reliable
 from .engine.definitions import find_source
 from .host.kernel import definition_site, run_blocking
 from .host.show import html_of
@@ -36,6 +36,7 @@ from .core.state import State, close_open_calls, plan_message, unsent_messages
 from .core.steps import Decision, Origin, Request, Started, check_caller, check_labels
 from .store.opening import shared_store
 from .store.protocol import Store, read_run
+from .tools.contract import as_run_data
 from .tools.results import RESULT_LIMIT
 from .tools.tool import Tool
 
@@ -51,13 +52,15 @@ class Ticks:
 
 # %% ../nbs/01_agent.ipynb #1c5dea89
 def _unchanged(model): return model
-def _model_wrapper(tools): return getattr(tools, "wrap_model", _unchanged)
+def _model_wrapper(tools):
+    wrap = getattr(tools, "wrap_model", None)
+    return _unchanged if wrap is None else lambda model: find_model(call_code(wrap, model))
 
 def _tools_by_name(tools, result_limit=RESULT_LIMIT, result_tool=""):
     if tools is None: return {}
     if isinstance(tools, str | Tool | Mapping) or not isinstance(tools, Iterable):
         raise TypeError(f"tools are a list of tools or functions: [look, restart]; got {tools!r}.")
-    given = list(tools)
+    given = call_code(list, tools)
     if wrong := [t for t in given if not callable(t) or type(t).__module__.startswith("langchain")]: raise TypeError(_why_no_tool(wrong[0]))
     made = [t if isinstance(t, Tool) else Tool(t) for t in given]
     if len({t.name for t in made}) < len(made): raise ValueError(f"two tools have the same name: {', '.join(t.name for t in made)}")
@@ -126,10 +129,11 @@ class Agent(Portable):
         store: str | Store | None = None,  # where runs are kept; settings say if not given
         max_iterations: int | None = None,  # model replies per run; settings say if not given
         unattended: str | Callable[[Request, State], Decision | None] | None = None,  # `wait`, `approve`, `reject` or a function
-        clock: Callable[[], datetime] = partial(datetime.now, UTC),  # for tests
+        clock: Callable[[], datetime] = machine_clock,  # for tests
         ask: Ask = Ask(),  # how replies should be made: `Ask(temperature=0, max_tokens=2000)`
         labels: dict[str, str] | None = None,  # texts by name, which every run of this agent carries
         result_limit: int = RESULT_LIMIT,  # characters of a tool's result that the model reads, where the tool says nothing else
+        data: Any = None,  # what tools find in their `Context`: a database, a client; neither stored nor sent to another process
     ):
         settings, name, instructions, ask = load_settings(), name or "agent", instructions or "", Ask() if ask is None else ask
         _refuse_kinds(ask, budget, store)
@@ -143,18 +147,22 @@ class Agent(Portable):
         self._wrap_model = _model_wrapper(tools)
         self.model, self.store = self._wrap_model(find_model(model or settings.model)), shared_store(store or store_url(settings))
         shown = tuple(m.model_copy(update={"example": True}) for m in with_call_ids(examples or ()))
-        self.name, self.instructions, self.examples, self.clock = name, instructions, shown, clock
+        self.name, self.instructions, self.examples, self.clock = name, instructions, shown, reliable(clock)
         if isinstance(grant, str): raise TypeError(f"grant={grant!r}: give a list of scopes.")
         self.policy, self.grant = (*_read_rules(() if policy is None else policy), *read_rules(settings.policy)), None if grant is None else tuple(grant)
         for words in misspelling_warnings(self.policy, {t.name: t.spec for t in self.tools.values()}): warnings.warn(f"agent {name}: {words}", stacklevel=3)
         self.result_tool, self.max_iterations = result.name if result else "", settings.max_iterations if max_iterations is None else max_iterations
         self.ask, self.answer = ask, self.result_type.schema if self.result_type else None
         self.budget = budget or Budget(**{k: getattr(settings, v) for k, v in SECTIONS["budget"].items()})
+        self.run_data = as_run_data(data)
         self.labels, self._fields, self._valid_fields = check_labels(labels), dict[str, Any](), dict[str, Any]()
         self.beginning(_make_started("Agent", max_iterations=self.max_iterations))
         self.defined_at = definition_site()
 
     def __getstate__(self): return self.__dict__ | dict(_fields={}, _valid_fields={})
+
+    @property
+    def data(self) -> Any: return self.run_data.value if self.run_data.is_given else None  # for the tools of runs that have none of their own
 
     def _repr_html_(self): return html_of(self)
     def __repr__(self): return f"Agent({self.name}, {self.model.name}, tools: {', '.join(self.tools) or 'none'})"
@@ -195,6 +203,7 @@ class Agent(Portable):
         plan: Plan | Sequence[Any] | None = None,  # what is to be done, if that is known: the model is told; texts and dicts are its tasks
         labels: dict[str, str] | None = None,  # texts by name, to find it by; the agent's are added
         caller: Origin | None = None,  # the run and the step whose call begins this one
+        data: Any = None,  # what its tools find in their `Context`, in place of the agent's
     ) -> Run:  # not begun: the first step begins it
         "A new run"
         if isinstance(task, tuple | Iterator): task = list(task)
@@ -213,17 +222,18 @@ class Agent(Portable):
         found_by = dict[str, Any](labels=check_labels(labels), caller=check_caller(caller, run_id))
         body = _make_started("agent.run", task=text, messages=messages, max_iterations=limit, plan=start_plan, **found_by)
         log = Log(run_id or new_run_id(self.clock()), self.store, self.clock, tools=self.tools)
-        return Run(Engine(log, self, self.beginning(body), find_source(self, sys._getframe(2).f_globals)))
+        return Run(Engine(log, self, self.beginning(body), find_source(self, sys._getframe(2).f_globals), as_run_data(data)))
 
     @explain_keywords
     def load(self,
         run_id: str,  # which run
         anyway: bool = False,  # also if an agent of another name began it
+        data: Any = None,  # as in `run`: it was not stored
     ) -> Run:  # as its log says
         "A run of this agent's store, to look at or to continue"
         if not isinstance(run_id, str): raise TypeError(f"a run is found by its id, as `run.run_id` says it, and not by {run_id!r:.80}.")
         log = Log(run_id, self.store, self.clock, read_run(self.store, run_id), self.tools)
-        run = Run(Engine(log, self, source=find_source(self, sys._getframe(2).f_globals)))
+        run = Run(Engine(log, self, source=find_source(self, sys._getframe(2).f_globals), data=as_run_data(data)))
         if run.tip.agent != self.name and not anyway:
             raise AgentMismatch(f"run {run_id} was begun by the agent {run.tip.agent!r}, and this one is {self.name!r}. "
                 "Load it with that agent, or go on with this one by load(..., anyway=True).")
@@ -237,8 +247,9 @@ class Agent(Portable):
         plan: Plan | Sequence[Any] | None = None,  # as in `run`
         labels: dict[str, str] | None = None,  # as in `run`
         caller: Origin | None = None,  # as in `run`
+        data: Any = None,  # as in `run`
     ) -> str:  # the result
         "A new run to its end, from plain code, also inside a running event loop; it blocks, so nobody can answer"
-        run = self.run(task, max_iterations, plan=plan, labels=labels, caller=caller)
+        run = self.run(task, max_iterations, plan=plan, labels=labels, caller=caller, data=data)
         run.attended = lambda: False
         return run_blocking(run.wait())

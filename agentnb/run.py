@@ -22,10 +22,10 @@ from .core.steps import Edit, Origin, Started, Step, check_labels
 from .engine.breakpoints import Break
 from .engine.definitions import AgentSource, find_source
 from .engine.engine import Engine, never_stop
-from .engine.outcomes import AgentMismatch, run_paused_error, run_stopped_error
+from .engine.outcomes import AgentMismatch, run_paused_error, run_stopped_error, stopped_line
 from .core.portable import NotPortable
 from .host.arguments import explain_keywords, unknown_keywords
-from .host.kernel import interactive, connect_stop_button, wait_interruptibly
+from .host.kernel import interactive, connect_stop_button, tell, wait_interruptibly
 from .host.show import html_of, show_live
 from .log.forks import SideEffect, cut_point, refuse_existing_run
 from .log.log import Log
@@ -37,6 +37,7 @@ from .study.compare import StateDiff, diff
 from .study.conversations import read_messages, write_messages
 from .study.testcase import write_test
 from .study.transcripts import import_conversation
+from .tools.contract import as_run_data
 from .tools.tool import Tool
 
 # %% ../nbs/00_run.ipynb #5825fe0f
@@ -60,7 +61,7 @@ class Run:
     ):
         self.engine, self._place, self._coroutines = engine, None, WeakKeyDictionary[Any, Coroutine]()  # by the task that it is
         self._read_result: tuple | None = None  # text, type and value of the result
-        engine.attended, engine.wait_for = interactive, wait_interruptibly
+        engine.attended, engine.wait_for = interactive, self._wait_interruptibly
 
     @property
     def run_id(self) -> str: return self.engine.log.run_id
@@ -99,6 +100,8 @@ class Run:
     def labels(self) -> dict[str, str]: return self.engine.first_body.labels if self.engine.first_body else self.tip.labels  # what it is found by
     @property
     def caller(self) -> Origin | None: return self.engine.first_body.caller if self.engine.first_body else self.tip.caller  # whose call began it
+    @property
+    def data(self) -> Any: return data.value if (data := self.engine.data).is_given else None  # what its tools find in their `Context`
     @property
     def side_effects_after_cut(self) -> list[SideEffect]:  # empty in a run that is no fork
         "What was done in the world after the cut, which this fork does not know"
@@ -181,7 +184,7 @@ class Run:
         seen = len(self.steps)
         while seen < len(self.steps) or self.tip.status not in ("done", "stopped"):
             if seen == len(self.steps):
-                await (self.engine.wait_for_step() if self.active else self._engine_at_end().go(lambda _: True, wait=True, keep_lease=True))
+                await (self._wait_for_step() if self.active else self._engine_at_end().go(lambda _: True, wait=True, keep_lease=True))
             for step in self.steps[seen:]:
                 seen += 1
                 yield step
@@ -231,6 +234,7 @@ class Run:
         state: State | None = None,  # go on from the conversation, the plan and the limits of this state
         run_id: str | None = None,  # for tests; made from the time if not given
         labels: dict[str, str] | None = None,  # added to those that it shares
+        data: Any = None,  # for its tools; what this run has if not given
     ) -> "Run":  # new, paused at the cut
         "Another run that shares the steps up to `at`, cut where no call is open; `side_effects_after_cut` says what was done after it"
         if not self.steps: raise ValueError(f"run {self.run_id} has no steps yet, so there is nothing to share.")
@@ -243,7 +247,8 @@ class Run:
         log.share(self.log, last + 1)
         changes = _definition_changes(agent, model, tools) | _state_changes(log.tip, state, instructions)
         log.append_all(Started(parent=Origin(run_id=self.run_id, index=last), labels=added), *([Edit(by="fork", **changes)] if changes else []))
-        fork = Run(Engine(log, agent, source=self.engine.source if agent is self.agent else AgentSource({})))
+        source = self.engine.source if agent is self.agent else AgentSource({})
+        fork = Run(Engine(log, agent, source=source, data=self.engine.own_data if data is None else as_run_data(data)))
         fork.engine.attended, fork.engine.breaks = self.engine.attended, list(self.breaks)
         return fork
 
@@ -343,6 +348,18 @@ class Run:
 
     def __reduce_ex__(self, protocol):
         raise NotPortable(f"run {self.run_id} is in its store, and is not sent itself. Send its agent, and there: agent.load({self.run_id!r}).")
+
+    async def _wait_interruptibly(self, future):
+        try: return await wait_interruptibly(future)
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            tell(stopped_line(self.log))
+            raise
+
+    async def _wait_for_step(self):
+        try: await self.engine.wait_for_step()
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            tell(f"Run {self.run_id} goes on in the background. run.pause() stops it, `await run` waits for it.")
+            raise
 
     def _engine_at_end(self):
         self._place = None

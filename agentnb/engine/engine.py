@@ -15,11 +15,12 @@ from ..core.foreign import await_code, error_text, name_of_code
 from ..core.messages import Delta
 from ..core.state import State
 from ..core.steps import Body, Decision, Intent, Note, Replied, Request, Returned, Started, Step
-from .actions import Action, Announce, AskModel, Execute, Wait, next_action, out_of_budget_action, ready_calls
+from .actions import Action, Announce, AskModel, Execute, Wait, affordable_calls, next_action, out_of_budget_action, ready_calls
 from .breakpoints import Break
 from .definitions import AgentSource, code_change, lost_tools, newest_tool
-from .outcomes import AgentMismatch, request_open_error
+from .outcomes import AgentMismatch, RequestOpen, background_line, data_missing_error, request_open_error
 from .perform import PERFORM, ModelFailed
+from .policy import Rulings, has_functions
 from .reserve import Reservation, recover, reserve, settle
 from ..log.forks import SideEffect, side_effects_after
 from ..log.log import Log
@@ -27,6 +28,7 @@ from ..log.requests import decide, remembered_decision
 from ..store.lease import HeldLease
 from ..store.protocol import RunConflict, call_store
 from ..store.writer import Writer, writer_of
+from ..tools.contract import NO_DATA, RunData
 from ..tools.tool import Tool, ToolError
 
 # %% ../../nbs/engine/09_engine.ipynb #720e5cf0
@@ -45,8 +47,9 @@ class Engine:
         agent: Any,  # an `Agent`: the definition it goes on with
         first_body: Started | None = None,  # the first step of a run that has none yet
         source: AgentSource = AgentSource({}),  # where the agent is defined, so that a cell that is run again counts
+        data: RunData = NO_DATA,  # for its tools, instead of the agent's
     ):
-        self.log, self.agent, self.first_body, self.source = log, agent, first_body, source
+        self.log, self.agent, self.first_body, self.source, self.own_data = log, agent, first_body, source, data
         self.session, self.lease = secrets.token_hex(4), HeldLease(log.store, log.run_id, secrets.token_hex(4))
         self.attended: Callable[[], bool] = lambda: False  # can a person answer here?
         self.wait_for: Callable[[asyncio.Future], Awaitable[Any]] = lambda future: future  # how a caller waits, in its own way
@@ -55,6 +58,7 @@ class Engine:
         self._waiters = list[asyncio.Future]()  # one for each caller: a caller may be cancelled, and the task goes on
         self.pausing, self.single, self.uninterrupted = False, False, False
         self.reservation: Reservation | None = None
+        self.rulings = Rulings()  # of the policy's functions
         self.meter: Any = None  # of the budget, with the prices it looked up
         self.loaded_model: Any = None  # the model whose imports are there
         self.running_calls = dict[str, asyncio.Task]()  # calls, by id
@@ -67,6 +71,8 @@ class Engine:
     def tip(self) -> State: return self.log.tip
     @property
     def active(self) -> bool: return self.task is not None and not self.task.done()
+    @property
+    def data(self) -> RunData: return self.own_data if self.own_data.is_given else getattr(self.agent, "run_data", NO_DATA)  # for tools
 
     def tool(self,
         name: str,  # as the model says it
@@ -103,6 +109,11 @@ class Engine:
             raise AgentMismatch(f"run {self.log.run_id} has an open call of {', '.join(lost)}, and the agent has no "
                 "such tool. Give it to Agent(tools=...), or take the call out with run.edit(messages=...).")
 
+    def refuse_missing_data(self) -> None:
+        "Raise `DataMissing` if tools say that they need data, and none is given"
+        given = self.own_data.is_given or getattr(self.source.newest(self.agent), "run_data", NO_DATA).is_given
+        if not given and (needing := [t.name for t in self.log.tools.values() if t.needs_data]): raise data_missing_error(self.log, needing)
+
     def use(self,
         agent: Any,  # a definition
     ) -> None:
@@ -115,8 +126,15 @@ class Engine:
 
     def next_action(self) -> Action | None:  # `None` once the run has ended
         "The one thing that comes next"
+        tip, rules = self.log.tip, self.rulings.before(self.agent.policy)
+        return next_action(tip, rules, self.session, self.calls_elsewhere() if tip.parent else {})
+
+    async def ask_rules(self) -> None:
+        "Ask the functions of the policy about the calls that are open"
+        if not has_functions(self.agent.policy): return
         tip = self.log.tip
-        return next_action(tip, self.agent.policy, self.session, self.calls_elsewhere() if tip.parent else {})
+        open_calls = [c.call for c in affordable_calls(tip) if c.phase != "asked" and not c.problem]
+        await self.rulings.ask(self.agent.policy, open_calls, tip.tools, tip.cost)
 
     def calls_elsewhere(self) -> dict[str, str]:  # where, by the call's signature; empty in a run that is no fork
         "The calls that were made behind the cut of a fork, and are not repeated without a question"
@@ -245,7 +263,7 @@ async def _perform(engine, action):
     several = isinstance(action, Execute) and (engine.running_calls or len(engine.log.tip.open_calls) > 1)
     spec = engine.tip.tools[action.call.call.tool] if several else None
     if spec is None or engine.single or spec.plan or not spec.read_only: return await PERFORM[type(action).__name__](engine, action)
-    ready = ready_calls(engine.tip, engine.agent.policy)
+    ready = ready_calls(engine.tip, engine.rulings.before(engine.agent.policy))
     if len(ready) == 1 and not engine.running_calls: return await PERFORM["Execute"](engine, action)
     for c in ready:
         if c.call.id not in engine.running_calls: engine.running_calls[c.call.id] = asyncio.ensure_future(PERFORM["Execute"](engine, Execute(call=c)))
@@ -280,7 +298,7 @@ async def _write_first_step(engine):
 # %% ../../nbs/engine/09_engine.ipynb #969a2800
 def _may_act(engine, reply):
     spec = engine.tip.tools.get(reply.calls[0].tool) if reply.calls else None
-    return spec is not None and not spec.read_only
+    return spec is not None and not spec.read_only and not has_functions(engine.agent.policy)
 
 async def _record_with_intent(engine, reply):
     log = engine.log
@@ -300,9 +318,11 @@ async def _record_with_intent(engine, reply):
 async def _advance(engine):
     if engine.first_body and not engine.log.steps: return await _write_first_step(engine)
     while True:
+        if engine.log.tip.open_calls: await engine.ask_rules()
         action = engine.next_action()
         if isinstance(action, Wait):
             await engine.reread()
+            if engine.log.tip.open_calls: await engine.ask_rules()
             action = engine.next_action()
         if action is None or isinstance(action, Wait): return None
         engine.lease.check()
@@ -362,6 +382,7 @@ async def _go_and_notify(engine, stop, wait, keep_lease):
     finally:
         waiters, engine._waiters = engine._waiters, []
         for ended in waiters: _set_outcome(ended, error)
+        if not waiters and isinstance(error, Exception) and not isinstance(error, RequestOpen): await _leave_word(engine, error)
 
 def _set_outcome(ended, error):
     if ended.done(): return
@@ -371,10 +392,23 @@ def _set_outcome(ended, error):
         ended.set_exception(error)
         ended.exception()
 
+# %% ../../nbs/engine/09_engine.ipynb #6ef16234
+async def _leave_word(engine, error):
+    log, said = engine.log, error_text(error)
+    last = log.steps[-1].body if log.steps else None
+    if isinstance(last, Note) and last.about == "error" and last.text == said: return
+    if log.tip.status in ("running", "failed") and not isinstance(error, RunConflict):
+        try:
+            await _record(engine, Note(about="error", text=said), log.tip.iteration)
+            return
+        except Exception as e: said = f"{said}; and no note of it could be written ({error_text(e)})"
+    warnings.warn(background_line(log, said), stacklevel=2)
+
 # %% ../../nbs/engine/09_engine.ipynb #15d5019f
 async def _drive(engine, stop, wait, keep_lease):
     engine._writer = writer = writer_of(engine.log.store, engine._writer)
     engine.refuse_lost_tools()
+    engine.refuse_missing_data()
     with writer:
         fresh = await engine.lease.take(writer.call)
         try: await _go_on(engine, stop, wait, fresh)

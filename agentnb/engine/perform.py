@@ -13,7 +13,7 @@ from typing import Any
 
 from ..tools.contract import without_calls_left
 from ..core.calls import empty_reply
-from ..core.foreign import CodeExit, await_code, call_code, error_text
+from ..core.foreign import PATIENCE, CodeExit, await_code, call_code, call_within, error_text
 from ..core.messages import Ask, Reply, Usage, redact
 from ..core.value import json_safe
 from ..models.protocol import AskedHuman, ModelError, load_imports
@@ -153,7 +153,7 @@ async def _execute(engine, action):
         if known := await call_store(engine.log.store, engine.log.store.recall, "results", key) if key and tool.spec.idempotent else None:
             return Returned(call_id=c.id, tool=c.tool, content=known[1], source="ledger")
         source = tool.source
-        context = Context.model_construct(run_id=engine.log.run_id, call_id=c.id, idempotency_key=key, place=action.call.ordinal, grant=engine.tip.grant)
+        context = _context(engine, c.id, idempotency_key=key, place=action.call.ordinal)
         text = await tool.run(c.args, context)
         result = without_calls_left(text)
         if tool.spec.plan: _check_plan(c.tool, result)
@@ -186,9 +186,17 @@ _INTERNAL_PATHS = tuple(str(p) for p in (_HERE, Path(asyncio.__file__).parent, P
 # %% ../../nbs/engine/07_perform.ipynb #2a8eaaf0
 async def _announce(engine, action): return Intent(call_id=action.call.call.id, key=engine.log.next_key(action.call), session=engine.session)
 
+def _context(engine, call_id, **more):
+    return Context.model_construct(run_id=engine.log.run_id, call_id=call_id, grant=engine.tip.grant, data=engine.data, **more)
+
+# %% ../../nbs/engine/07_perform.ipynb #c42c72b5
+async def _preview(engine, c):
+    if not (tool := engine.log.tools.get(c.tool)) or not tool.has_preview: return ""
+    try: return await call_within(PATIENCE, tool.preview, c.args, _context(engine, c.id))
+    except TimeoutError as e: return f"(no preview: {error_text(e)})"
+
 async def _ask_human(engine, action):
-    c = action.call
-    preview = engine.log.tools[c.tool].preview(c.args) if c and action.about in ("approve", "repeat") and c.tool in engine.log.tools else ""
+    preview = await _preview(engine, action.call) if action.call and action.about in ("approve", "repeat") else ""
     return Request(request_id=f"q{engine.tip.index}", preview=preview, **{k: getattr(action, k) for k in type(action).model_fields})
 
 async def _warn(engine, action): return Note(about="budget", text=action.text, limit=action.limit)

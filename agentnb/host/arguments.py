@@ -40,7 +40,7 @@ policy=[Rule(tool='...', effect='ask')] <- interrupt_before interrupt_after inte
 grant=[...] <- scopes
 labels={'version': '...'} <- metadata tags extra
 tools=[...] with a function that runs the other agent <- agents sub_agents subagents handoffs team members managed_agents
-a function that the tool closes over <- deps deps_type dependencies context context_schema state_schema
+data=... <- deps deps_type dependencies context context_schema state_schema user_data
 agent.run('...') <- task input query question user_prompt message
 agent.run([user('...'), ...]) <- messages message_history chat_history
 agent.run('...', run_id='...') <- run_id thread_id session_id conversation_id id
@@ -53,14 +53,17 @@ max_iterations={} <- max_steps max_turns recursion_limit max_iter limit steps
 plan=[...] <- tasks todos
 labels={'user': '...'} <- metadata tags user user_id session experiment_name
 caller=Origin(...) <- parent parent_id parent_run_id
+data=... <- deps dependencies context user_data
 
 [Agent.run_sync]
 the task as the first argument <- input inputs prompt query question message messages user_prompt user_message text goal message_history history state
 max_iterations={} <- max_steps max_turns recursion_limit max_iter limit steps
+data=... <- deps dependencies context user_data
 
 [Agent.load]
 the run's id as the first argument <- id thread_id session_id conversation_id run name
 anyway={} <- force strict ignore ignore_mismatch allow_mismatch
+data=... <- deps dependencies context user_data
 agent.load('...').at({}) <- step at index checkpoint_id checkpoint
 
 [Agent.variant]

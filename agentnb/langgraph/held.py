@@ -6,9 +6,9 @@
 __all__ = ['GraphEngine', 'HeldRun', 'hold']
 
 # %% ../../nbs/langgraph/05_held.ipynb #28d1347f
-import json
+import copy, json, warnings
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from langchain_core.messages import BaseMessage
@@ -18,12 +18,13 @@ from langgraph.constants import END, START
 from langgraph.types import Command, Overwrite
 
 from ..core.budget import Budget
+from ..core.foreign import await_code, call_code, contained, error_text, machine_clock, reliable
 from ..engine.engine import Engine
 from ..log.forks import refuse_existing_run
 from .langchain import from_langchain, short_text, requests_of, resume_value, messages_in, superstep_bodies, to_langchain
 from ..core.conversation import with_call_ids
 from ..log.log import Log
-from ..core.messages import Delta, Message, ToolSpec, redact
+from ..core.messages import Delta, Message, ToolSpec
 from ..run import Run, new_run_id
 from ..host.settings import load_settings, store_url
 from ..core.state import State
@@ -167,10 +168,13 @@ async def _run_superstep(engine, command):
     started = engine.log.clock()
     engine.lease.check()
     def send_text(text):
-        for listener in list(engine.listeners): listener(Delta("text", text))
-    try: await engine.thread.run_superstep(engine.log.run_id, command if command.resume else None, send_text if engine.listeners else None)
+        for listener in list(engine.listeners):
+            try: call_code(listener, Delta("text", text))
+            except Exception as e: warnings.warn(f"a listener failed: {error_text(e)}. The reply goes on.", stacklevel=2)
+    text_listener = send_text if engine.listeners else None
+    try: await await_code(engine.thread.run_superstep, engine.log.run_id, command if command.resume else None, text_listener)
     except Exception as e:
-        await engine.write(Note(about="error", text=redact(f"{type(e).__name__}: {e}"), seconds=engine.log.seconds_since(started)))
+        await engine.write(Note(about="error", text=error_text(e), seconds=engine.log.seconds_since(started)))
         raise
     return engine.log.seconds_since(started)
 
@@ -261,6 +265,29 @@ class HeldRun(Run):
         checkpoint = self.engine.last_checkpoint(max(self.place, 1))[0]
         return (await self.engine.thread.state(checkpoint.run_id, checkpoint.body.place)).values
 
+# %% ../../nbs/langgraph/05_held.ipynb #9271f414
+def _contained_part(part):
+    if type(part).__name__ != "RunnableCallable": return part
+    twin = copy.copy(part)
+    twin.func, twin.afunc = part.func and contained(part.func), part.afunc and contained(_awaiting(part.afunc))
+    return twin
+
+def _awaiting(code):
+    async def awaited(*args, **kwargs): return await code(*args, **kwargs)
+    return awaited
+
+# %% ../../nbs/langgraph/05_held.ipynb #7a49d78e
+def _contained_edge(part):
+    branch: Any = getattr(getattr(part, "func", None), "__self__", None)
+    if type(part).__name__ != "RunnableCallable" or not hasattr(branch, "_replace"): return _contained_part(part)
+    twin, held = copy.copy(part), branch._replace(path=_contained_part(branch.path))
+    twin.func, twin.afunc = getattr(held, part.func.__name__), getattr(held, part.afunc.__name__)
+    return twin
+
+def _contained_graph(graph):
+    nodes = {name: node.copy(dict(bound=_contained_part(node.bound), writers=[_contained_edge(w) for w in node.writers])) for name, node in graph.nodes.items()}
+    return graph.copy(update=dict(nodes=nodes))
+
 # %% ../../nbs/langgraph/05_held.ipynb #1854f8f6
 def _unsupported(what, instead): return TypeError(f"a held graph has its models and tools inside its nodes, so {what} cannot change or replay them. {instead}.")
 
@@ -278,7 +305,7 @@ def hold(
     config: dict[str, Any] | None = None,  # of LangGraph
     budget: Budget = Budget(),  # looked at before each superstep: `usd`, `tokens`, `iterations` and `seconds`
     labels: dict[str, str] | None = None,  # what a run that begins is found by, as in `agent.run`
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC),  # for tests
+    clock: Callable[[], datetime] = machine_clock,  # for tests
 ) -> HeldRun:  # nothing is called before its first step
     "A graph as a run; one without a checkpointer gets one in memory"
     settings = dict[str, Any](config or {})
@@ -287,7 +314,8 @@ def hold(
     if input is None and run_id is None: raise ValueError("hold(graph, input) begins a run; hold(graph, thread_id=...) goes on with one.")
     if not graph.checkpointer and run_id: raise ValueError(f"the graph has no checkpointer, so it has no thread {run_id}: compile it with one.")
     if not graph.checkpointer: graph = graph.copy(update=dict(checkpointer=InMemorySaver()))
-    definition = _Definition(graph, settings, open_store(store or store_url(load_settings())), clock, {}, _check_budget(budget), check_labels(labels))
+    clock, kept_in, graph = reliable(clock), open_store(store or store_url(load_settings())), _contained_graph(graph)
+    definition = _Definition(graph, settings, kept_in, clock, {}, _check_budget(budget), check_labels(labels))
     try: steps = read_run(definition.store, run_id) if run_id else ()
     except RunNotFound: steps = ()
     engine = GraphEngine(definition, _GraphLog(run_id or new_run_id(clock()), definition.store, clock, steps), input)

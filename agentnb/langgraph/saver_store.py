@@ -16,6 +16,7 @@ try: from langgraph.checkpoint.base import BaseCheckpointSaver
 except ImportError as e: raise ImportError('LangGraph\'s savers need it. Run: pip install "agentnb-kit[langgraph]"') from e
 
 from ..core.beginnings import beginnings
+from ..core.foreign import error_text
 from ..core.steps import Origin, Started, Step, check_labels
 from ..store.protocol import Head, KeptRow, Lease, RunConflict, StoreError
 
@@ -74,7 +75,7 @@ def _writes(found): return {task: value for task, channel, value in found.pendin
 
 def _store_error(url, e):
     hint = " Call its setup() once." if "no such table" in str(e) or "does not exist" in str(e) else ""
-    return StoreError(f"{url}: {type(e).__name__}: {e}.{hint} "
+    return StoreError(f"{url}: {error_text(e)}.{hint} "
         "Whether the last step was written is not known: load the run again, it goes on from what is there.")
 
 # %% ../../nbs/langgraph/01_saver_store.ipynb #0aca61b3

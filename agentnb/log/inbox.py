@@ -8,9 +8,10 @@ __all__ = ['UnfinishedRuns', 'all_open_requests', 'pending', 'answered_run_ids',
 # %% ../../nbs/log/07_inbox.ipynb #d4b9fabf
 import warnings
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
+from ..core.foreign import machine_clock
 from ..core.steps import Decision
 from .log import Log
 from .requests import Pending, open_requests
@@ -22,7 +23,7 @@ class UnfinishedRuns:
     "The runs of a store that have not ended; holds their logs, and reads on where there is more"
     def __init__(self,
         store: Store,  # where to look
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),  # for tests
+        clock: Callable[[], datetime] = machine_clock,  # for tests
         agents: Sequence[Any] = (),  # whose tools check changed arguments
     ): self.store, self.clock, self.agents, self._logs = store, clock, agents, dict[str, Log]()
 
@@ -57,7 +58,7 @@ def all_open_requests(
 
 def pending(
     store: Store,  # where to look
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC),  # for tests
+    clock: Callable[[], datetime] = machine_clock,  # for tests
 ) -> list[Pending]:  # the longest open first
     "The open requests of all runs"
     return all_open_requests(UnfinishedRuns(store, clock).logs())

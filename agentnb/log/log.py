@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
-from ..core.foreign import call_code, error_text
+from ..core.foreign import call_code, error_text, reliable
 from ..core.messages import Call
 from ..core.state import NEW_STATE, OpenCall, State, fold
 from ..core.steps import Body, Step
@@ -31,7 +31,7 @@ class History:
         steps: Sequence[Step] = (),  # as read from the store
         tools: dict[str, Tool] | None = None,  # by name: they check changed arguments
     ):
-        self.run_id, self.store, self.clock, self.tools = run_id, store, clock, tools or {}
+        self.run_id, self.store, self.clock, self.tools = run_id, store, reliable(clock), tools or {}
         self.steps, self.tip, self.observers, self.keys = list[Step](), NEW_STATE, list[Callable[[Step], Any]](), IdempotencyKeys()
         self._checkpoints = [NEW_STATE]
         for step in steps: self._add(step, self.tip.apply(step))

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from ..tools.contract import ToolError
+from ..core.foreign import error_text
 from ..core.messages import redact
 
 try:
@@ -69,8 +70,9 @@ async def _watch_end(transport, at_end):
     async with transport as (read, write): yield _EndingStream(read, at_end), write
 
 def _error_text(e):
-    text = "; ".join(f"{'.'.join(map(str, x['loc']))}: {x['msg']}" for x in e.errors()[:3]) if isinstance(e, ValidationError) else str(e)
-    return redact(f"{type(e).__name__}: {text}"[:600])
+    if not isinstance(e, ValidationError): return error_text(e)[:600]
+    problems = "; ".join(f"{'.'.join(map(str, x['loc']))}: {x['msg']}" for x in e.errors()[:3])
+    return redact(f"ValidationError: {problems}"[:600])
 
 # %% ../../nbs/mcp/01_connection.ipynb #e1c69f40
 class _ConnectionThread:

@@ -12,7 +12,7 @@ from contextlib import redirect_stdout
 from io import TextIOWrapper
 from typing import Any
 
-from ..tools.contract import Context, ToolError
+from ..tools.contract import Context, ToolError, as_run_data
 from .schemas import FAILURE_META, IDEMPOTENCY_META
 from ..tools.tool import Tool
 
@@ -60,7 +60,9 @@ class MCPServer:
         tools: Iterable[Tool],  # what is lent
         withheld: Iterable[Tool] = (),  # what is not, because it changes something and was not allowed
         name: str = "agentnb",  # told to clients
+        data: Any = None,  # what the tools find in their `Context`
     ):
+        self.data = as_run_data(data)
         self.tools, self.withheld, self.name = {t.name: t for t in tools}, [t.name for t in withheld], name
         self.server, self._acting = Server(name, on_list_tools=self._list, on_call_tool=self._call), asyncio.Lock()
 
@@ -75,7 +77,7 @@ class MCPServer:
         async with self._acting: return await self._run_tool(tool, params.arguments or {}, key)
 
     async def _run_tool(self, tool, args, key):
-        try: text = await tool.run(tool.check(args), Context(call_id=key, idempotency_key=key))
+        try: text = await tool.run(tool.check(args), Context(call_id=key, idempotency_key=key, data=self.data))
         except ToolError as e: return _failure_result(e.failure)
         return CallToolResult(content=[TextContent(text=text)])
 
@@ -106,6 +108,7 @@ def serve_mcp(
     tools: Iterable[Tool | Callable],  # what to lend; an agent's are `agent.tools.values()`
     allow: Collection[str] = (),  # those that may be called although they are not read-only, by name
     name: str = "agentnb",  # told to clients
+    data: Any = None,  # what the tools find in their `Context`; an agent's is `agent.data`
 ) -> MCPServer:  # not serving yet
     "A server of these tools for MCP clients"
     made = [t if isinstance(t, Tool) else Tool(t) for t in tools]
@@ -114,7 +117,7 @@ def serve_mcp(
     asking = [t.name for t in made if t.spec.human or t.spec.always_ask]
     if wrong := sorted({*allow} & {*asking}): raise ValueError(f"allow={wrong}: a human is asked about each call, and nobody can be asked here.")
     offered = [t for t in made if (t.spec.read_only or t.name in allow) and t.name not in asking]
-    return MCPServer(offered, [t for t in made if t not in offered], name)
+    return MCPServer(offered, [t for t in made if t not in offered], name, data)
 
 # %% ../../nbs/mcp/03_server.ipynb #c0f05951
 def _find_tools(name):
@@ -123,10 +126,10 @@ def _find_tools(name):
     try:
         with redirect_stdout(sys.stderr): found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as e: raise SystemExit(f"{name}: {e}") from None
-    found = getattr(found, "tools", found)
+    found, data = getattr(found, "tools", found), getattr(found, "data", None)
     if isinstance(found, dict): tools = list(found.values())
     else: tools = list(found) if isinstance(found, list | tuple) else [found]
-    if tools and all(isinstance(t, Tool) or callable(t) for t in tools): return tools
+    if tools and all(isinstance(t, Tool) or callable(t) for t in tools): return tools, data
     raise SystemExit(f"{name} is {type(found).__name__}: give a list of tools, a tool, or an agent that has tools.")
 
 def main(
@@ -139,7 +142,8 @@ def main(
     parser.add_argument("--http", metavar="HOST:PORT", help="serve over streamable HTTP, at /mcp, instead of standard input and output")
     args = parser.parse_args(argv)
     try:
-        server = serve_mcp(_find_tools(args.tools), args.allow, args.tools)
+        tools, data = _find_tools(args.tools)
+        server = serve_mcp(tools, args.allow, args.tools, data)
         host, _, port = (args.http or "").rpartition(":")
         asyncio.run(server.http(host or "127.0.0.1", int(port), os.environ.get("AGENTNB_MCP_TOKEN", "")) if args.http else server.stdio())
     except (ValueError, TypeError) as e: raise SystemExit(str(e)) from None

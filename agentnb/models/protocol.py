@@ -17,7 +17,7 @@ from importlib import import_module
 from itertools import takewhile
 from typing import Any, Literal, Protocol
 
-from ..core.foreign import await_code
+from ..core.foreign import await_code, error_text
 from ..core.growing import GrowingTuple
 from ..core.messages import Ask, Attempt, Call, Delta, Message, Reply, ToolSpec, Usage, redact
 from ..core.portable import Portable
@@ -81,7 +81,7 @@ def network_error(
     if isinstance(e, ExceptionGroup): return next(iter(found), None) if all(found := [network_error(x, model) for x in e.exceptions]) else None
     kinds, status = {c.__name__ for c in type(e).__mro__}, getattr(e, "code", None)
     if isinstance(status, int) or not isinstance(e, Exception): return None
-    words = redact(f"{type(e).__name__}: {e}"[:300])
+    words = error_text(e)[:300]
     if kinds & _LATE: return ModelError("timeout", f"no reply in time ({words}).", "Try again, or allow more time.", model, retryable=True)
     socket = isinstance(e, OSError) and (e.errno in _SOCKET_ERRORS or str(e).startswith("Multiple exceptions: [Errno"))
     if not (socket or kinds & _BROKEN): return None

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
+from ..core.foreign import error_text
 from ..core.messages import Ask, Delta, Message, Reply, ToolSpec, Usage, redact
 from ..core.portable import NotPortable, Portable
 from .protocol import ErrorKind, ModelError
@@ -325,7 +326,7 @@ def _model_error(e, url, seconds):
         return ModelError("connection", f"the connection to {urlsplit(url).hostname} failed or broke.", _HINTS["connection"], retryable=True)
     if isinstance(e, ValueError | TypeError | LookupError | AttributeError):
         return ModelError("malformed", f"the server's answer has another shape than its interface says ({type(e).__name__}).", _HINTS["malformed"])
-    return ModelError("unknown", f"{type(e).__name__}: {e}")
+    return ModelError("unknown", error_text(e))
 
 def _unread(e, remote, answer, body):
     error = _model_error(e, remote.url, 0)

@@ -8,11 +8,11 @@ __all__ = ['LabelledPair', 'Pair', 'same_reply', 'SemanticCached']
 # %% ../../nbs/routing/09_semantic.ipynb #e693f2af
 import asyncio, hashlib, html, json
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 from ..wrappers.cache import Cached
+from ..core.foreign import machine_clock, reliable
 from ..core.messages import Ask, Delta, Reply, user
 from ..core.portable import Portable
 from ..core.value import Value
@@ -109,7 +109,7 @@ class SemanticCached(Portable):
         **cache_options: Any,  # for `Cached`: `store`, `seconds`, `clock`
     ):
         self.model, self._embed, self._guard = model if isinstance(model, Cached) else Cached(model, **cache_options), cached_embedder(embedder), guard
-        self.name, self._same, self._audit, self._hits, clock = self.model.name, same, audit, 0, cache_options.get("clock", partial(datetime.now, UTC))
+        self.name, self._same, self._audit, self._hits, clock = self.model.name, same, audit, 0, reliable(cache_options.get("clock", machine_clock))
         space = f"{self.name} {self._embed.name} {getattr(guard, '__qualname__', guard)}"
         self._evidence = _Evidence(self.model.store, self._embed, space, clock, min_precision, confidence)
         self._evidence.add_pairs(pair for pair in pairs if not guard(*pair[:2]))

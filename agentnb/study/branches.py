@@ -10,6 +10,7 @@ import asyncio, itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ..core.foreign import error_text
 from ..log.log import RunLike
 from ..wrappers.providers import find_model
 from ..engine.outcomes import RequestOpen, RunStopped
@@ -72,7 +73,7 @@ async def _run_to_end(branch, limit):
     async with limit:
         try: await branch
         except (RequestOpen, RunStopped): return ""
-        except Exception as e: return str(e) if branch.tip.status == "failed" else f"{type(e).__name__}: {e}"
+        except Exception as e: return str(e) if branch.tip.status == "failed" else error_text(e)
     return ""
 
 async def fork_many(

@@ -18,6 +18,7 @@ from urllib.parse import urljoin
 from pydantic import Field
 
 from ..tools.contract import Context, ToolError
+from ..core.foreign import error_text
 from ..core.messages import redact
 from .net import PinnedConnection, Reach, Resolver, addresses, read_url, system_resolver
 from .page import page_text
@@ -59,7 +60,7 @@ def exchange(
     except (OSError, HTTPException, ValueError) as e:
         if expired.is_set() or isinstance(e, TimeoutError):
             raise ToolError("timeout", f"{target.host} took longer than {seconds:.0f} s.", "Try again later, or do without it.") from None
-        raise ToolError("unavailable", redact(f"{target.host}: {type(e).__name__}: {str(e)[:200]}."), "Try again later, or do without it.") from None
+        raise ToolError("unavailable", f"{target.host}: {error_text(e)[:220]}.", "Try again later, or do without it.") from None
     finally:
         timer.cancel()
         connection.close()

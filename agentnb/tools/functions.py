@@ -9,14 +9,14 @@ __all__ = ['wire_name', 'wire_names', 'to_json_schema', 'tool_validator', 'Schem
 import ast, hashlib, inspect, re, unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, Self, get_type_hints
+from typing import Any, Self
 
 from .contract import Context, ToolError
 from ..core.messages import Call
 from ..core.value import json_safe
 from ..core.shape import schema_validator
 from .scopes import check_scopes
-from .parameters import context_class, function_of, made_context
+from .parameters import contexts_of, made_contexts
 from .tool import Tool, ToolDefinitionError, _digest
 
 # %% ../../nbs/tools/06_functions.ipynb #e213957e
@@ -180,15 +180,9 @@ def _rename_keys(value, names) -> Any:
     if isinstance(value, list): return [_rename_keys(v, names) for v in value]
     return {names.get(k, k): _rename_keys(v, names) for k, v in value.items()} if isinstance(value, dict) else value
 
-def _contexts_of(fn):
-    try: hints = get_type_hints(function_of(fn), include_extras=True)
-    except (TypeError, NameError): return {}
-    kinds = {k: context_class(hint, f"`{k}`") for k, hint in hints.items() if k != "return"}
-    return {k: kind for k, kind in kinds.items() if kind}
-
 def _as_act(fn):
-    contexts = _contexts_of(fn)
-    filled = lambda args, context: args | {k: made_context(kind, context) for k, kind in contexts.items()}
+    contexts = contexts_of(fn)
+    filled = lambda args, context: args | made_contexts(contexts, context)
     async def later(args: dict[str, Any], context: Context): return await fn(**filled(args, context))
     def now(args: dict[str, Any], context: Context): return fn(**filled(args, context))
     return later if inspect.iscoroutinefunction(fn) else now
@@ -217,8 +211,7 @@ class SchemaTool(Tool):
         if "properties" not in schema and set(schema) <= {"type", "description", "title"}: schema["additionalProperties"] = True
         self._validator = _closed_validator(schema, name)
         (offered, ways), self._wire_names, self._given_names = _flatten(schema), names, {w: n for n, w in names.items() if n != w}
-        shown = (lambda args: preview(**self._restore_names(args))) if preview else None
-        self._inner = Tool(self._adapt(act), wire or wire_name(name), " ".join(filter(None, (description, ways))), preview=shown, **hints)
+        self._inner = Tool(self._adapt(act), wire or wire_name(name), " ".join(filter(None, (description, ways))), preview=self._shown(preview), **hints)
         self.__dict__.update(self._inner.__dict__ | dict(fn=lambda **args: self.run(self.to_call(args).args)))
         try: needs = check_scopes(scopes, [*offered["properties"]])
         except ValueError as e: raise ToolDefinitionError(f"tool `{name}`: {e}") from None
@@ -228,6 +221,12 @@ class SchemaTool(Tool):
         async def later(args: dict[str, Any], context: Context): return await act(self._restore_names(args), context)
         def now(args: dict[str, Any], context: Context): return act(self._restore_names(args), context)
         return later if inspect.iscoroutinefunction(act) else now
+
+    def _shown(self, preview):
+        if preview is None: return None
+        contexts = contexts_of(preview)
+        def show(args: dict[str, Any], context: Context): return preview(**self._restore_names(args), **made_contexts(contexts, context))
+        return show
 
     def _restore_names(self, args): return _rename_keys(args, self._given_names)
 
@@ -250,7 +249,7 @@ class SchemaTool(Tool):
 
     async def run(self, args: dict[str, Any], context: Context = Context()) -> str: return await self._inner.run({"args": self.check(args)}, context)
 
-    def preview(self, args: dict[str, Any]) -> str: return self._inner.preview({"args": args})
+    def preview(self, args: dict[str, Any], context: Context = Context()) -> str: return self._inner.preview({"args": args}, context)
 
     def with_result_limit(self, limit: int | None) -> Self:
         other = super().with_result_limit(limit)
@@ -271,10 +270,11 @@ def tool_from_schema(
     **hints: Any,  # those of `SchemaTool` and of `Tool`
 ) -> SchemaTool:
     "A tool whose schema is given instead of derived"
-    if fn and (both := sorted({*_contexts_of(fn)} & {*(parameters.get("properties") or {})})):
+    if fn and (both := sorted({*contexts_of(fn)} & {*(parameters.get("properties") or {})})):
         raise ToolDefinitionError(f"tool `{name}`: `{both[0]}` is a Context, and the schema offers it to the model. Call the parameter something else.")
     made = SchemaTool(name, description, parameters, _as_act(fn or _unavailable(name)), **hints)
     made.spec, made.fn = made.spec.model_copy(update=dict(code=_digest(fn) if fn else "")), fn or made.fn
+    made.needs_data = bool(fn) and any(kind.data == "needed" for kind in contexts_of(fn).values())
     return made
 
 # %% ../../nbs/tools/06_functions.ipynb #cef6823b

@@ -21,7 +21,7 @@ from ..core.portable import Portable, import_path_of
 from ..host.arguments import explain_keywords
 from ..core.value import json_safe
 from ..core.plan import Plan
-from .parameters import ToolDefinitionError, build_model, function_of, made_context, read_parameters, read_schema
+from .parameters import ToolDefinitionError, build_model, contexts_of, function_of, made_contexts, read_parameters, read_schema
 from .results import RESULT_LIMIT, call_here, cut_text, describe, result_text, settled
 from .scopes import check_scopes
 from ..core.shape import describe_errors
@@ -88,6 +88,7 @@ class Tool(Portable):
     "A function with a contract; calling the tool calls the function"
     source: Literal["live", "tape"] = "live"  # `tape`: its results are on a tape
     _default_limit: int | None = RESULT_LIMIT
+    needs_data = False  # does a call need what `Agent(data=...)` gives
     @explain_keywords
     def __init__(self,
         fn: Callable,  # a plain or an async function, every parameter typed
@@ -113,6 +114,7 @@ class Tool(Portable):
         if retries and not safe: raise ToolDefinitionError(f"tool `{name}`: retries={retries}, but a second call may do it twice. Say idempotent=True if not.")
         self.limits = Limits(name, timeout, retries, rate, "Ask for less, or try again." if safe else "It may still happen: look before you ask again.")
         self._parameters, self.result_limit = read_parameters(fn, name), checked_limit(result_limit, f"tool `{name}`")
+        self.needs_data = any(kind.data == "needed" for kind in self._parameters.contexts.values())
         self.defined_at = definition_site()
         self.fn, self._preview, self._is_async = fn, preview, inspect.iscoroutinefunction(function_of(fn))
         model, schema = read_schema(name, self._parameters)
@@ -185,7 +187,7 @@ class Tool(Portable):
         context: Context = Context(),  # handed to the function where it asks for it
     ) -> str:  # what the model reads: text as it is, anything else as JSON
         "Validate, call and return the result as text; raises `ToolError` and nothing else"
-        values = self._values(args) | {k: made_context(kind, context) for k, kind in self._parameters.contexts.items()}
+        values = self._values(args) | made_contexts(self._parameters.contexts, context)
         value = await self.limits.call(lambda: self._call(values))
         limit = self._default_limit if self.result_limit is None else self.result_limit
         text = result_text(value, None if self.spec.plan else limit)
@@ -200,13 +202,16 @@ class Tool(Portable):
         except TimeoutError: raise
         except Exception as e: raise ToolError("internal", error_text(e)) from e
 
+    @property
+    def has_preview(self) -> bool: return self._preview is not None
     def preview(self,
         args: dict[str, Any],  # checked
+        context: Context = Context(),  # handed to the preview where it asks for it; no key is known yet
     ) -> str:  # empty if the tool has none
         "What a call would do, in words or as a diff, for the human who is asked"
         if not (preview := self._preview): return ""
         try:
-            (value,) = call_code(lambda: (call_here(preview, self._values(args)),))
+            (value,) = call_code(lambda: (call_here(preview, self._values(args) | made_contexts(contexts_of(preview), context)),))
             if not isinstance(value, str): value = run_blocking(await_code(settled, value))
             return "" if value is None else result_text(value)
         except Exception as e: return f"(no preview: {error_text(e)})"

@@ -14,6 +14,7 @@ from typing import Any
 import anywidget, traitlets
 
 from ..host.kernel import interactive, loop_callback
+from ..core.foreign import error_text
 from ..core.messages import Delta
 from ..core.steps import Finished, Note, Replied, Returned, Step
 from ..core.summary import show_cost, show_seconds, show_totals, summarize
@@ -109,7 +110,7 @@ class _Feed:
 
     def on_task_end(self, task):
         error = None if task.cancelled() else task.exception()
-        if error: self.problem = visible(f"{type(error).__name__}: {error}", 2000)
+        if error: self.problem = visible(error_text(error), 2000)
         self.schedule_push()
 
 # %% ../../nbs/ui/11_chat.ipynb #86223abc
@@ -124,7 +125,7 @@ class _Link(_Feed):
         kind, self.problem, known = message.get("type", ""), "", dict(type="done", request=message.get("request"))
         try: _ACTS[kind](self, message)
         except FieldErrors as e: known |= dict(fields={k: visible(v) for k, v in e.problems.items()}, text=visible(str(e)))
-        except Exception as e: known["text"] = self.problem = visible(str(e) if isinstance(e, ValueError) else f"{type(e).__name__}: {e}", 2000)
+        except Exception as e: known["text"] = self.problem = visible(str(e) if isinstance(e, ValueError) else error_text(e), 2000)
         self.widget.send(known)
         self.schedule_push()
 

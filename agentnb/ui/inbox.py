@@ -11,6 +11,7 @@ from typing import Any
 
 import anywidget, traitlets
 
+from ..core.foreign import error_text
 from ..log.inbox import UnfinishedRuns, answered_run_ids, pending, all_open_requests
 from ..host.kernel import interactive, loop_callback
 from ..log.log import Log
@@ -72,7 +73,7 @@ class _Link:
         known = dict(type="done", run=message.get("run"), request=message.get("request"))
         try: (self.resume if message.get("type") == "resume" else self.decide)(message)
         except FieldErrors as e: known |= dict(fields={k: visible(v) for k, v in e.problems.items()}, text=visible(str(e)))
-        except Exception as e: known |= dict(text=visible(str(e) if isinstance(e, ValueError) else f"{type(e).__name__}: {e}"))
+        except Exception as e: known |= dict(text=visible(str(e) if isinstance(e, ValueError) else error_text(e)))
         self.widget.send(known)
         self.watch.look_now()
 

@@ -17,6 +17,7 @@ from ..log.forks import lineage
 from ..store.hidden import hide, unhide
 from ..host.kernel import interactive, loop_callback
 from ..log.listing import RunSummary, Listing, list_runs, read_labels, show_labels
+from ..core.foreign import error_text
 from ..core.state import fold
 from ..core.steps import check_labels
 from ..store.protocol import Store, read_run
@@ -138,7 +139,7 @@ class _Link:
 
     def on_message(self, _widget, message, _buffers):
         try: self.note = _ACTS[message["type"]](self, message) or {}
-        except Exception as e: self.note = dict(problem=visible(str(e) if isinstance(e, ValueError | RuntimeError) else f"{type(e).__name__}: {e}", 1000))
+        except Exception as e: self.note = dict(problem=visible(str(e) if isinstance(e, ValueError | RuntimeError) else error_text(e), 1000))
         self.set_note(self.note)
         self.watch.look_now()
 

@@ -16,6 +16,7 @@ from IPython.display import HTML, display
 from ..views.receipt import cascade_html
 from ..tools.contract import ToolError
 from ..host.kernel import definition_site, loop_callback
+from ..core.foreign import error_text
 from ..core.messages import Delta
 from ..core.steps import Request
 from .assets import join_static
@@ -114,7 +115,7 @@ class _Feed:
     def on_task_end(self, task) -> None:
         "A task ended: keep its error for the widget"
         error = None if task.cancelled() else task.exception()
-        if error: self.problem = dict(text=visible(f"{type(error).__name__}: {error}"))
+        if error: self.problem = dict(text=visible(error_text(error)))
         self.schedule_push(at_once=True)
 
     def schedule_push(self, at_once: bool = False) -> None:
@@ -149,7 +150,7 @@ class _Feed:
 # %% ../../nbs/ui/07_stepper.ipynb #06c52cce
 _LINKS = WeakSet()
 
-def _error_text(error): return visible(f"{error}" if isinstance(error, ValueError | ToolError) else f"{type(error).__name__}: {error}")
+def _error_text(error): return visible(f"{error}" if isinstance(error, ValueError | ToolError) else error_text(error))
 
 class Link(_Feed):
     "Ties one stepper to one run"

@@ -12,6 +12,7 @@ from typing import Any
 
 from IPython.display import HTML, display
 
+from ..core.foreign import error_text
 from ..store.opening import open_store
 
 # %% ../../nbs/ui/06_watch.ipynb #f4fd7aad
@@ -37,7 +38,7 @@ class Watch:
             self._wake.clear()
             began = time.monotonic()
             try: found, problem = await asyncio.to_thread(self.look), ""
-            except Exception as e: found, problem = None, f"{type(e).__name__}: {e}"
+            except Exception as e: found, problem = None, error_text(e)
             if (found, problem) != self._last: self.show(found, problem)
             self._last = (found, problem)
             pause = max(self.every, LOOK_SHARE * (time.monotonic() - began))

@@ -8,10 +8,10 @@ __all__ = ['Cached']
 # %% ../../nbs/wrappers/04_cache.ipynb #673236b9
 import hashlib, json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
-from functools import partial
 
+from ..core.foreign import machine_clock, reliable
 from ..core.messages import Ask, Delta, Reply, Usage
 from ..core.portable import Portable
 from ..host.arguments import explain_keywords
@@ -34,9 +34,9 @@ class Cached(Portable):
         model,  # whose replies are kept, by name or as a model
         store=None,  # a URL or a store; the settings say if not given
         seconds: float = 86_400.0,  # how long a reply is good
-        clock: Callable[[], datetime] = partial(datetime.now, UTC),  # for lessons and tests
+        clock: Callable[[], datetime] = machine_clock,  # for lessons and tests
     ):
-        self.model, self.seconds, self._clock = find_model(model), seconds, clock
+        self.model, self.seconds, self._clock = find_model(model), seconds, reliable(clock)
         self.name, self.store = self.model.name, open_store(store or store_url(load_settings()))
 
     def __repr__(self): return f"Cached({self.model!r}, {self.store.url!r})"

@@ -127,11 +127,11 @@ class TapedTool(Tool):
         tool: Tool,  # called only to record
     ):
         self.__dict__.update(tool.__dict__)
-        self._tape, self._tool = tape, tool
+        self._tape, self._tool, self.needs_data = tape, tool, tool.needs_data and tape.mode != "replay"
 
     def check(self, args: dict[str, Any]) -> dict[str, Any]: return self._tool.check(args)
 
-    def preview(self, args: dict[str, Any]) -> str: return self._tool.preview(args)
+    def preview(self, args: dict[str, Any], context: Context = Context()) -> str: return self._tool.preview(args, context)
 
     def with_result_limit(self, limit: int | None) -> Self:
         other = super().with_result_limit(limit)

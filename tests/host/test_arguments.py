@@ -44,7 +44,7 @@ FOREIGN = [  # who is called, and how; what the answer has to say
     (lambda: make(timeout=30), "write budget=Budget(seconds=30)."), (lambda: make(max_cost=0.5), "write budget=Budget(usd=0.5)."),
     (lambda: make(interrupt_before=["look"]), "write policy=[Rule(tool='...', effect='ask')]."), (lambda: make(callbacks=[]), "run.observers.append(fn)"),
     (lambda: make(api_key="sk-1"), "the key is read from the environment"), (lambda: make(stream=True), "`async for step in run`"),
-    (lambda: make(messages=[]), "write agent.run([user('...'), ...])."), (lambda: make(deps=1), "a function that the tool closes over"),
+    (lambda: make(messages=[]), "write agent.run([user('...'), ...])."), (lambda: make(deps=1), "write data=...."),
     (lambda: make().run("x", max_steps=3), "Agent.run has no `max_steps`: write max_iterations=3."),
     (lambda: make().run(prompt="x"), "write the task as the first argument."), (lambda: make().run(input="x"), "write the task as the first argument."),
     (lambda: make().run(messages=[]), "write the task as the first argument."), (lambda: make().run("x", thread_id="t"), "write run_id='...'."),

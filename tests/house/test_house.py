@@ -1,5 +1,5 @@
 """The house: who imports whom, from which room; what an import costs in modules and sockets."""
-import ast, subprocess, sys
+import ast, re, subprocess, sys
 from functools import cache
 
 import pytest
@@ -122,3 +122,11 @@ def test_what_is_imported_later_is_there_by_name_and_seen_by_editors():
     assert not [name for name in seen if (ROOT/"agentnb"/f"{name}.py").exists() or (ROOT/"agentnb"/name).exists()]
     for name, module in seen.items(): assert getattr(agentnb, name) is getattr(importlib.import_module(f"agentnb.{module}"), name)
     with pytest.raises(ImportError, match="cannot import name 'nothing'"): from agentnb import nothing  # noqa: F401
+
+
+def test_errors_are_put_in_words_in_one_place():
+    "`type(e).__name__: e` fails where the message does, and shows secrets and addresses: `core.foreign.error_text` does not"
+    paths = [p for p in (ROOT/"agentnb").rglob("*.py") if p.relative_to(ROOT/"agentnb").as_posix() != "core/foreign.py"]
+    by_hand = re.compile(r"type\((\w+)\)\.__name__\}: \{(?:str\(|repr\()?\1\b")
+    assert [f"{p.relative_to(ROOT)}: {m[0]}" for p in paths for m in by_hand.finditer(p.read_text())] == []
+    assert by_hand.search('f"{type(e).__name__}: {e}"') and by_hand.search('f"{type(error).__name__}: {str(error)[:9]}"')
