@@ -25,13 +25,17 @@ def _user_content(m):
     return [dict(type="input_image", image_url=p["image_url"]["url"]) if p.get("type") == "image_url" else
         dict(type="input_text", text=p.get("text") or f"[{p.get('type')}]") for p in parts]
 
-def _fit_item(i): return i | {"name": fit_name(i.get("name") or "")} if i.get("type") == "function_call" else i
+def _native_items(m):
+    calls = iter(m.calls)
+    for item in m.native.parts:
+        if item.get("type") != "function_call": yield item
+        elif item.get("name"): yield item | dict(name=fit_name(item["name"]), call_id=getattr(next(calls, None), "id", item.get("call_id")))
 
 def _items(m, model):
     if m.role == "user": return [dict(role="user", content=_user_content(m))]
     if m.role == "tool": return [dict(type="function_call_output", call_id=m.call_id, output=str(m.failure) if m.failure else m.content)]
     if m.native and m.native.format == "responses" and m.native.model.split("-20")[0] == model.split("-20")[0]:
-        return [_fit_item(i) for i in m.native.parts]
+        return list(_native_items(m))
     items = [dict(role="assistant", content=m.content)] if m.content else []
     return items + [dict(type="function_call", call_id=c.id, name=fit_name(c.tool), arguments=json.dumps(c.args, ensure_ascii=False)) for c in m.calls]
 
