@@ -94,7 +94,7 @@ TASKS = [
         lambda said, called: "tariq@example.org" in said.lower() and called.index("owner") < called.index("email"),
         [(EMAIL.format(file), [(call("owner", file=file), f"{file} is owned by {name}"), (call("email", person=name), f"{name.lower()}@example.org")],
             f"{file} is owned by {name}, whose address is {name.lower()}@example.org.") for file, name in (("users.py", "Ines"), ("mail.py", "Bo"))]),
-    Task("no tool", "Say hello to Mona.", [add], lambda said, called: "mona" in said.lower() and not called,
+    Task("no tool", "Say hello to Mona.", [add], lambda said, called: "hello" in said.lower() and "mona" in said.lower() and not called,
         [("Say hello to Bo.", [], "Hello, Bo!"), (ADD.format(20, 31), [(call("add", a=20, b=31), "51")], "20 + 31 is 51.")])]
 
 

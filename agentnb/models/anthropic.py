@@ -176,6 +176,7 @@ class BodyBuilder:
             if kind == "tool_use": return []
             self._content.append(slot := (dict(type=kind), {}))
         piece = delta.get(field)
+        if field != "citation" and not isinstance(piece, str): return []
         if piece: slot[1].setdefault(field, []).append(piece)
         return [Delta(field, piece)] if field in ("text", "thinking") and piece else []
 

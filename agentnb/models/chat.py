@@ -17,7 +17,7 @@ from ..core.messages import Ask, Call, Delta, Message, Native, Reply, ToolSpec, 
 from ..core.shape import read_inner_json
 from ..core.value import Value
 from .protocol import ModelError
-from .wire import make_usage, read_count, read_object, to_error
+from .wire import make_usage, read_count, read_name, read_object, to_error
 
 # %% ../../nbs/models/03_chat.ipynb #9242e53a
 class Dialect(Value):
@@ -103,7 +103,7 @@ def _turns(m, model, dialect):
     turn = dict[str, Any](role="assistant", content=m.content or (dialect.no_text if m.calls else ""))
     if m.calls: turn["tool_calls"] = [dict(id=_id(c.id, dialect), type="function", function=dict(name=fit_name(c.tool),
         arguments=json.dumps(c.args, ensure_ascii=False))) for c in m.calls]
-    for sent, beside in zip(turn.get("tool_calls", ()), kept.get("tool_calls", ()) if own else ()): sent |= {k: v for k, v in beside.items() if k != "id"}
+    for sent, beside in zip(turn.get("tool_calls", ()), own.get("tool_calls", ())): sent |= {k: v for k, v in beside.items() if k != "id"}
     return [turn | {k: v for k, v in own.items() if k != "tool_calls"}]
 
 def _tool(t, dialect):
@@ -238,7 +238,7 @@ def read_logprobs(
     choice: dict[str, Any],  # of a completion
 ) -> tuple:  # tokens with the natural logarithm of their probability
     "The probability of each token, where the server tells"
-    known = (choice.get("logprobs") or {}).get("content") or []
+    known = read_object(choice.get("logprobs")).get("content") or []
     finite = lambda p: isinstance(p, int | float) and math.isfinite(p)
     return tuple((t.get("token") or "", t["logprob"]) for t in known if isinstance(t, dict) and finite(t.get("logprob")))
 
@@ -303,9 +303,9 @@ def from_wire(
     read = read_calls(message.get("tool_calls") or legacy, tools, body.get("id"))
     thinking = message.get("reasoning_content") or message.get("reasoning") or _text(message.get("content"), "thinking")
     reply = Reply(content=choice["text"] if "text" in choice else _text(message.get("content")), thinking=thinking if isinstance(thinking, str) else "",
-        calls=read.calls, usage=usage, model=body.get("model") or "", id=body.get("id") or "", stop=choice.get("finish_reason") or "",
+        calls=read.calls, usage=usage, model=read_name(body.get("model")), id=read_name(body.get("id")), stop=read_name(choice.get("finish_reason")),
         cut=choice.get("finish_reason") == "length", confidence=confidence(logprobs), logprobs=logprobs if ask.logprobs else (),
-        native=_native_turn(asked or body.get("model") or "", message, read))
+        native=_native_turn(asked or read_name(body.get("model")), message, read))
     return complete_reply(reply, tools, ask, _unread(choice, message, read))
 
 # %% ../../nbs/models/03_chat.ipynb #4791c5e3

@@ -267,3 +267,17 @@ def test_a_function_that_is_a_model_says_what_broke(error, kind):
     async def mine(messages, tools=(), instructions="", ask=Ask()): raise error
     with pytest.raises(ModelError if kind else KeyError) as e: asyncio.run(as_model(mine)([user("go")]))
     if kind: assert e.value.kind == kind and e.value.retryable
+
+
+@pytest.mark.parametrize("text", ['~~~json\n{"name": "look", "arguments": {"at": "x"}}\n~~~',
+    '{"tool_calls": [{"function": {"name": "look", "arguments": {"at": "x"}}}]}',
+    '<TOOL_CALL>{"name": "look", "arguments": {"at": "x"}}</TOOL_CALL>'])
+def test_a_call_in_another_wrapping_is_a_call(text):
+    assert [tuple(c) for c in calls_in_text(text, TOOLS)[1]] == [("look", {"at": "x"})]
+
+
+@pytest.mark.parametrize("odd", [dict(id=7), dict(model={"a": 1}), dict(id=None, model=None), dict(choices=[dict(message=dict(content="ok"), logprobs="x")])])
+def test_an_odd_name_beside_a_good_reply_costs_nothing(odd):
+    assert chat.from_wire(completion(content="ok") | odd).content == "ok"
+    part = dict(type="output_text", text="ok", logprobs=[None, dict(token="o", logprob=None)])
+    assert responses.from_wire(dict(output=[dict(type="message", content=[part])]) | {k: v for k, v in odd.items() if k != "choices"}).content == "ok"
