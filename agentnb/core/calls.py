@@ -44,7 +44,7 @@ def _written(one, bare):
 def _read_piece(text):
     "The JSON values that `text` consists of, or one made of Qwen's `<function=...>`; none if it holds anything else"
     text = text.strip()
-    if fenced := re.fullmatch(r"```[\w-]*(.*?)```", text, re.S): text = fenced[1].strip()
+    if fenced := re.fullmatch(r"(```|~~~)[\w-]*(.*?)\1", text, re.S): text = fenced[2].strip()
     if said := re.fullmatch(r"<function=([^>\s]+)>(.*?)(?:</function>)?", text, re.S):
         return [dict(name=said[1], arguments=dict(re.findall(r"<parameter=([^>\s]+)>\n?(.*?)\n?</parameter>", said[2], re.S)))]
     values, at, decoder = [], 0, json.JSONDecoder(strict=False)
@@ -53,13 +53,14 @@ def _read_piece(text):
         else:
             try: value, at = decoder.raw_decode(text, at)
             except (ValueError, RecursionError): return []
+            if isinstance(value, dict) and set(value) <= {"tool_calls", "calls"} and len(value) == 1: value = next(iter(value.values()))
             values += value if isinstance(value, list) else [value]
     return values
 
 # %% ../../nbs/core/14_calls.ipynb #86723cac
-_TAGGED = re.compile(r"<(tool_calls?|function_calls?)>(.*?)(?:</\1>|(?=<(?:tool_calls?|function_calls?)>)|\Z)", re.S)
+_TAGGED = re.compile(r"<(tool_calls?|function_calls?)>(.*?)(?:</\1>|(?=<(?:tool_calls?|function_calls?)>)|\Z)", re.S | re.I)
 _MARKED = re.compile(r"(?:\[TOOL_CALLS\]|<\|python_tag\|>)(.*)\Z", re.S)
-_FENCED = re.compile(r"```[\w-]*[ \t]*\n(.*?)```", re.S)
+_FENCED = re.compile(r"(```|~~~)[\w-]*[ \t]*\n(.*?)\1", re.S)
 _BARE = re.compile(r"[\[{]\s*[\"{\[]")
 _ENDS = ("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<|endoftext|>", "</s>")
 
@@ -71,7 +72,7 @@ def _find(text):
     if marked := _MARKED.search(text): return text[:marked.start()], [marked[1]], False
     if fenced := list(_FENCED.finditer(text)):
         between = [text[a.end():b.start()] for a, b in zip(fenced, fenced[1:])] + [text[fenced[-1].end():]]
-        return (text[:fenced[0].start()], [m[1] for m in fenced], True) if not "".join(between).strip() else (text, [], True)
+        return (text[:fenced[0].start()], [m[2] for m in fenced], True) if not "".join(between).strip() else (text, [], True)
     bare = _BARE.search(text)
     return (text[:bare.start()], [text[bare.start():]], True) if bare else (text, [], True)
 
@@ -102,7 +103,7 @@ def lost_call(
     tools: Sequence[ToolSpec],  # what was offered
 ) -> str:  # empty if none was meant
     "What to say of a call in `text` that cannot be made"
-    opened = re.search(r"^[ \t]*(<tool_calls?>|<function_calls?>|\[TOOL_CALLS\]|<\|python_tag\|>)(.{0,200})", text, re.M | re.S) if tools else None
+    opened = re.search(r"^[ \t]*(<tool_calls?>|<function_calls?>|\[TOOL_CALLS\]|<\|python_tag\|>)(.{0,200})", text, re.M | re.S | re.I) if tools else None
     return f"Your reply holds {opened[1]} and no call that can be made: {opened[2].strip()!r}. {names_of(tools)}" if opened else ""
 
 def empty_reply(

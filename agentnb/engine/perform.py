@@ -129,10 +129,10 @@ def _unused_id(engine, call_id): return _unused_id(engine, f"{call_id}_") if eng
 
 def _check_reply(engine, reply, seconds):
     calls, problems, malformed, content, own = {}, {}, json_safe(reply.malformed), json_safe(reply.content), f"c{engine.tip.index}."
-    renamed, as_said = False, type(reply.calls) is tuple
+    as_said = type(reply.calls) is tuple
     for i, c in enumerate(reply.calls):
         name, call_id = json_safe(c.tool), c.id
-        if not c.id or c.id in calls or c.id.startswith(own) or engine.log.keys.knows(c.id): call_id, renamed = _unused_id(engine, f"{own}{i}"), True
+        if not c.id or c.id in calls or c.id.startswith(own) or engine.log.keys.knows(c.id): call_id = _unused_id(engine, f"{own}{i}")
         try: args = _checked_args(engine, c, reply.cut and i == len(reply.calls) - 1)
         except ToolError as e: args, problems[call_id] = json_safe(c.args), e.failure
         same = args is c.args and call_id is c.id and name is c.tool
@@ -141,7 +141,7 @@ def _check_reply(engine, reply, seconds):
     if not calls and not malformed: malformed = _judged(engine, reply) or _unusable(engine, reply)
     if not (as_said and content is reply.content and malformed is reply.malformed):
         said = tuple(calls.values())
-        reply = reply.model_copy(update=dict(content=content, calls=said, malformed=malformed, native=None if renamed else reply.native))
+        reply = reply.model_copy(update=dict(content=content, calls=said, malformed=malformed))
     return Replied.model_construct(reply=reply, problems=problems, seconds=seconds)
 
 # %% ../../nbs/engine/07_perform.ipynb #60c0dc51

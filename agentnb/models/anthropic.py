@@ -20,6 +20,19 @@ from .wire import WireFormat, RemoteModel, http_pool, make_usage, read_count, re
 
 # %% ../../nbs/models/05_anthropic.ipynb #c667ab8f
 def _safe_id(call_id): return re.sub(r"[^a-zA-Z0-9_-]", "_", call_id)
+def _safe_key(name): return name if re.fullmatch(r"[a-zA-Z0-9_.-]{1,64}", name) else fit_name(name)
+def _safe_keys(args): return {_safe_key(k): v for k, v in args.items()}
+
+# %% ../../nbs/models/05_anthropic.ipynb #ae1899a6
+def _safe_schema(schema):
+    fields, required = schema.get("properties"), schema.get("required")
+    if not isinstance(fields, dict) or all(_safe_key(k) == k for k in fields): return schema
+    return schema | {"properties": _safe_keys(fields)} | ({"required": [_safe_key(k) for k in required]} if required else {})
+
+def _with_own_keys(block, tools):
+    "A call with the names that the parameters of its tool have"
+    own = {_safe_key(k): k for t in tools if t.name == block.get("name") for k in read_object(t.parameters.get("properties"))}
+    return block | {"input": {own.get(k, k): v for k, v in block["input"].items()}} if isinstance(block.get("input"), dict) else block
 
 # %% ../../nbs/models/05_anthropic.ipynb #f9591515
 CACHE_MARK = {"cache_control": {"type": "ephemeral"}}  # what stands before it is cached for five minutes
@@ -27,24 +40,25 @@ UNENFORCED_KEYWORDS = ("minLength", "maxLength", "minimum", "maximum", "exclusiv
     "maxItems", "uniqueItems", "pattern", "format", "default")
 DEFAULT_MAX_TOKENS = 8192  # the interface has no default of its own
 
-def _sendable_blocks(parts):
+def _sendable_blocks(parts, calls):
+    ids = iter([c.id for c in calls])
     def sendable(block):
         block = {k: v for k, v in block.items() if k not in ("partial_json", "cache_control")}
         if block.get("type") != "tool_use": return block
         given = block.get("input") if isinstance(block.get("input"), dict) else {}
-        return block | dict(id=_safe_id(block.get("id") or ""), name=fit_name(block.get("name") or ""), input=given)
-    signed = [b for b in parts if b.get("type") != "thinking" or b.get("signature")]
+        return block | dict(id=_safe_id(next(ids, block.get("id") or "")), name=fit_name(block["name"]), input=given)
+    signed = [b for b in parts if b.get("type") not in ("thinking", "tool_use") or b.get("signature") or b.get("name")]
     kept = [sendable(b) for b in signed if b.get("type") != "text" or b.get("text", "").strip()]
     while kept and kept[-1].get("type") in ("thinking", "redacted_thinking"): kept.pop()
     return kept
 
 def _blocks(m):
-    if m.native and m.native.format == "anthropic" and m.native.parts: return _sendable_blocks(m.native.parts)
+    if m.native and m.native.format == "anthropic" and m.native.parts: return _sendable_blocks(m.native.parts, m.calls)
     if m.role == "user": return [dict(type="text", text=m.content)] if m.content.strip() else []
     said = str(m.failure) if m.failure else m.content
     if m.role == "tool": return [dict(type="tool_result", tool_use_id=_safe_id(m.call_id), content=said, is_error=bool(m.failure))]
     said = [dict(type="text", text=m.content.rstrip())] if m.content.strip() else []
-    return said + [dict(type="tool_use", id=_safe_id(c.id), name=fit_name(c.tool), input=c.args) for c in m.calls]
+    return said + [dict(type="tool_use", id=_safe_id(c.id), name=fit_name(c.tool), input=_safe_keys(c.args)) for c in m.calls]
 
 def _turns(messages):
     turns = []
@@ -69,7 +83,7 @@ def to_wire(
     if turns and tools and cache: turns[-1]["content"] = [*turns[-1]["content"][:-1], _with_cache_mark(turns[-1]["content"][-1])]
     body = dict[str, Any](model=model, messages=turns, max_tokens=(ask.max_tokens or DEFAULT_MAX_TOKENS) + thinking)
     if instructions: body["system"] = [dict(type="text", text=instructions, **mark)]
-    if tools: body["tools"] = [dict(name=t.name, description=t.description, input_schema=t.parameters) for t in tools]
+    if tools: body["tools"] = [dict(name=t.name, description=t.description, input_schema=_safe_schema(t.parameters)) for t in tools]
     if tools and cache: body["tools"][-1] |= CACHE_MARK
     if tools and ask.must_call and not thinking: body["tool_choice"] = {"type": "any"}
     if ask.answer: body["output_config"] = {"format": dict(type="json_schema", schema=close_schema(ask.answer, UNENFORCED_KEYWORDS))}
@@ -109,7 +123,7 @@ def from_wire(
     if body.get("error"): raise to_error(200, body)
     if stop == "refusal": raise ModelError("refused", "the model refused.", "Say it in other words.", usage=usage)
     if not isinstance(blocks, list): raise ModelError("malformed", "the server's answer holds no content.", "Check the server's address.", usage=usage)
-    read = read_calls([b for b in blocks if b.get("type") == "tool_use"], tools, body.get("id"))
+    read = read_calls([_with_own_keys(b, tools) for b in blocks if b.get("type") == "tool_use"], tools, body.get("id"))
     unread = [*read.unread, *(f"a block of type {b.get('type')!r}" for b in blocks if b.get("type") not in _UNDERSTOOD)]
     if stop == "tool_use" and not read.calls and not read.unread: unread.append("stop_reason 'tool_use' and no call")
     joined = lambda kind, field: "".join(b.get(field) or "" for b in blocks if b.get("type") == kind)
@@ -162,6 +176,7 @@ class BodyBuilder:
             if kind == "tool_use": return []
             self._content.append(slot := (dict(type=kind), {}))
         piece = delta.get(field)
+        if field != "citation" and not isinstance(piece, str): return []
         if piece: slot[1].setdefault(field, []).append(piece)
         return [Delta(field, piece)] if field in ("text", "thinking") and piece else []
 

@@ -8,7 +8,7 @@ __all__ = ['Dialect', 'can_be_strict', 'close_schema', 'answer_schema', 'cache_k
            'confidence', 'from_wire', 'BodyBuilder']
 
 # %% ../../nbs/models/03_chat.ipynb #df6c09d4
-import hashlib, json, math
+import hashlib, json, math, re
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -17,7 +17,7 @@ from ..core.messages import Ask, Call, Delta, Message, Native, Reply, ToolSpec, 
 from ..core.shape import read_inner_json
 from ..core.value import Value
 from .protocol import ModelError
-from .wire import make_usage, read_count, read_object, to_error
+from .wire import make_usage, read_count, read_name, read_object, to_error
 
 # %% ../../nbs/models/03_chat.ipynb #9242e53a
 class Dialect(Value):
@@ -29,6 +29,8 @@ class Dialect(Value):
     no_sampling: tuple[str, ...] = ()  # models whose names begin so refuse `temperature` and `logprobs`
     answer_with_tools: bool = False  # it can be held to the shape of an answer and still call tools
     echoed_field: str = "reasoning_content"  # the field of a reply that it wants back while tools are called
+    short_ids: bool = False  # it takes ids of calls only as nine letters and digits
+    no_text: Literal[""] | None = None  # what it wants as the text of a turn that has calls alone
 
 # %% ../../nbs/models/03_chat.ipynb #86fec135
 _STRICT = {"type", "properties", "required", "additionalProperties", "description", "enum", "const", "anyOf", "$ref", "$defs", "items", "pattern", "format",
@@ -76,17 +78,33 @@ def answer_schema(
     strict = tight.get("type") == "object" and can_be_strict(tight)
     return dict(name="answer", schema=tight if strict else schema, strict=strict)
 
+# %% ../../nbs/models/03_chat.ipynb #7d0bd57a
+def _id(call_id, dialect):
+    if not dialect.short_ids or re.fullmatch("[a-zA-Z0-9]{9}", call_id): return call_id
+    return hashlib.sha256(call_id.encode(errors="surrogatepass")).hexdigest()[:9]
+
+def _echoed(m, kept, dialect):
+    echoed = {k: v for k, v in kept.items() if k in ("reasoning_details", "extra_content", "tool_calls") or k == dialect.echoed_field and m.calls}
+    now, details = dict[str, list[str]](), echoed.get("reasoning_details")
+    for said, c in zip(kept.get("tool_calls", ()), m.calls):
+        if said.get("id"): now.setdefault(said["id"], []).append(_id(c.id, dialect))
+    if not isinstance(details, list) or not now: return echoed
+    return echoed | {"reasoning_details": [_renamed(d, now.get(str(d.get("id")))) if isinstance(d, dict) else d for d in details]}
+
+def _renamed(detail, ids): return detail | {"id": ids.pop(0) if len(ids) > 1 else ids[0]} if ids else detail
+
 # %% ../../nbs/models/03_chat.ipynb #be923331
-def _turn(m, model, dialect):
-    kept = m.native.parts[0] if m.native and m.native.format == "chat" else {}
-    if m.role == "user": return {k: v for k, v in kept.items() if k in ("role", "content", "name")} or dict(role="user", content=m.content)
-    if m.role == "tool": return dict(role="tool", tool_call_id=m.call_id, content=str(m.failure) if m.failure else m.content)
-    turn = dict[str, Any](role="assistant", content=m.content or (None if m.calls else ""))
-    if m.calls: turn["tool_calls"] = [dict(id=c.id, type="function", function=dict(name=fit_name(c.tool),
+def _turns(m, model, dialect):
+    kept = m.native.parts[0] if m.native and m.native.format == "chat" and m.native.parts else {}
+    if m.role == "user": return [{k: v for k, v in kept.items() if k in ("role", "content", "name")} or dict(role="user", content=m.content)]
+    if m.role == "tool": return [dict(role="tool", tool_call_id=_id(m.call_id, dialect), content=str(m.failure) if m.failure else m.content)]
+    own = _echoed(m, kept, dialect) if m.native and m.native.model == model else {}
+    if not m.content.strip() and not m.calls and not own: return []
+    turn = dict[str, Any](role="assistant", content=m.content or (dialect.no_text if m.calls else ""))
+    if m.calls: turn["tool_calls"] = [dict(id=_id(c.id, dialect), type="function", function=dict(name=fit_name(c.tool),
         arguments=json.dumps(c.args, ensure_ascii=False))) for c in m.calls]
-    own = kept if m.native and m.native.model == model else {}
-    for sent, beside in zip(turn.get("tool_calls", ()), own.get("tool_calls", ())): sent |= beside
-    return turn | {k: v for k, v in own.items() if k in ("reasoning_details", "extra_content") or k == dialect.echoed_field and m.calls}
+    for sent, beside in zip(turn.get("tool_calls", ()), own.get("tool_calls", ())): sent |= {k: v for k, v in beside.items() if k != "id"}
+    return [turn | {k: v for k, v in own.items() if k != "tool_calls"}]
 
 def _tool(t, dialect):
     strict = {"strict": True} if dialect.strict and can_be_strict(t.parameters) else {}
@@ -112,7 +130,7 @@ def to_wire(
     enforced = bool(ask.answer) and (dialect.answer_with_tools or not tools)
     in_words = bool(ask.answer) and (dialect.answer == "json_object" or not enforced)
     system = instructions + (schema_instructions(ask.answer, tools) if ask.answer and in_words else "")
-    turns = ([dict(role="system", content=system)] if system else []) + [_turn(m, model, dialect) for m in messages]
+    turns = ([dict(role="system", content=system)] if system else []) + [turn for m in messages for turn in _turns(m, model, dialect)]
     body = dict[str, Any](model=model, messages=turns)
     if tools: body["tools"] = [_tool(t, dialect) for t in tools]
     if tools and ask.must_call: body["tool_choice"] = "required"
@@ -220,7 +238,7 @@ def read_logprobs(
     choice: dict[str, Any],  # of a completion
 ) -> tuple:  # tokens with the natural logarithm of their probability
     "The probability of each token, where the server tells"
-    known = (choice.get("logprobs") or {}).get("content") or []
+    known = read_object(choice.get("logprobs")).get("content") or []
     finite = lambda p: isinstance(p, int | float) and math.isfinite(p)
     return tuple((t.get("token") or "", t["logprob"]) for t in known if isinstance(t, dict) and finite(t.get("logprob")))
 
@@ -243,10 +261,17 @@ def _refusal(choice, message, usage):
     if choice.get("finish_reason") == "content_filter":
         return ModelError("filtered", "the provider's filter stopped the reply.", "Say it in other words.", usage=usage)
 
-def _native_turn(model, message, beside):
+# %% ../../nbs/models/03_chat.ipynb #f5f07930
+def _native_turn(model, message, read):
     kept = {k: message[k] for k in ("reasoning_details", "reasoning_content", "extra_content") if message.get(k)}
+    named = {str(d.get("id")) for d in _details(message)}
+    beside = [more | ({"id": c.id} if c.id in named else {}) for more, c in zip(read.beside, read.calls)]
     if any(beside): kept["tool_calls"] = beside
     return Native(format="chat", model=model, parts=(kept,)) if kept else None
+
+def _details(said):
+    details = said.get("reasoning_details")
+    return [d for d in details if isinstance(d, dict)] if isinstance(details, list) else []
 
 # %% ../../nbs/models/03_chat.ipynb #4a2082e4
 _UNDERSTOOD = ("role", "content", "tool_calls", "function_call", "refusal", "annotations", "reasoning", "reasoning_content", "reasoning_details",
@@ -278,9 +303,9 @@ def from_wire(
     read = read_calls(message.get("tool_calls") or legacy, tools, body.get("id"))
     thinking = message.get("reasoning_content") or message.get("reasoning") or _text(message.get("content"), "thinking")
     reply = Reply(content=choice["text"] if "text" in choice else _text(message.get("content")), thinking=thinking if isinstance(thinking, str) else "",
-        calls=read.calls, usage=usage, model=body.get("model") or "", id=body.get("id") or "", stop=choice.get("finish_reason") or "",
+        calls=read.calls, usage=usage, model=read_name(body.get("model")), id=read_name(body.get("id")), stop=read_name(choice.get("finish_reason")),
         cut=choice.get("finish_reason") == "length", confidence=confidence(logprobs), logprobs=logprobs if ask.logprobs else (),
-        native=_native_turn(asked or body.get("model") or "", message, read.beside))
+        native=_native_turn(asked or read_name(body.get("model")), message, read))
     return complete_reply(reply, tools, ask, _unread(choice, message, read))
 
 # %% ../../nbs/models/03_chat.ipynb #4791c5e3
@@ -297,10 +322,18 @@ class _Choice:
         delta, deltas = read_object(choice.get("delta")) or read_object(choice.get("message")), []
         for field, kind in (("content", "text"), ("reasoning_content", "thinking"), ("reasoning", "thinking"), ("refusal", "text")):
             if piece := self._add(field, _text(delta.get(field))): deltas.append(Delta(kind, piece))
-        if details := delta.get("reasoning_details"): self._kept.setdefault("details", []).extend(details)
+        for detail in _details(delta): self._detail(detail)
+        self._kept["beside"] = _merge(self._kept.get("beside", {}), read_object(delta.get("extra_content")))
         if legacy := read_object(delta.get("function_call")):
             for field in ("name", "arguments"): self._add(f"function_{field}", legacy.get(field))
         return deltas + [h for piece in delta.get("tool_calls") or () if isinstance(piece, dict) for h in self._call(piece)]
+
+    def _detail(self, detail):
+        details, same = self._kept.setdefault("details", []), ("type", "index", "id")
+        text = next((k for k in ("text", "summary") if isinstance(detail.get(k), str)), None)
+        goes_on = details and detail.get("index") is not None and all(details[-1].get(k) == detail.get(k) for k in same)
+        if not goes_on: return details.append(detail)
+        details[-1] |= {k: v for k, v in detail.items() if v is not None} | ({text: (details[-1].get(text) or "") + detail[text]} if text else {})
 
     def _add(self, field, piece):
         if not isinstance(piece, str) or not piece: return ""
@@ -318,6 +351,7 @@ class _Choice:
     def read(self):
         message = dict[str, Any]({k: self.says(k) for k in ("content", "reasoning_content", "reasoning", "refusal") if k in self._parts})
         if details := self._kept.get("details"): message["reasoning_details"] = details
+        if beside := self._kept.get("beside"): message["extra_content"] = beside
         if calls := [c.read() for c in self.calls if c.name or c.arguments]: message["tool_calls"] = calls
         if "function_name" in self._parts: message["function_call"] = dict(name=self.says("function_name"), arguments=self.says("function_arguments"))
         choice = dict[str, Any](message=message) | ({"text": self.says("completion")} if "completion" in self._parts else {})
@@ -353,6 +387,9 @@ def _call_of(calls, piece, function):
     other = bool(own and call.id)
     if name and call.name and (other or name != call.name or function.get("arguments") and call.whole): return None
     return None if other and (name or call.whole) else call
+
+def _merge(kept, more):
+    return kept | {k: _merge(kept[k], v) if isinstance(v, dict) and isinstance(kept.get(k), dict) else v for k, v in more.items()}
 
 # %% ../../nbs/models/03_chat.ipynb #68e2db5d
 _QUIET, _UNCOUNTED = 1.0, 10.0  # seconds to wait for `[DONE]` after a piece that says nothing new; the same where the tokens are not counted yet

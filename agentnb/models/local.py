@@ -95,6 +95,7 @@ def to_wire(
     turns = [dict(role="system", content=system)] if system else []
     for m, following in zip(messages, [*messages[1:], None]):
         if m.example and m.role == "tool" and following and following.role == "user": continue
+        if m.role == "assistant" and not m.content.strip() and not m.calls: continue
         role, text = _turn(m) if tools else (m.role, m.content)
         if turns and turns[-1]["role"] == role == "user": turns[-1]["content"] += f"\n\n{text}"
         else: turns.append({"role": role, "content": text})

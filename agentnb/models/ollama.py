@@ -36,7 +36,8 @@ def to_wire(
     options = dict(num_ctx=context, num_predict=ask.max_tokens, temperature=ask.temperature)
     said = instructions + (schema_instructions(ask.answer, tools) if ask.answer and tools else "")
     system = [dict(role="system", content=said)] if said else []
-    body = dict[str, Any](model=model, messages=system + [_turn(m) for m in messages], stream=ask.on_delta is not None,
+    turns = [_turn(m) for m in messages if m.role != "assistant" or m.content.strip() or m.calls]
+    body = dict[str, Any](model=model, messages=system + turns, stream=ask.on_delta is not None,
         options={k: v for k, v in options.items() if v is not None})
     if tools: body["tools"] = [dict(type="function", function=dict(name=t.name, description=t.description, parameters=t.parameters)) for t in tools]
     if ask.answer and not tools: body["format"] = ask.answer

@@ -18,7 +18,7 @@ from .wire import WireFormat
 # %% ../../nbs/models/07_openai.ipynb #9a407b0f
 DIALECTS = dict(openai=Dialect(limit="max_completion_tokens", strict=True, answer_with_tools=True, cache_key=True, no_sampling=responses.REASONING_MODELS),
     deepseek=Dialect(answer="json_object", answer_with_tools=True, no_sampling=("deepseek-reasoner",)),
-    groq=Dialect(limit="max_completion_tokens", no_sampling=("openai/gpt-oss",)))
+    groq=Dialect(limit="max_completion_tokens", no_sampling=("openai/gpt-oss",)), mistral=Dialect(short_ids=True, no_text=""))
 
 # %% ../../nbs/models/07_openai.ipynb #9384663d
 def _completion(model, messages, tools=(), instructions="", ask=Ask()):

@@ -115,7 +115,10 @@ class FunctionModel(Portable):
     ): self.fn, self.name = fn, _name_of(fn)
 
     async def __call__(self, messages, tools=(), instructions="", ask=Ask()) -> Reply:
-        reply = await await_code(self._begin, messages, tools, instructions, ask)
+        try: reply = await await_code(self._begin, messages, tools, instructions, ask)
+        except Exception as e:
+            if broken := network_error(e, self.name): raise broken from e
+            raise
         if not isinstance(reply, Reply): raise TypeError(f"the model {self.name} gave {reply!r:.80}, which is no Reply. Return Reply(content='...').")
         return reply if reply.model else reply.model_copy(update={"model": self.name})
 

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..core.calls import fit_name
-from .chat import answer_schema, cache_key, can_be_strict, complete_reply, confidence, read_calls
+from .chat import answer_schema, cache_key, can_be_strict, complete_reply, confidence, read_calls, read_logprobs
 from ..core.messages import Ask, Delta, Message, Native, Reply, ToolSpec
 from .protocol import ModelError
-from .wire import make_usage, read_object, to_error
+from .wire import make_usage, read_name, read_object, to_error
 
 # %% ../../nbs/models/04_responses.ipynb #14b853e4
 REASONING_MODELS = ("gpt-5", "o1", "o3", "o4", "codex", "computer-use")  # models whose names begin so reason, and take no `temperature`
@@ -25,13 +25,17 @@ def _user_content(m):
     return [dict(type="input_image", image_url=p["image_url"]["url"]) if p.get("type") == "image_url" else
         dict(type="input_text", text=p.get("text") or f"[{p.get('type')}]") for p in parts]
 
-def _fit_item(i): return i | {"name": fit_name(i.get("name") or "")} if i.get("type") == "function_call" else i
+def _native_items(m):
+    calls = iter(m.calls)
+    for item in m.native.parts:
+        if item.get("type") != "function_call": yield item
+        elif item.get("name"): yield item | dict(name=fit_name(item["name"]), call_id=getattr(next(calls, None), "id", item.get("call_id")))
 
 def _items(m, model):
     if m.role == "user": return [dict(role="user", content=_user_content(m))]
     if m.role == "tool": return [dict(type="function_call_output", call_id=m.call_id, output=str(m.failure) if m.failure else m.content)]
     if m.native and m.native.format == "responses" and m.native.model.split("-20")[0] == model.split("-20")[0]:
-        return [_fit_item(i) for i in m.native.parts]
+        return list(_native_items(m))
     items = [dict(role="assistant", content=m.content)] if m.content else []
     return items + [dict(type="function_call", call_id=c.id, name=fit_name(c.tool), arguments=json.dumps(c.args, ensure_ascii=False)) for c in m.calls]
 
@@ -101,12 +105,12 @@ def from_wire(
     if items is None: raise ModelError("malformed", "the server's answer holds no output.", "Check the server's address.", usage=usage)
     read = read_calls([i for i in items if i.get("type") in _CALLS], tools, body.get("id"))
     thoughts = [p.get("text", "") for i in items if i.get("type") == "reasoning" for p in (i.get("summary") or []) + (i.get("content") or [])]
-    logprobs = tuple((t["token"], t["logprob"]) for p in parts for t in p.get("logprobs") or ())
+    logprobs = tuple(pair for p in parts for pair in read_logprobs({"logprobs": {"content": p.get("logprobs")}}))
     keep = not _can_be_rebuilt(items) and items[-1].get("type") not in ("reasoning", None) and not any(i.get("type") == "custom_tool_call" for i in items)
     kept = Native(format="responses", model=asked or body.get("model") or "", parts=tuple(items)) if keep else None
     unread = [*read.unread, *(f"{i.get('type')!r}" + (f" of {i['name']!r}" if i.get("name") else "") for i in items if i.get("type") not in _UNDERSTOOD)]
     reply = Reply(content="".join(p.get("text", "") for p in parts if p.get("type") == "output_text"), thinking="\n\n".join(thoughts), calls=read.calls,
-        usage=usage, model=body.get("model") or "", id=body.get("id") or "", stop=body.get("status") or "", cut=body.get("status") == "incomplete",
+        usage=usage, model=read_name(body.get("model")), id=read_name(body.get("id")), stop=body.get("status") or "", cut=body.get("status") == "incomplete",
         confidence=confidence(logprobs), logprobs=logprobs if ask.logprobs else (), native=kept)
     return complete_reply(reply, tools, ask, unread)
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Events', 'kind_of', 'to_error', 'mask', 'BodyBuilder', 'WireFormat', 'exchange', 'read_count', 'make_usage',
-           'read_object', 'estimate_tokens', 'is_loopback', 'http_pool', 'RemoteModel']
+           'read_object', 'read_name', 'estimate_tokens', 'is_loopback', 'http_pool', 'RemoteModel']
 
 # %% ../../nbs/models/01_wire.ipynb #eb0c616b
 import asyncio, json, math, os, re
@@ -272,6 +272,13 @@ def read_object(
     "A part of an answer that may be missing"
     return value if isinstance(value, dict) else {}
 
+# %% ../../nbs/models/01_wire.ipynb #a98551dc
+def read_name(
+    value: Any,  # where a name or an id should be
+) -> str:  # empty if it is none
+    "A name that a server may leave out, or give as a number"
+    return value if isinstance(value, str) else str(value) if isinstance(value, int) else ""
+
 # %% ../../nbs/models/01_wire.ipynb #8c4d655a
 def estimate_tokens(
     text: str,  # of any length
@@ -314,6 +321,11 @@ def http_pool(
     import httpx2
     limits = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)
     return httpx2.AsyncClient(follow_redirects=False, trust_env=not is_loopback(url), limits=limits)
+
+# %% ../../nbs/models/01_wire.ipynb #3a5befc6
+def _heard_body(builder):
+    try: return builder.body
+    except Exception: return {}
 
 # %% ../../nbs/models/01_wire.ipynb #f1b314b8
 def _model_error(e, url, seconds):
@@ -407,5 +419,6 @@ class RemoteModel(Portable):
         except Exception as e:
             if isinstance(e, TimeoutError) and builder.complete: return builder.body, ""
             error = _model_error(e, self.url, seconds)
-        if builder.body or error.kind == "timeout": error.usage, error.cost = _estimated_usage(wire_format, builder.body, body), None
+        heard = _heard_body(builder)
+        if heard or error.kind == "timeout": error.usage, error.cost = _estimated_usage(wire_format, heard, body), None
         raise _complete_error(error, self, body, wire_format.path)

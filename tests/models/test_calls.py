@@ -1,15 +1,16 @@
 """Calls in every form that servers and small models give them, and what goes back of them."""
-import json, re
+import asyncio, json, re
 
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from agentnb import ModelError, user
+from agentnb import Agent, ModelError, Reply, Scripted, tool, user
 from agentnb.core.calls import calls_in_text, fit_name
-from agentnb.core.messages import Ask, Call, Message, ToolSpec, assistant, result
+from agentnb.core.messages import Ask, Call, Message, Native, ToolSpec, assistant, result
 from agentnb.core.shape import read_inner_json
 from agentnb.models import anthropic, chat, ollama, responses
 from agentnb.models.openai import DIALECTS, OpenAI
+from agentnb.models.protocol import as_model
 
 TOOLS = [ToolSpec(name="look", parameters=dict(type="object", properties={"at": {"type": "string"}, "ids": {"type": "array", "items": {"type": "integer"}}})),
     ToolSpec(name="move")]
@@ -196,3 +197,87 @@ def test_a_long_text_is_searched_once(text):
     began = time.process_time()
     assert calls_in_text(text, TOOLS)[1] == []
     assert time.process_time() - began < 1
+
+
+def turn_of(reply, *ids):
+    calls = [c.model_copy(update={"id": i}) for c, i in zip(reply.calls, ids)]
+    return Message(role="assistant", content=reply.content, calls=tuple(calls), native=reply.native)
+
+
+def test_a_server_that_always_says_the_same_id_keeps_its_reasoning():
+    def thought(n): return Reply(thinking="hm", calls=(Call(id="call_0", tool="look", args={"n": n}),), native=Native(format="chat", model="m",
+        parts=(dict(reasoning_content=f"thought {n}"),)))
+
+    @tool(read_only=True)
+    def look(n: int) -> str: return str(n)
+    run = Agent(Scripted([thought(0), thought(1), "done"]), [look], store="memory:").run("go")
+    asyncio.run(run.until())
+    sent = [t for t in chat.to_wire("m", run.state.messages)[0]["messages"] if t.get("tool_calls")]
+    assert [t["reasoning_content"] for t in sent] == ["thought 0", "thought 1"]
+    assert sent[0]["tool_calls"][0]["id"] != sent[1]["tool_calls"][0]["id"]
+
+
+def test_ids_in_what_goes_back_are_those_of_the_log():
+    details = [dict(type="reasoning.encrypted", data=d, id="call_0") for d in "AB"] + [dict(type="reasoning.text", text="hm"), "odd"]
+    twice = [dict(id="call_0", function=dict(name="look", arguments="{}"))] * 2
+    reply = chat.from_wire(completion(tool_calls=twice, reasoning_details=details), TOOLS, asked="m")
+    sent = chat.to_wire("m", [turn_of(reply, "c1.0", "c1.1")])[0]["messages"][0]
+    assert [c["id"] for c in sent["tool_calls"]] == ["c1.0", "c1.1"] and [d.get("id") for d in sent["reasoning_details"][:3]] == ["c1.0", "c1.1", None]
+    claude = anthropic.from_wire(dict(content=[dict(type="thinking", thinking="hm", signature="s"), dict(type="tool_use", id="call_0", name="look", input={}),
+        dict(type="tool_use", id="x", name="", input={})]), TOOLS)
+    blocks = anthropic.to_wire("c", [user("go"), turn_of(claude, "c1.0")])[0]["messages"][1]["content"]
+    assert [b.get("id") for b in blocks] == [None, "c1_0"]
+    items = [dict(type="reasoning", id="r", encrypted_content="x"), dict(type="function_call", id="fc_1", call_id="call_0", name="look", arguments="{}")]
+    said = responses.from_wire(dict(output=items), TOOLS, asked="gpt-5")
+    assert responses.to_wire("gpt-5", [turn_of(said, "c1.0")])[0]["input"][1] == items[1] | {"call_id": "c1.0"}
+
+
+def test_what_stands_beside_a_streamed_message_goes_back():
+    builder = chat.BodyBuilder()
+    for google in (dict(thought=True), dict(thought_signature="SIG")):
+        builder.feed(dict(choices=[dict(delta=dict(content="a", extra_content=dict(google=google)))]))
+    for text in ("I ", "see."): builder.feed(dict(choices=[dict(delta=dict(reasoning_details=[dict(type="reasoning.text", index=0, text=text)]))]))
+    builder.feed(dict(choices=[dict(delta=dict(reasoning_details=[dict(type="reasoning.text", index=0, text="", signature="S")]), finish_reason="stop")]))
+    kept = chat.from_wire(builder.body, TOOLS, asked="m").native.parts[0]
+    assert kept["extra_content"] == dict(google=dict(thought=True, thought_signature="SIG"))
+    assert kept["reasoning_details"] == [dict(type="reasoning.text", index=0, text="I see.", signature="S")]
+
+
+def test_parameters_of_any_name_are_offered_to_claude_and_read_back():
+    named = ToolSpec(name="look", parameters=dict(type="object", properties={"größe": {}, "$top": {}, "a.b": {}}, required=["größe"]))
+    shape = anthropic.to_wire("c", [user("go")], [named])[0]["tools"][0]["input_schema"]
+    assert all(re.fullmatch("[a-zA-Z0-9_.-]{1,64}", k) for k in shape["properties"])
+    assert shape["required"][0] in shape["properties"] and "a.b" in shape["properties"]
+    args = {k: i for i, k in enumerate(named.parameters["properties"])}
+    assert list(anthropic.to_wire("c", [user("go"), assistant("", Call(id="a", tool="look", args=args))])[0]["messages"][1]["content"][0]["input"]) \
+        == list(shape["properties"])
+    block = dict(type="tool_use", id="a", name="look", input=dict(zip(shape["properties"], range(3))))
+    assert anthropic.from_wire(dict(content=[block]), [named]).calls[0].args == args
+
+
+def test_mistral_is_given_the_ids_and_the_turns_that_it_takes():
+    c = Call(id="c3.0", tool="look")
+    sent = chat.to_wire("m", [user("go"), assistant(""), assistant("", c), result(c, "x")], dialect=DIALECTS["mistral"])[0]["messages"]
+    assert [t["role"] for t in sent] == ["user", "assistant", "tool"] and sent[1]["content"] == ""
+    assert sent[1]["tool_calls"][0]["id"] == sent[2]["tool_call_id"] and re.fullmatch("[a-zA-Z0-9]{9}", sent[2]["tool_call_id"])
+
+
+@pytest.mark.parametrize("error, kind", [(ConnectionResetError(104, "reset"), "connection"), (TimeoutError(), "timeout"), (KeyError("x"), None)])
+def test_a_function_that_is_a_model_says_what_broke(error, kind):
+    async def mine(messages, tools=(), instructions="", ask=Ask()): raise error
+    with pytest.raises(ModelError if kind else KeyError) as e: asyncio.run(as_model(mine)([user("go")]))
+    if kind: assert e.value.kind == kind and e.value.retryable
+
+
+@pytest.mark.parametrize("text", ['~~~json\n{"name": "look", "arguments": {"at": "x"}}\n~~~',
+    '{"tool_calls": [{"function": {"name": "look", "arguments": {"at": "x"}}}]}',
+    '<TOOL_CALL>{"name": "look", "arguments": {"at": "x"}}</TOOL_CALL>'])
+def test_a_call_in_another_wrapping_is_a_call(text):
+    assert [tuple(c) for c in calls_in_text(text, TOOLS)[1]] == [("look", {"at": "x"})]
+
+
+@pytest.mark.parametrize("odd", [dict(id=7), dict(model={"a": 1}), dict(id=None, model=None), dict(choices=[dict(message=dict(content="ok"), logprobs="x")])])
+def test_an_odd_name_beside_a_good_reply_costs_nothing(odd):
+    assert chat.from_wire(completion(content="ok") | odd).content == "ok"
+    part = dict(type="output_text", text="ok", logprobs=[None, dict(token="o", logprob=None)])
+    assert responses.from_wire(dict(output=[dict(type="message", content=[part])]) | {k: v for k, v in odd.items() if k != "choices"}).content == "ok"

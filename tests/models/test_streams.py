@@ -336,3 +336,16 @@ def test_a_stop_is_no_failure_of_a_network():
         with pytest.raises(asyncio.CancelledError): await task
     asyncio.run(stopped())
     assert network_error(asyncio.CancelledError()) is None
+
+
+@pytest.mark.parametrize("odd", [5, None, ["x"], {"a": 1}])
+def test_a_piece_that_is_no_text_is_passed_over(odd):
+    pieces = [dict(type="content_block_delta", index=0, delta=dict(type="text_delta", text=t)) for t in ("Under ", odd, "the mat.")]
+    start = dict(type="content_block_start", index=0, content_block=dict(type="text", text=""))
+    assert ask("anthropic", Answer("text/event-stream", data(BEGIN, start, *pieces, END, dict(type="message_stop")))).content == "Under the mat."
+
+
+def test_what_cannot_be_put_together_is_a_model_error():
+    start = dict(type="content_block_start", index=0, content_block=dict(type="text", text=5))
+    with pytest.raises(ModelError): ask("anthropic", Answer("text/event-stream", data(BEGIN, start, dict(type="content_block_delta", index=0,
+        delta=dict(type="text_delta", text="x")), END, dict(type="message_stop"))))
