@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from .contract import Context, Limits, ToolError
 from ..host.kernel import definition_site, exit_as_error, run_blocking
 from ..host.show import html_of
+from ..core.contents import WithContents
 from ..core.foreign import await_code, call_code, call_in_thread, error_text
 from ..core.messages import ToolSpec
 from ..core.portable import Portable, import_path_of
@@ -22,7 +23,7 @@ from ..host.arguments import explain_keywords
 from ..core.value import json_safe
 from ..core.plan import Plan
 from .parameters import ToolDefinitionError, build_model, function_of, made_context, read_parameters, read_schema
-from .results import RESULT_LIMIT, call_here, cut_text, describe, result_text, settled
+from .results import RESULT_LIMIT, call_here, cut_text, describe, read_result, result_text, settled
 from .scopes import check_scopes
 from ..core.shape import describe_errors
 
@@ -183,13 +184,14 @@ class Tool(Portable):
     async def run(self,
         args: dict[str, Any],  # JSON values
         context: Context = Context(),  # handed to the function where it asks for it
-    ) -> str:  # what the model reads: text as it is, anything else as JSON
+    ) -> str:  # what the model reads: text as it is, anything else as JSON; a `WithContents` where a person sees more
         "Validate, call and return the result as text; raises `ToolError` and nothing else"
         values = self._values(args) | {k: made_context(kind, context) for k, kind in self._parameters.contexts.items()}
         value = await self.limits.call(lambda: self._call(values))
         limit = self._default_limit if self.result_limit is None else self.result_limit
-        text = result_text(value, None if self.spec.plan else limit)
-        return "\n".join(filter(None, (text, self.limits.calls_left()))) if self.limits.rate else text
+        text = result_text(value, None) if self.spec.plan else read_result(value, limit)
+        if not self.limits.rate: return text
+        return WithContents.of("\n".join(filter(None, (text, self.limits.calls_left()))), getattr(text, "contents", ()))
 
     async def _call(self, values):
         try:
