@@ -8,7 +8,7 @@ __all__ = ['MOST_BYTES', 'picture_of', 'show_size', 'content_of', 'content_words
 # %% ../../nbs/core/15_contents.ipynb #91244cbe
 import hashlib
 from collections.abc import Iterable, Sequence
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from .messages import Content
 from .steps import Edit, Returned, Started
@@ -17,7 +17,7 @@ from .steps import Edit, Returned, Started
 _NAMES = {"image/png": "PNG picture", "image/jpeg": "JPEG picture", "image/gif": "GIF picture", "image/webp": "WebP picture", "image/svg+xml": "SVG picture",
     "text/html": "part of an HTML page", "text/markdown": "text in Markdown", "text/plain": "text"}
 
-def _number(data, start, length=2, order="big"): return int.from_bytes(data[start:start + length], order)
+def _number(data, start, length=2, order: Literal["big", "little"] = "big"): return int.from_bytes(data[start:start + length], order)
 
 def _jpeg_size(data):
     at = 2
@@ -44,7 +44,7 @@ def picture_of(
     elif data.startswith(b"\xff\xd8\xff"): mime, size = "image/jpeg", _jpeg_size(data)
     elif data[:6] in (b"GIF87a", b"GIF89a"): mime, size = "image/gif", (_number(data, 6, 2, "little"), _number(data, 8, 2, "little"))
     elif data[:4] == b"RIFF" and data[8:12] == b"WEBP": mime, size = "image/webp", _webp_size(data)
-    return (mime, *size) if all(size) else None
+    return (mime, size[0], size[1]) if all(size) else None
 
 def show_size(
     size: int,  # bytes

@@ -152,11 +152,11 @@ def _has_parts(value):
     return dataclasses.is_dataclass(value) or hasattr(type(value), "__pydantic_serializer__")
 
 def _beside(walk, shown):
-    size = sum(c.size for c, _ in shown.contents)
-    if not shown.contents or shown.contents[0] in walk.contents: return shown.text
-    if len(walk.contents) >= _MOST_PICTURES or size > MOST_BYTES - sum(c.size for c, _ in walk.contents): return f"{shown.text} (not kept: it is too much)"
+    size, text = sum(c.size for c, _ in shown.contents), _without_addresses(shown.text)
+    if not shown.contents or shown.contents[0] in walk.contents: return text
+    if len(walk.contents) >= _MOST_PICTURES or size > MOST_BYTES - sum(c.size for c, _ in walk.contents): return f"{text} (not kept: it is too much)"
     walk.contents += shown.contents
-    return shown.text
+    return text
 
 def _drawn(value, walk) -> Any:
     shown = shown_of(value) if ways_of(type(value)) else None
