@@ -40,8 +40,8 @@ BAD = """root => { const found = [];
 
 # what text/html may hold
 TAGS = set("a b blockquote br button caption code del details div em hr img li ol p pre small span strong summary table tbody td th thead tr ul".split())
-ATTRIBUTES = set("alt aria-hidden aria-label class data-path data-role data-value href open rel role scope src style target title type".split())
-STYLES = ("color:", "margin", "white-space:", "overflow", "opacity:", "max-", "display:block", "font-size:")
+ATTRIBUTES = set("alt aria-hidden aria-label class colspan data-path data-role data-value href open rel role rowspan scope src style target title type".split())
+STYLES = ("color:", "margin", "white-space:", "overflow", "opacity:", "max-", "display:block", "font-size:", "background:#fff")
 
 
 class Reader(HTMLParser):

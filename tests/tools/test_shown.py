@@ -56,8 +56,9 @@ def test_each_kind_of_webp(how): assert picture_of(image("WEBP", (70, 30), **how
 def test_each_kind_of_jpeg(how): assert picture_of(image("JPEG", (70, 30), **how)) == ("image/jpeg", 70, 30)
 
 
-@pytest.mark.parametrize("value", [chart(), chart().axes[0], Figure(figsize=(2, 1)).subfigures(), Image.new("RGB", (4, 3)), Image.new("CMYK", (4, 3)), Image.new("F", (4, 3)),
-    GIF, drawn(png=image("PNG")), drawn(png=base64.b64encode(image("PNG")).decode()), drawn(png=(image("PNG"), {"width": 4})), drawn(jpeg=image("JPEG")),
+@pytest.mark.parametrize("value", [chart(), chart().axes[0], Figure(figsize=(2, 1)).subfigures(), Image.new("RGB", (4, 3)), Image.new("CMYK", (4, 3)),
+    Image.new("F", (4, 3)), GIF, drawn(png=image("PNG")),
+    drawn(png=base64.b64encode(image("PNG")).decode()), drawn(png=(image("PNG"), {"width": 4})), drawn(jpeg=image("JPEG")),
     drawn(svg="<svg xmlns='http://www.w3.org/2000/svg'/>"), drawn(mimebundle={"image/png": image("PNG"), "text/plain": "x"}),
     drawn(mimebundle=({"image/png": base64.b64encode(image("PNG")).decode()}, {})), drawn(png=image("PNG"), html="<b>x</b>")],
     ids=lambda v: f"{type(v).__module__}.{type(v).__name__}")
@@ -84,9 +85,11 @@ def fails(error):
     return fail
 
 
-@pytest.mark.parametrize("value", [drawn(png=fails(SystemExit(1))), drawn(html=fails(asyncio.CancelledError())), drawn(svg=fails(StopIteration())), drawn(markdown=fails(GeneratorExit())),
-    drawn(mimebundle=fails(BaseExceptionGroup("g", [SystemExit()]))), drawn(png=7), drawn(png="no base64!"), drawn(png=b"no picture"), drawn(png=None), drawn(html=b"bytes"),
-    drawn(mimebundle=[1]), drawn(mimebundle=({},)), drawn(mimebundle={1: 2}), drawn(html=""), drawn(jpeg=()), type("Lies", (), dict(__getattr__=lambda self, n: self, __call__=lambda self, *a, **k: self))()],
+@pytest.mark.parametrize("value", [drawn(png=fails(SystemExit(1))), drawn(html=fails(asyncio.CancelledError())), drawn(svg=fails(StopIteration())),
+    drawn(markdown=fails(GeneratorExit())),
+    drawn(mimebundle=fails(BaseExceptionGroup("g", [SystemExit()]))), drawn(png=7), drawn(png="no base64!"), drawn(png=b"no picture"), drawn(png=None),
+    drawn(html=b"bytes"), drawn(mimebundle=[1]), drawn(mimebundle=({},)), drawn(mimebundle={1: 2}), drawn(html=""), drawn(jpeg=()),
+    type("Lies", (), dict(__getattr__=lambda self, n: self, __call__=lambda self, *a, **k: self))()],
     ids=range(16))
 def test_what_cannot_be_drawn_is_text(value):
     made = read_result({"it": value})
@@ -124,13 +127,14 @@ def test_tables_and_arrays_are_text_with_their_shape(table, text):
 
 
 def test_a_styled_table_is_drawn():
-    if "jinja2" not in sys.modules and not __import__("importlib").util.find_spec("jinja2"): table = drawn(html="<table><tr><td>db</td></tr></table>")
-    else: table = pd.DataFrame({"host": ["db"]}).style
+    pytest.importorskip("jinja2")   # which pandas needs for it
+    table = pd.DataFrame({"host": ["db"]}).style
     assert kept(table) == [("text/html", "shown")] and "db" in read_result(table)
 
 
-@pytest.mark.parametrize("value, head", [("x" * 5000, "x" * 50), (pd.DataFrame({"a": range(2000)}), "DataFrame of 2,000 rows"), (list(range(3000)), "[0,1,2"),
-    (np.zeros((50, 60)), "array of shape (50, 60), float64, in short:"), ([{"k": "v" * 50}] * 100, '[{"k":"vvv')], ids=["text", "table", "list", "array", "rows"])
+@pytest.mark.parametrize("value, head", [("x" * 5000, "x" * 50), (pd.DataFrame({"a": range(2000)}), "DataFrame of 2,000 rows"),
+    (list(range(3000)), "[0,1,2"), (np.zeros((50, 60)), "array of shape (50, 60), float64, in short:"), ([{"k": "v" * 50}] * 100, '[{"k":"vvv')],
+    ids=["text", "table", "list", "array", "rows"])
 def test_all_of_what_is_cut_is_kept(value, head):
     made, whole = read_result(value, 1000), read_result(value, 10_000_000)
     assert made.startswith(head) and len(made) < 1400 and [c.about for c, _ in made.contents] == ["whole"] and made.contents[0][1].decode() == whole
@@ -151,8 +155,8 @@ def test_no_library_is_imported_for_it():
 
 def test_no_address_in_a_log():
     "Whatever of these a tool gives back"
-    values = [chart(), chart().axes, chart().axes[0].lines, object(), lambda: 1, pd.DataFrame({"o": [object()]}), np.array([object()]), drawn(html="<b>x</b>"), drawn(png=None),
-        drawn(mimebundle={"text/plain": repr(object())}), {"f": chart()}]
+    values = [chart(), chart().axes, chart().axes[0].lines, object(), lambda: 1, pd.DataFrame({"o": [object()]}), np.array([object()]),
+        drawn(html="<b>x</b>"), drawn(png=None), drawn(mimebundle={"text/plain": repr(object())}), {"f": chart()}]
     @tool(read_only=True)
     def give(n: int) -> object:
         "One of them"
