@@ -72,7 +72,8 @@ def content_words(
     "What it is, for who cannot see it"
     found, what = picture_of(data), _NAMES.get(content.mime, content.mime)
     pixels = [f"{found[1]} x {found[2]}"] if found else []
-    return f"a {', '.join([what, *pixels, show_size(content.size)])}"
+    article = "an" if what[0] in "aeio" or what.startswith("SVG") else "a"
+    return f"{article} {', '.join([what, *pixels, show_size(content.size)])}"
 
 # %% ../../nbs/core/15_contents.ipynb #5d3e0667
 class WithContents(str):

@@ -189,7 +189,7 @@ class Tool(Portable):
         values = self._values(args) | {k: made_context(kind, context) for k, kind in self._parameters.contexts.items()}
         value = await self.limits.call(lambda: self._call(values))
         limit = self._default_limit if self.result_limit is None else self.result_limit
-        text = result_text(value, None) if self.spec.plan else read_result(value, limit)
+        with exit_as_error(): text = result_text(value, None) if self.spec.plan else read_result(value, limit)
         if not self.limits.rate: return text
         return WithContents.of("\n".join(filter(None, (text, self.limits.calls_left()))), getattr(text, "contents", ()))
 
