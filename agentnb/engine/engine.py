@@ -74,7 +74,7 @@ class Engine:
         name: str,  # as the model says it
     ) -> Tool:
         "The tool of this name; raises `ToolError` in words for the model"
-        if name in self.tip.tools and name in self.log.tools: return self.log.tools[name]
+        if name in self.log.tip.tools and name in self.log.tools: return self.log.tools[name]
         if self.tip.tools.get(name) == READ_RESULT: return pages_tool(self.log, getattr(self.agent, "result_limit", None))
         raise ToolError("not_found", f"no tool is called {name!r}.", f"Tools: {', '.join(self.tip.tools)}.")
 
@@ -118,7 +118,8 @@ class Engine:
 
     def next_action(self) -> Action | None:  # `None` once the run has ended
         "The one thing that comes next"
-        return next_action(self.log.tip, self.agent.policy, self.session, self.calls_elsewhere())
+        tip = self.log.tip
+        return next_action(tip, self.agent.policy, self.session, self.calls_elsewhere() if tip.parent else {})
 
     def calls_elsewhere(self) -> dict[str, str]:  # where, by the call's signature; empty in a run that is no fork
         "The calls that were made behind the cut of a fork, and are not repeated without a question"
@@ -135,9 +136,9 @@ class Engine:
         "Before it goes on: what others wrote, what a cut-off call may have used, and what is different in the code"
         await _catch_up(self, fresh)
 
-    async def advance(self) -> Step | None:  # `None` if there is nothing to do
+    def advance(self) -> Awaitable[Step | None]:  # `None` if there is nothing to do
         "Do the one thing that comes next, and record it"
-        return await _advance(self)
+        return _advance(self)
 
     def launch(self,
         stop: Callable[[Step], Any],  # looks at each step: is it enough?
@@ -239,12 +240,12 @@ def _is_own(engine, c): return c.session in ("", engine.session) or engine.tip.t
 def _is_still_wanted(engine, body: Body) -> bool:
     if isinstance(body, Note): return True
     if isinstance(body, Returned):
-        return any([c.call.id == body.call_id and (c.phase == "approved" or _is_own(engine, c)) for c in engine.tip.open_calls])
+        return any([c.call.id == body.call_id and (c.phase == "approved" or _is_own(engine, c)) for c in engine.log.tip.open_calls])
     return isinstance(body, Replied) and isinstance(engine.next_action(), AskModel)
 
 # %% ../../nbs/engine/09_engine.ipynb #1928229b
 async def _perform(engine, action):
-    several = isinstance(action, Execute) and (engine.running_calls or len(engine.tip.open_calls) > 1)
+    several = isinstance(action, Execute) and (engine.running_calls or len(engine.log.tip.open_calls) > 1)
     spec = engine.tip.tools[action.call.call.tool] if several else None
     if spec is None or engine.single or spec.plan or not spec.read_only: return await PERFORM[type(action).__name__](engine, action)
     ready = ready_calls(engine.tip, engine.agent.policy)

@@ -8,8 +8,8 @@ __all__ = ['HEARTBEAT', 'interactive', 'DefinitionSite', 'definition_site', 'wai
 
 # %% ../../nbs/host/01_kernel.ipynb #55fcba66
 import asyncio, concurrent.futures, contextvars, os, signal, sys, threading, weakref
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import wraps
 from typing import Any, NamedTuple
 
@@ -79,10 +79,15 @@ def loop_callback(
 # %% ../../nbs/host/01_kernel.ipynb #ef114944
 _in_tool = contextvars.ContextVar("agentnb_in_tool", default=False)
 
-@contextmanager
-def exit_as_error() -> Iterator[None]:
+def exit_as_error() -> AbstractContextManager[None]:
     "In this block, and in threads that it starts, `exit()` of a notebook raises `SystemExit` and leaves the kernel alone"
-    if hasattr(shell := _ipython(), "ask_exit") and not hasattr(shell.ask_exit, "__wrapped__"): shell.ask_exit = _guarded(shell.ask_exit)
+    return _guarded_exit(shell) if hasattr(shell := _ipython(), "ask_exit") else _NOTHING_TO_GUARD
+
+_NOTHING_TO_GUARD = nullcontext()
+
+@contextmanager
+def _guarded_exit(shell):
+    if not hasattr(shell.ask_exit, "__wrapped__"): shell.ask_exit = _guarded(shell.ask_exit)
     token = _in_tool.set(True)
     try: yield
     finally: _in_tool.reset(token)

@@ -264,6 +264,7 @@ def result_text(
     limit: int | None = RESULT_LIMIT,  # characters; `None` for all of them
 ) -> str:  # what the model reads
     "Any value as text, at most `limit` characters of it"
+    if type(value) is str: return cut_text(json_safe(value), limit)
     walk = _Walk(RESULT_LIMIT if limit is None else limit)
     plain = walk(value)
     text = plain if isinstance(plain, str) else _as_json(plain)
@@ -279,6 +280,7 @@ def read_result(
     limit: int | None = RESULT_LIMIT,  # characters that the model reads; `None` for all of them
 ) -> str:  # a `WithContents` where something is kept beside it
     "Any value as text, with what a person sees beside it"
+    if type(value) is str and (limit is None or len(value) <= limit) and value.isascii(): return value
     walk = _Walk(RESULT_LIMIT if limit is None else limit, keep=limit is not None)
     plain = walk(value)
     text = plain if isinstance(plain, str) else _as_json(plain)

@@ -8,6 +8,7 @@ __all__ = ['checked_limit', 'Tool', 'tool']
 # %% ../../nbs/tools/04_tool.ipynb #2c2728c4
 import copy, functools, hashlib, inspect, re
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, Literal, Self, get_args
 
 from pydantic import ValidationError
@@ -189,7 +190,7 @@ class Tool(Portable):
         values = self._values(args) | {k: made_context(kind, context) for k, kind in self._parameters.contexts.items()}
         value = await self.limits.call(lambda: self._call(values))
         limit = self._default_limit if self.result_limit is None else self.result_limit
-        with exit_as_error(): text = result_text(value, None) if self.spec.plan else read_result(value, limit)
+        with nullcontext() if type(value) is str else exit_as_error(): text = result_text(value, None) if self.spec.plan else read_result(value, limit)
         if not self.limits.rate: return text
         return WithContents.of("\n".join(filter(None, (text, self.limits.calls_left()))), getattr(text, "contents", ()))
 
@@ -197,7 +198,7 @@ class Tool(Portable):
         try:
             with exit_as_error():
                 value = await (await_code(self.fn, **values) if self._is_async else call_in_thread(call_here, self.fn, values))
-                return await await_code(settled, value)
+                return value if type(value) is str else await await_code(settled, value)
         except ToolError as e: raise _cut_error(e)
         except TimeoutError: raise
         except Exception as e: raise ToolError("internal", error_text(e)) from e
