@@ -88,9 +88,12 @@ def _readable_runs(store, run_ids):
     return sound
 
 def _write_lines(lines, out):
-    sizes = [out.write(line.encode() + b"\n") for line in lines]
+    steps = 0
+    for line in lines:
+        out.write(line.encode() + b"\n")
+        steps += not line.startswith('{"content":')
     out.flush()
-    return len(sizes)
+    return steps
 
 # %% ../../nbs/cli/01_store.ipynb #cf7e40de
 def _export(args):

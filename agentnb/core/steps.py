@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from .budget import Budget
-from .messages import Attempt, Call, Failure, Message, Native, Reply, ToolSpec, Usage
+from .messages import Attempt, Call, Content, Failure, Message, Native, Reply, ToolSpec, Usage
 from .value import Value
 from .plan import NO_PLAN, Plan
 
@@ -105,6 +105,7 @@ class Returned(Value):
     made: bool = True  # False if it was refused
     source: Literal["live", "tape", "ledger"] = "live"  # `tape`: recorded, or played from a recording; `ledger`: what the same key gave before
     trace: str = ""  # where an error came from, in the tool's own code; models do not see it
+    contents: tuple[Content, ...] = ()  # as in `Message`
 
 # %% ../../nbs/core/07_steps.ipynb #e6add071
 class Request(Value):

@@ -8,7 +8,7 @@ __all__ = ['AgentSource', 'find_source', 'newest_tool', 'code_change', 'lost_too
 # %% ../../nbs/engine/04_definitions.ipynb #d6fc08b8
 from typing import Any, NamedTuple
 
-from ..core.state import State
+from ..core.state import READ_RESULT, State
 from ..core.steps import Edit
 from ..tools.tool import Tool
 
@@ -57,7 +57,7 @@ def code_change(
 ) -> tuple[str, Edit] | None:  # in words, and as values; `None` if nothing is different
     "What is different in the code"
     specs = {n: t.spec for n, t in agent.tools.items() if "tools" not in state.edited_fields or n in state.tools}
-    changes, change = _tool_changes(state.tools, specs), dict[str, Any]()
+    changes, change = _tool_changes({n: t for n, t in state.tools.items() if t != READ_RESULT}, specs), dict[str, Any]()
     if changes: change["tools"] = tuple(specs.values())
     current = dict(model=agent.model.name, instructions=agent.instructions, examples=agent.examples, result_tool=agent.result_tool, answer=agent.answer)
     for name, value in current.items():
@@ -72,4 +72,4 @@ def lost_tools(
     tools: dict[str, Tool],  # as they are defined now
 ) -> list[str]:  # names
     "Tools of open calls that are not there any more"
-    return sorted({c.call.tool for c in state.open_calls if not c.problem} - set(tools))
+    return sorted({c.call.tool for c in state.open_calls if not c.problem and state.tools.get(c.call.tool) != READ_RESULT} - set(tools))

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..core.foreign import await_code, error_text, name_of_code
 from ..core.messages import Delta
-from ..core.state import State
+from ..core.state import READ_RESULT, State
 from ..core.steps import Body, Decision, Intent, Note, Replied, Request, Returned, Started, Step
 from .actions import Action, Announce, AskModel, Execute, Wait, affordable_calls, next_action, out_of_budget_action, ready_calls
 from .breakpoints import Break
@@ -24,9 +24,10 @@ from .policy import Rulings, has_functions
 from .reserve import Reservation, recover, reserve, settle
 from ..log.forks import SideEffect, side_effects_after
 from ..log.log import Log
+from ..log.pages import pages_tool
 from ..log.requests import decide, remembered_decision
 from ..store.lease import HeldLease
-from ..store.protocol import RunConflict, call_store
+from ..store.protocol import ContentRow, RunConflict, call_store
 from ..store.writer import Writer, writer_of
 from ..tools.contract import NO_DATA, RunData
 from ..tools.tool import Tool, ToolError
@@ -62,6 +63,7 @@ class Engine:
         self.meter: Any = None  # of the budget, with the prices it looked up
         self.loaded_model: Any = None  # the model whose imports are there
         self.running_calls = dict[str, asyncio.Task]()  # calls, by id
+        self.contents = dict[str, list[ContentRow]]()  # bytes that are to be written together with the result of a call, by its id
         self.kept_rows = list[tuple[str, str, str]]()  # what is to be written together with the result of the call that was just made
         self.known_side_effects: list[SideEffect] | None = None  # what was done in the world after the cut of a fork, once it is known
         self._writer: Writer | None = None
@@ -79,6 +81,7 @@ class Engine:
     ) -> Tool:
         "The tool of this name; raises `ToolError` in words for the model"
         if name in self.log.tip.tools and name in self.log.tools: return self.log.tools[name]
+        if self.tip.tools.get(name) == READ_RESULT: return pages_tool(self.log, getattr(self.agent, "result_limit", None))
         raise ToolError("not_found", f"no tool is called {name!r}.", f"Tools: {', '.join(self.tip.tools)}.")
 
     def stops_at(self,
@@ -230,12 +233,12 @@ async def _catch_up(engine, fresh):
 
 # %% ../../nbs/engine/09_engine.ipynb #699e50a8
 async def _record(engine, body, iteration, kept=()):
-    log = engine.log
+    log, contents = engine.log, engine.contents.pop(body.call_id, ()) if isinstance(body, Returned) else ()
     while True:
-        if isinstance(body, Returned) and not _is_still_wanted(engine, body): body = _late_result(body)
+        if isinstance(body, Returned) and not _is_still_wanted(engine, body): body, contents = _late_result(body), ()
         try:
             step, state = log.next_step(body, iteration)
-            if waiting := engine._writer.append(step, kept=kept): await waiting
+            if waiting := engine._writer.append(step, kept=kept, contents=contents): await waiting
             if log.tip.index == step.index: log.accept(step, state)
             return step
         except RunConflict:

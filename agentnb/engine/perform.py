@@ -11,16 +11,21 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from ..tools.contract import without_calls_left
 from ..core.calls import empty_reply
+from ..core.contents import WithContents
 from ..core.foreign import PATIENCE, CodeExit, await_code, call_code, call_within, error_text
-from ..core.messages import Ask, Reply, Usage, redact
+from ..core.messages import Ask, Content, Reply, Usage, redact
 from ..core.value import json_safe
 from ..models.protocol import AskedHuman, ModelError, load_imports
 from ..core.plan import read_plan
-from ..core.state import State
+from ..core.state import READ_RESULT, State
 from ..core.steps import Finished, Intent, Note, Replied, Request, Returned
+from ..log.pages import with_next_page
 from ..store.protocol import call_store
+from ..tools.results import RESULT_LIMIT
 from ..tools.tool import Context, ToolError
 
 # %% ../../nbs/engine/07_perform.ipynb #1712e174
@@ -147,18 +152,18 @@ def _check_reply(engine, reply, seconds):
 # %% ../../nbs/engine/07_perform.ipynb #60c0dc51
 async def _execute(engine, action):
     c, key, started = action.call.call, action.call.key, engine.log.clock()
-    content, failure, source, trace = "", None, "live", ""
+    content, failure, source, trace, contents = "", None, "live", "", ()
     try:
         tool = engine.tool(c.tool)
-        if known := await call_store(engine.log.store, engine.log.store.recall, "results", key) if key and tool.spec.idempotent else None:
-            return Returned(call_id=c.id, tool=c.tool, content=known[1], source="ledger")
+        if key and tool.spec.idempotent and (known := await _known_result(engine, c, key)): return known
         source = tool.source
         context = _context(engine, c.id, idempotency_key=key, place=action.call.ordinal)
         text = await tool.run(c.args, context)
         result = without_calls_left(text)
         if tool.spec.plan: _check_plan(c.tool, result)
         content = result if tool.spec.plan or c.tool == engine.tip.result_tool else text
-        if key and tool.spec.idempotent: engine.kept_rows = [("results", key, result)]
+        if key and tool.spec.idempotent: engine.kept_rows = [("results", key, str(result))]
+        if type(text) is not str: content, contents = _with_contents(engine, c, content, text, key if engine.kept_rows else "")
     except ToolError as e:
         if isinstance(e.__cause__, CodeExit) and not tool.spec.idempotent: return _forget_outcome(engine)
         failure, trace = e.failure, _trace(e.__cause__)
@@ -166,13 +171,34 @@ async def _execute(engine, action):
         _forget_outcome(engine)
         raise
     seconds = engine.log.seconds_since(started)
-    return Returned.model_construct(call_id=c.id, tool=c.tool, content=content, failure=failure, seconds=seconds, source=source, trace=trace)
+    return Returned.model_construct(call_id=c.id, tool=c.tool, content=content, failure=failure, seconds=seconds, source=source, trace=trace,
+        contents=contents)
 
 def _forget_outcome(engine): engine.session = secrets.token_hex(4)
 
 def _check_plan(tool, text):
     try: read_plan(text)
     except ValueError as e: raise ToolError("internal", f"{tool} has to return a Plan. {e}.") from None
+
+# %% ../../nbs/engine/07_perform.ipynb #30ec928f
+_CONTENTS = TypeAdapter(tuple[Content, ...])
+
+def _with_contents(engine, c, content, text, key):
+    engine.contents[c.id] = [(kept, data) for kept, data in text.contents if data is not None]
+    contents = tuple(kept for kept, _ in text.contents)
+    if key: engine.kept_rows.append(("contents of results", key, _CONTENTS.dump_json(contents, exclude_defaults=True).decode()))
+    return _readable_on(engine, c, content, text.contents), contents
+
+def _readable_on(engine, c, content, contents):
+    if engine.tip.tools.get(READ_RESULT.name, READ_RESULT) != READ_RESULT or READ_RESULT.name in engine.log.tools: return str(content)
+    return with_next_page(WithContents.of(content, contents), c.id, getattr(engine.agent, "result_limit", RESULT_LIMIT))
+
+async def _known_result(engine, c, key):
+    store = engine.log.store
+    if not (known := await call_store(store, store.recall, "results", key)): return None
+    beside = await call_store(store, store.recall, "contents of results", key)
+    contents = _CONTENTS.validate_json(beside[1]) if beside else ()
+    return Returned(call_id=c.id, tool=c.tool, content=known[1], source="ledger", contents=contents)
 
 # %% ../../nbs/engine/07_perform.ipynb #f68d2c57
 def _trace(e):

@@ -277,8 +277,10 @@ def _awaiting(code):
     return awaited
 
 # %% ../../nbs/langgraph/05_held.ipynb #7a49d78e
+def _branch_of(part) -> Any: return getattr(getattr(part, "func", None), "__self__", None)
+
 def _contained_edge(part):
-    branch: Any = getattr(getattr(part, "func", None), "__self__", None)
+    branch = _branch_of(part)
     if type(part).__name__ != "RunnableCallable" or not hasattr(branch, "_replace"): return _contained_part(part)
     twin, held = copy.copy(part), branch._replace(path=_contained_part(branch.path))
     twin.func, twin.afunc = getattr(held, part.func.__name__), getattr(held, part.afunc.__name__)

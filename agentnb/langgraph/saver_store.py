@@ -6,7 +6,7 @@
 __all__ = ['LangGraphStore']
 
 # %% ../../nbs/langgraph/01_saver_store.ipynb #a1333731
-import json, threading, time, uuid, weakref
+import base64, json, threading, time, uuid, weakref
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ except ImportError as e: raise ImportError('LangGraph\'s savers need it. Run: pi
 from ..core.beginnings import beginnings
 from ..core.foreign import error_text
 from ..core.steps import Origin, Started, Step, check_labels
-from ..store.protocol import Head, KeptRow, Lease, RunConflict, StoreError
+from ..store.protocol import ContentRow, Head, KeptRow, Lease, RunConflict, StoreError
 
 # %% ../../nbs/langgraph/01_saver_store.ipynb #a97886d3
 _locks = weakref.WeakKeyDictionary()
@@ -67,7 +67,7 @@ class _Places:
             before, size = page[-1][1], 4*size
 
 # %% ../../nbs/langgraph/01_saver_store.ipynb #1fc173ae
-_RUNS, _LEASES, _KEPT = "agentnb/runs", "agentnb/leases", "agentnb/kept"
+_RUNS, _LEASES, _KEPT, _CONTENTS = "agentnb/runs", "agentnb/leases", "agentnb/kept", "contents"
 
 def _place(index): return f"{index:010}"
 
@@ -87,8 +87,11 @@ def _step_json(step):
 
 class _Steps(_Places):
     keep: Callable[..., None]
-    def append(self, *steps: Step, kept: Sequence[KeptRow] = ()) -> None:
+    recall: Callable[..., Any]
+    def append(self, *steps: Step, kept: Sequence[KeptRow] = (), contents: Sequence[ContentRow] = ()) -> None:
         if not steps: return
+        for c, data in contents:
+            if self.content(c.sha256) is None: self.keep(_CONTENTS, c.sha256, base64.b64encode(data).decode(), steps[-1].at)
         for space, key, value in kept: self.keep(space, key, value, steps[-1].at)
         first, token = steps[0], uuid.uuid4().hex
         if [(s.run_id, s.index) for s in steps] != [(first.run_id, first.index + i) for i in range(len(steps))]:
@@ -110,6 +113,8 @@ class _Steps(_Places):
             found |= {s.index: s for s in own}
             if own and int(name) <= start: break
         return [found[i] for i in sorted(found) if start <= i and (stop is None or i < stop)]
+
+    def content(self, sha256: str) -> bytes | None: return base64.b64decode(found[1]) if (found := self.recall(_CONTENTS, sha256)) else None
 
     def starts(self) -> list[Step]:
         rows = [(name, writes["claim"]) for _, name, writes in self._newest_first(_RUNS, "", size=64) if "claim" in writes]

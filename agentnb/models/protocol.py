@@ -98,7 +98,8 @@ def canonical_request(
     "A request to a model in one form: the same request is the same JSON"
     dump = lambda v: v.model_dump(mode="json", exclude_defaults=True)
     offered = [dump(t.model_copy(update=dict(code="", scopes=(), human=False, always_ask=""))) for t in tools]
-    return dict(model=name, instructions=instructions, messages=[dump(m) for m in messages], tools=offered, ask=dump(ask.original or ask))
+    said = [dump(m.model_copy(update={"contents": ()}) if m.contents else m) for m in messages]  # a model reads the text, not what is kept beside it
+    return dict(model=name, instructions=instructions, messages=said, tools=offered, ask=dump(ask.original or ask))
 
 # %% ../../nbs/models/00_protocol.ipynb #aac63184
 _FORM = "async def model(messages, tools=(), instructions='', ask=Ask()) -> Reply"

@@ -52,7 +52,7 @@ def _is_connection_error(e):
 class Postgres(Rows):
     "A store in a PostgreSQL database; holds a pool of connections, safe to share between threads"
     _pool, _process, _hint = cast(Any, None), 0, ""
-    remote, now = True, "extract(epoch FROM clock_timestamp())::float8"
+    remote, now, lock_uses = True, "extract(epoch FROM clock_timestamp())::float8", ("LOCK TABLE uses IN SHARE ROW EXCLUSIVE MODE",)
     def __init__(self,
         url: str,  # `postgresql://user:password@host:5432/database`, with libpq's parameters after a `?`
         patience: float = 10.0,  # seconds a lost connection is tried again
@@ -120,13 +120,13 @@ class Postgres(Rows):
             version = row[0] if row else 0
             if version > len(MIGRATIONS): raise newer_schema_error(self.url, version)
             execute = lambda sql, values=None: db.execute(_sql(sql), values)
-            self._upgrade(version, execute, json="JSON", real="FLOAT8", key='TEXT COLLATE "C"')
+            self._upgrade(version, execute, json="JSON", real="FLOAT8", key='TEXT COLLATE "C"', bytes="BYTEA")
             db.execute("DELETE FROM version")
             db.execute("INSERT INTO version VALUES (%s)", (len(MIGRATIONS),))
 
     def vacuum(self) -> int:  # bytes given back to the disk
         "Let the server use the space of deleted rows again"
-        tables = ("steps", "runs", "labels", "kept", "leases")
+        tables = ("steps", "runs", "labels", "kept", "leases", "contents", "uses")
         size = lambda: sum(self._run((f"SELECT pg_total_relation_size('{table}')", ()))[0][0] for table in tables)
         before = size()
         for table in tables: self._run((f"VACUUM {table}", ()))

@@ -6,7 +6,7 @@
 __all__ = ['MIGRATIONS', 'LAST_CHARACTER', 'newer_schema_error', 'Rows', 'DuplicateKey']
 
 # %% ../../nbs/store/01_rows.ipynb #ffc0258e
-import json
+import hashlib, json
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import UTC, datetime
@@ -16,9 +16,10 @@ from typing import Any
 from pydantic_core import to_json
 
 from ..core.beginnings import Beginning, beginnings
+from ..core.contents import contents_in
 from ..core.state import State, fold
 from ..core.steps import Origin, Started, Step, check_labels
-from .protocol import Head, KeptRow, Lease, RunConflict, StoreError, read_run
+from .protocol import ContentRow, Head, KeptRow, Lease, RunConflict, StoreError, read_run
 
 # %% ../../nbs/store/01_rows.ipynb #2c8107e5
 _STEPS = """CREATE TABLE IF NOT EXISTS steps (run_id TEXT NOT NULL, idx INTEGER NOT NULL, iteration INTEGER NOT NULL, kind TEXT NOT NULL,
@@ -30,6 +31,9 @@ _RUNS = """CREATE TABLE runs (run_id TEXT PRIMARY KEY, idx INTEGER NOT NULL, beg
   labels {json} NOT NULL, caller TEXT, caller_step INTEGER, parent TEXT, parent_step INTEGER)"""
 _LABELS = "CREATE TABLE labels (run_id TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (run_id, name))"
 _BY_LABEL = "CREATE INDEX by_label ON labels (name, value)"
+_CONTENTS = "CREATE TABLE contents (sha256 TEXT PRIMARY KEY, mime TEXT NOT NULL, size INTEGER NOT NULL, at TEXT NOT NULL, bytes {bytes} NOT NULL)"
+_USES = "CREATE TABLE uses (run_id TEXT NOT NULL, sha256 TEXT NOT NULL, PRIMARY KEY (run_id, sha256))"
+_BY_CONTENT = "CREATE INDEX by_content ON uses (sha256)"
 _BY_CALLER = "CREATE INDEX by_caller ON runs (caller) WHERE caller IS NOT NULL"
 _FIRST_STEPS = "SELECT run_id, idx, iteration, kind, at, payload FROM steps WHERE kind = 'started' ORDER BY at DESC, run_id DESC"
 
@@ -43,7 +47,7 @@ def _trim(step):
     body = step.body
     return step.model_copy(update={"body": Started(task=body.task, agent=body.agent, labels=body.labels, caller=body.caller, parent=body.parent)})
 
-MIGRATIONS = ((_STEPS,), (_KEPT,), (_LEASES, _STARTED), (_RUNS, _LABELS, _BY_LABEL, _BY_CALLER, _fill_runs))
+MIGRATIONS = ((_STEPS,), (_KEPT,), (_LEASES, _STARTED), (_RUNS, _LABELS, _BY_LABEL, _BY_CALLER, _fill_runs), (_CONTENTS, _USES, _BY_CONTENT))
 
 # %% ../../nbs/store/01_rows.ipynb #d5981379
 def newer_schema_error(
@@ -89,6 +93,36 @@ class _KeyValues:
     def forget(self, space: str, prefix: str) -> int:
         return len(self._run(("DELETE FROM kept WHERE space = ? AND key >= ? AND key < ? RETURNING key", (space, prefix, prefix + LAST_CHARACTER))))
 
+# %% ../../nbs/store/01_rows.ipynb #ce83ae00
+_INSERT_CONTENT = "INSERT INTO contents VALUES (?, ?, ?, ?, ?) ON CONFLICT (sha256) DO NOTHING"
+_INSERT_USE = "INSERT INTO uses VALUES (?, ?) ON CONFLICT (run_id, sha256) DO NOTHING"
+_DROP_UNUSED = """DELETE FROM contents WHERE sha256 IN (SELECT sha256 FROM uses WHERE run_id = ?)
+  AND NOT EXISTS (SELECT 1 FROM uses AS u WHERE u.sha256 = contents.sha256 AND u.run_id <> ?)"""
+
+class _Contents(_KeyValues):
+    "Bytes that steps refer to"
+    lock_uses: tuple[str, ...] = ()  # SQL that lets nobody else add a use until the transaction ends
+
+    def content(self, sha256: str) -> bytes | None:
+        rows = self._run(("SELECT bytes FROM contents WHERE sha256 = ?", (sha256,)))
+        return bytes(rows[0][0]) if rows else None
+
+    def remove(self, *run_ids: str) -> int:
+        tables = [f"DELETE FROM {table} WHERE run_id = ?" for table in ("uses", "labels", "runs", "steps")]
+        tables[-1] += " RETURNING idx"
+        whole = lambda run_id: [*((sql, ()) for sql in self.lock_uses), (_DROP_UNUSED, (run_id, run_id)), *((sql, (run_id,)) for sql in tables)]
+        return sum(len(self._run(*whole(run_id))) for run_id in run_ids)
+
+    def _content_rows(self, steps, contents):
+        uses = dict.fromkeys((s.run_id, c.sha256) for s in steps for c in contents_in(s.body))
+        rows = [(c.sha256, c.mime, c.size, _iso(steps[-1].at), data) for c, data in contents]
+        return [(_INSERT_USE, use) for use in uses] + [(_INSERT_CONTENT, row) for row in rows]
+
+    def _content_errors(self):
+        for (sha256,) in self._run(("SELECT sha256 FROM contents ORDER BY sha256", ())):
+            if hashlib.sha256(self.content(sha256) or b"").hexdigest() != sha256:
+                yield f"{getattr(self, 'url', '')}: the bytes that are kept as {sha256} are others. What is shown of them is not what was returned."
+
 # %% ../../nbs/store/01_rows.ipynb #be767eb5
 _HOLD = """INSERT INTO leases VALUES (?, ?, {now} + ?, ?) ON CONFLICT (run_id) DO UPDATE SET holder = excluded.holder, until = excluded.until,
   seconds = excluded.seconds WHERE leases.holder IN (excluded.holder, ?) OR leases.until < {now} OR leases.until - leases.seconds > {now} + 1
@@ -103,14 +137,15 @@ _INSERT_STEP = "INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?)"
 _WITH_STEPS = "JOIN steps AS s ON s.run_id = r.run_id AND s.idx = r.idx"  # a row of `runs` counts while its run is there
 
 # %% ../../nbs/store/01_rows.ipynb #8a79ee09
-class _Rows(_KeyValues):
+class _Rows(_Contents):
     "The methods of a store"
     url, remote, now, closed = "", False, "", False  # `now` is SQL for the time in seconds by the database's clock
 
-    def append(self, *steps: Step, kept: Sequence[KeptRow] = ()) -> None:
+    def append(self, *steps: Step, kept: Sequence[KeptRow] = (), contents: Sequence[ContentRow] = ()) -> None:
         if not steps: return
         rows = [_row(s) for s in steps]
         more = [(_UPSERT, (space, key, _iso(steps[-1].at), value)) for space, key, value in kept] if kept else []
+        if contents or any([contents_in(s.body) for s in steps]): more = [*self._content_rows(steps, contents), *more]
         if any([row[3] == "started" for row in rows]): more = [*_run_rows(beginnings(steps, self._beginning)), *more]
         try: self._run(*[(_INSERT_STEP, row) for row in rows], *more) if more else self._run_each(_INSERT_STEP, rows)
         except DuplicateKey as e:
@@ -137,11 +172,6 @@ class _Rows(_KeyValues):
     def starts(self) -> list[Step]: return [self._step(*row) for row in self._run((_FIRST_STEPS, ()))]
 
     def heads(self) -> list[Head]: return [Head(**dict(zip(Head.model_fields, row))) for row in self._run((_HEADS, ()))]
-
-    def remove(self, *run_ids: str) -> int:
-        tables = [f"DELETE FROM {table} WHERE run_id = ?" for table in ("labels", "runs", "steps")]
-        tables[-1] += " RETURNING idx"
-        return sum(len(self._run(*[(sql, (run_id,)) for sql in tables])) for run_id in run_ids)
 
     def _beginning(self, run_id):
         rows = self._run(("SELECT * FROM runs WHERE run_id = ?", (run_id,)))
@@ -184,7 +214,7 @@ class Rows(_Rows):
             try: state = self.restore(run_id)
             except (StoreError, ValueError) as e: problems.append(str(e))
             else: problems += self._index_errors(state)
-        return problems
+        return [*problems, *self._content_errors()]
 
     def _index_errors(self, state):
         row = self._beginning(state.run_id)

@@ -67,7 +67,7 @@ class SQLite(Rows):
         if version() == len(MIGRATIONS): return
         with self._transaction():
             if version() > len(MIGRATIONS): raise newer_schema_error(self.url, version())
-            self._upgrade(version(), self._db.execute, json="TEXT", real="REAL", key="TEXT")
+            self._upgrade(version(), self._db.execute, json="TEXT", real="REAL", key="TEXT", bytes="BLOB")
             self._db.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
 
     def _transaction(self): return _Transaction(self._db)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..core.steps import Step
-from .protocol import KeptRow, Store, StoreError, call_store
+from .protocol import ContentRow, KeptRow, Store, StoreError, call_store
 
 # %% ../../nbs/store/06_writer.ipynb #43eeede3
 CROWD_SIZE, CROWD_GC_THRESHOLD = 100, 50_000  # runs that go on at once; new objects between two looks of the garbage collector
@@ -48,10 +48,11 @@ class Writer:
     def append(self,
         *steps: Step,  # the next of their run
         kept: Sequence[KeptRow] = (),  # as in `Store.append`
+        contents: Sequence[ContentRow] = (),  # as in `Store.append`
     ) -> asyncio.Future | None:  # done once the steps are durable; `None` if they are; errors are those of the store
         "Write the steps of one run, alone or with those of other runs; all of them or none"
-        if self.runs < 2 and not self.store.remote: return self._append(steps, kept)
-        self._waiting.append(((steps, kept), done := self._loop.create_future()))
+        if self.runs < 2 and not self.store.remote: return self._append(steps, kept, contents)
+        self._waiting.append(((steps, kept, contents), done := self._loop.create_future()))
         if self._flushing is None:
             self._flushing = self._loop.create_task(self._flush()) if self.store.remote else self._loop.call_soon(self._flush_here)
         return done
@@ -68,7 +69,9 @@ class Writer:
         if self._calls and self._flushing is None: self._flushing = self._loop.call_soon(self._flush_here)
         return done
 
-    def _append(self, steps, kept): return self.store.append(*steps, kept=kept) if kept else self.store.append(*steps)
+    def _append(self, steps, kept, contents):
+        more = (dict[str, Any](kept=kept) if kept else {}) | (dict(contents=contents) if contents else {})
+        return self.store.append(*steps, **more)
 
     def _flush_here(self):
         steps, calls, self._waiting, self._calls, self._flushing = self._waiting, self._calls, [], [], None
@@ -87,8 +90,8 @@ class Writer:
         except StoreError as e: return [(None, e)] * len(acts)
 
     def _write(self, batch):
-        steps, kept = [s for given, _ in batch for s in given], [row for _, rows in batch for row in rows]
-        try: return [(self._append(steps, kept), None)] * len(batch)
+        together = [[part for given in batch for part in given[i]] for i in range(3)]
+        try: return [(self._append(*together), None)] * len(batch)
         except Exception as e:
             down = isinstance(e, StoreError) and e.kind in ("full", "locked", "lost")
             return [(None, e)] * len(batch) if down or len(batch) == 1 else [self._write([given])[0] for given in batch]

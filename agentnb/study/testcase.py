@@ -25,7 +25,8 @@ from ..engine.outcomes import RequestOpen
 from ..core.steps import Body, Decision, Edit, Finished, Intent, Note, Replied, Request, Returned, Started, Step
 from ..store.opening import open_store
 from ..core.summary import summarize
-from ..wrappers.tape import Tape, TapedModel, TapeMiss, canonical_request
+from ..store.contents import bytes_of
+from ..wrappers.tape import Tape, TapeMiss, TapedModel, canonical_request, recorded_result
 
 # %% ../../nbs/study/03_testcase.ipynb #7e639b7f
 class _BufferedTape(Tape):
@@ -64,7 +65,8 @@ def _record_step(tape, engine, state, body):
         tape.record(request, **answer)
     c = next((c for c in state.open_calls if c.call.id == getattr(body, "call_id", None)), None)
     if isinstance(body, Returned) and c and _was_executed(engine, state, c):
-        request, result = dict(tool=body.tool, args=c.call.args), {"failure": _dump(body.failure)} if body.failure else {"content": body.content}
+        request, beside = dict(tool=body.tool, args=c.call.args), [(kept, bytes_of(engine.log.store, kept)) for kept in body.contents]
+        result = {"failure": _dump(body.failure)} if body.failure else recorded_result(body.content, beside)
         tape.record(request, results=(tape.find(request) or {}).get("results", {}) | {c.ordinal: result})
 
 def _was_executed(engine, state, c):

@@ -8,6 +8,7 @@ __all__ = ['checked_limit', 'Tool', 'tool']
 # %% ../../nbs/tools/04_tool.ipynb #2c2728c4
 import copy, functools, hashlib, inspect, re
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, Literal, Self, get_args
 
 from pydantic import ValidationError
@@ -15,6 +16,7 @@ from pydantic import ValidationError
 from .contract import Context, Limits, ToolError
 from ..host.kernel import definition_site, exit_as_error, run_blocking
 from ..host.show import html_of
+from ..core.contents import WithContents
 from ..core.foreign import await_code, call_code, call_in_thread, error_text
 from ..core.messages import ToolSpec
 from ..core.portable import Portable, import_path_of
@@ -22,7 +24,7 @@ from ..host.arguments import explain_keywords
 from ..core.value import json_safe
 from ..core.plan import Plan
 from .parameters import ToolDefinitionError, build_model, contexts_of, function_of, made_contexts, read_parameters, read_schema
-from .results import RESULT_LIMIT, call_here, cut_text, describe, result_text, settled
+from .results import RESULT_LIMIT, call_here, cut_text, describe, read_result, result_text, settled
 from .scopes import check_scopes
 from ..core.shape import describe_errors
 
@@ -185,13 +187,14 @@ class Tool(Portable):
     async def run(self,
         args: dict[str, Any],  # JSON values
         context: Context = Context(),  # handed to the function where it asks for it
-    ) -> str:  # what the model reads: text as it is, anything else as JSON
+    ) -> str:  # what the model reads: text as it is, anything else as JSON; a `WithContents` where a person sees more
         "Validate, call and return the result as text; raises `ToolError` and nothing else"
         values = self._values(args) | made_contexts(self._parameters.contexts, context)
         value = await self.limits.call(lambda: self._call(values))
         limit = self._default_limit if self.result_limit is None else self.result_limit
-        text = result_text(value, None if self.spec.plan else limit)
-        return "\n".join(filter(None, (text, self.limits.calls_left()))) if self.limits.rate else text
+        with nullcontext() if type(value) is str else exit_as_error(): text = result_text(value, None) if self.spec.plan else read_result(value, limit)
+        if not self.limits.rate: return text
+        return WithContents.of("\n".join(filter(None, (text, self.limits.calls_left()))), getattr(text, "contents", ()))
 
     async def _call(self, values):
         try:

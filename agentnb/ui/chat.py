@@ -23,16 +23,21 @@ from .acts import decide
 from .assets import join_static
 from .cards import card_of
 from .forms import FieldErrors
-from ..views.html import row_html, step_html
+from ..views.contents import Drawn
+from ..views.html import Beside, named, row_html, step_html
 from ..views.markdown import markdown_html
 from ..views.text import STATUS, escape_html, visible
 from .watch import display_both
 
 # %% ../../nbs/ui/11_chat.ipynb #c173684c
-def _answer_html(turn):
+def _answer_html(turn, beside):
     last = next((s.body for s in reversed(turn) if isinstance(s.body, Finished)), None)
     if last is None: return ""
-    return markdown_html(last.result) if last.status == "done" else f"<p>{escape_html(last.status)}: {escape_html(last.reason)}</p>"
+    pictures = [c for s in turn if isinstance(s.body, Returned) for c in s.body.contents if c.mime.startswith("image/")]
+    drawn = beside(list(dict.fromkeys(pictures))[-_PICTURES:]) if pictures else ""
+    return markdown_html(last.result) + drawn if last.status == "done" else f"<p>{escape_html(last.status)}: {escape_html(last.reason)}</p>"
+
+_PICTURES = 4  # under an answer; all of them stand with their steps
 
 def _usage_text(turn):
     seconds = sum(s.body.seconds for s in turn if isinstance(s.body, Replied | Returned))
@@ -44,19 +49,21 @@ def _usage_text(turn):
 # %% ../../nbs/ui/11_chat.ipynb #c80b26e5
 def turn_json(
     turn: Sequence[Step],  # as from `turns_of`
+    beside: Beside = named,  # draws what is kept beside a text
 ) -> dict[str, Any]:  # JSON for the browser; `answer` is HTML, all else is text
     "A turn as a page shows it"
-    return dict(asked=visible(user_text(turn)), answer=_answer_html(turn), used=_usage_text(turn), rows=[summarize(s).model_dump() for s in turn[1:]])
+    return dict(asked=visible(user_text(turn)), answer=_answer_html(turn, beside), used=_usage_text(turn), rows=[summarize(s).model_dump() for s in turn[1:]])
 
 def chat_html(
     steps: Sequence[Step],  # of one run
+    beside: Beside = named,  # as in `turn_json`
 ) -> str:  # HTML that needs no kernel
     "A chat, its steps folded under each answer"
     def one(turn):
-        lines = "".join(f"<details><summary>{row_html(summarize(s, 120))}</summary>{step_html(s)}</details>" for s in turn[1:])
+        lines = "".join(f"<details><summary>{row_html(summarize(s, 120))}</summary>{step_html(s, beside)}</details>" for s in turn[1:])
         folded = f'<details style="margin-left:16px"><summary><small>{escape_html(_usage_text(turn))}</small></summary>{lines}</details>'
         return f'<p><b>you</b></p><div style="margin-left:16px;white-space:pre-wrap">{escape_html(user_text(turn))}</div><p><b>agent</b></p>' \
-            f'<div style="margin-left:16px">{_answer_html(turn)}</div>{folded}'
+            f'<div style="margin-left:16px">{_answer_html(turn, beside)}</div>{folded}'
     said = "".join(one(t) for t in turns_of(steps))
     return f'<div role="region" aria-label="Chat">{said or "<p>Nothing was said yet.</p>"}</div>'
 
@@ -101,7 +108,7 @@ class _Feed:
         self.sent = len(self.speech)
         turns = turns_of(self.run.steps) if self.run else []
         start = max(self.turns_sent - 1, 0)
-        self.widget.send(dict(type="turns", start=start, turns=[turn_json(t) for t in turns[start:]], cards=self.cards()))
+        self.widget.send(dict(type="turns", start=start, turns=[turn_json(t, Drawn(self.run.store)) for t in turns[start:]], cards=self.cards()))
         self.turns_sent, self.widget.head = len(turns), self.chat.head(self.problem)
 
     def cards(self):
@@ -135,7 +142,7 @@ class _Link(_Feed):
         self.chat.begin(said["text"])
         self.run.start()
 
-    def _step(self, said): self.widget.send(dict(type="step", index=said["index"], html=step_html(self.run.steps[said["index"]])))
+    def _step(self, said): self.widget.send(dict(type="step", index=said["index"], html=step_html(self.run.steps[said["index"]], Drawn(self.run.store))))
 
 _ACTS = dict(ready=_Link._ready, say=_Link._say, step=_Link._step, stop=lambda link, _: link.run.pause(), go=lambda link, _: link.run.start(),
     decide=lambda link, said: decide(link.run.log, said))
@@ -169,7 +176,7 @@ class Chat:
 
     def __repr__(self): return f"Chat({self.agent.name}, {self.run!r})" if self.run else f"Chat({self.agent.name}, nothing said yet)"
 
-    def _repr_html_(self): return chat_html(self.run.steps if self.run else [])
+    def _repr_html_(self): return chat_html(self.run.steps, Drawn(self.run.store)) if self.run else chat_html([])
 
     def _ipython_display_(self):
         if not interactive(): raise NotImplementedError

@@ -25,6 +25,7 @@ from ..core.summary import show_cost
 from .assets import join_static
 from .heading import head_of
 from .stepper import Link, Stepper
+from ..views.contents import Drawn
 from ..views.html import run_html
 from ..views.text import escape_html, visible
 from .watch import Watch, display_both, slot, store_of
@@ -152,7 +153,7 @@ def _open(link, said):
     run_id, agent = said["run"], link.browser.agent_of(said["run"])
     if agent: return link.open_stepper(agent.load(run_id))
     steps = read_run(link.browser.store, run_id)
-    link.widget.opened = dict(run=run_id, html=run_html(fold(steps), steps))
+    link.widget.opened = dict(run=run_id, html=run_html(fold(steps), steps, beside=Drawn(link.browser.store)))
 
 def _resume(link, said):
     agent = link.browser.agent_of(said["run"])

@@ -25,6 +25,7 @@ from .cards import card_of
 from .edits import as_code, editable
 from .forms import FieldErrors
 from .heading import head_of, rows_of
+from ..views.contents import Drawn
 from ..views.html import cost_html, messages_html, step_html
 from ..views.markdown import code_html
 from ..views.states import state_html
@@ -62,11 +63,11 @@ def page_of(
     index = run.place if index is None else index
     if index < 0: return dict(tab=tab, html="<p>Nothing has happened yet. Step takes the first step; nothing was asked or paid so far.</p>", cards=[])
     step, state, earlier = run.steps[index], run.state_at(index), 0
-    if tab == "Messages": html, earlier = messages_html(state.messages[-more:]), max(len(state.messages) - more, 0)
+    if tab == "Messages": html, earlier = messages_html(state.messages[-more:], Drawn(run.store)), max(len(state.messages) - more, 0)
     elif tab == "State": html = _state_page(run, index, find)
     elif tab == "Cost": html = cost_html(state, run.steps[:index + 1], cascade_html(run))
     elif tab == "Raw": html = code_html(step.model_dump_json(indent=2), "json")
-    else: html = "" if isinstance(step.body, Request) else step_html(step)
+    else: html = "" if isinstance(step.body, Request) else step_html(step, Drawn(run.store))
     return dict(tab=tab, html=html, cards=_cards(run, index) if tab == "Step" else [], earlier=earlier)
 
 # %% ../../nbs/ui/07_stepper.ipynb #9ff4912f

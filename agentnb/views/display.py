@@ -13,6 +13,7 @@ from ..core.messages import Message, ToolSpec
 from ..core.summary import show_cost, summarize
 from .audit import audit_html
 from .compare import branch_html, run_diff_html, state_diff_html
+from .contents import Drawn
 from .grid import grid_html
 from .html import messages_html, row_html, run_html, step_html
 from .markdown import diff_html
@@ -118,7 +119,7 @@ def _budget_html(b): return fields_html("Budget", _budget_fields(b))
 def _plan_html(p): return fields_html("Plan", dict(goal=p.goal) | p.lines if p.tasks else {"": str(p)})
 
 # %% ../../nbs/views/11_display.ipynb #035ebdbf
-def _run_html(run): return run_html(run.state, run.steps[:run.place + 1], run.task, cascade_html(run))
+def _run_html(run): return run_html(run.state, run.steps[:run.place + 1], run.task, cascade_html(run), Drawn(run.store))
 
 _PAGES = dict[str, Callable[[Any], str]](Reply=_reply_html, Request=_request_html, Budget=_budget_html,
     Step=lambda s: f'<div role="region" aria-label="Step">{row_html(summarize(s))}{step_html(s)}</div>',

@@ -1,6 +1,8 @@
 """Texts that try to be more than text. Each sets `agentnb_owned` if it runs."""
 # ruff: noqa: E501
+import base64
 from html.parser import HTMLParser
+from xml.etree import ElementTree
 
 _DO = "window.agentnb_owned=1"
 _SVG = "PHN2ZyB4bWxucz0iaHR0cDovL3d3dy53My5vcmcvMjAwMC9zdmciIG9ubG9hZD0id2luZG93LmFnZW50bmJfb3duZWQ9MSIvPg=="
@@ -40,8 +42,8 @@ BAD = """root => { const found = [];
 
 # what text/html may hold
 TAGS = set("a b blockquote br button caption code del details div em hr img li ol p pre small span strong summary table tbody td th thead tr ul".split())
-ATTRIBUTES = set("alt aria-hidden aria-label class data-path data-role data-value href open rel role scope src style target title type".split())
-STYLES = ("color:", "margin", "white-space:", "overflow", "opacity:", "max-", "display:block", "font-size:")
+ATTRIBUTES = set("alt aria-hidden aria-label class colspan data-path data-role data-value href open rel role rowspan scope src style target title type".split())
+STYLES = ("color:", "margin", "white-space:", "overflow", "opacity:", "max-", "display:block", "font-size:", "background:#fff")
 
 
 class Reader(HTMLParser):
@@ -51,8 +53,13 @@ class Reader(HTMLParser):
         for name, value in attrs:
             assert name in ATTRIBUTES, name
             if name == "href": assert value.startswith(("http://", "https://", "mailto:")), value
-            if name == "src": assert value.startswith("data:image/") and "svg" not in value.partition(",")[0], value
+            if name == "src" and value.startswith("data:image/svg+xml;base64,"): self.handle_svg(value.partition(",")[2])
+            elif name == "src": assert value.startswith("data:image/") and "svg" not in value.partition(",")[0], value
             if name == "style": assert all(s.strip().startswith(STYLES) for s in value.split(";") if s.strip()), value
+    def handle_svg(self, data):
+        for node in ElementTree.fromstring(base64.b64decode(data)).iter():
+            assert node.tag.rpartition("}")[2] not in ("script", "foreignObject", "a", "animate", "set", "iframe"), node.tag
+            for name, value in node.attrib.items(): assert not name.startswith("on") and (not name.endswith("href") or value[0] == "#"), (name, value)
     def handle_decl(self, decl): raise AssertionError(decl)
     def handle_comment(self, data): raise AssertionError(data)
     def handle_pi(self, data): raise AssertionError(data)

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from agentnb import Agent, RunConflict, Scripted, StoreError, Tool, call, open_store, tool, user
 from agentnb.store.lease import HeldLease, holder_name, dead_leases
 from agentnb.core.messages import Call, Failure, Native, Reply, Usage
-from agentnb.store.rows import _row
+from agentnb.store.rows import MIGRATIONS, _row
 from agentnb.core.steps import Decision, Edit, Finished, Intent, Note, Origin, Replied, Request, Returned, Started, Step
 from agentnb.store.protocol import read_run
 
@@ -261,7 +261,7 @@ def test_a_file_of_an_earlier_version_is_brought_up_to_date(tmp_path, schema):
     store = open_store(f"sqlite:///{path}")
     assert store.restore("old").result == "hello" and store.check() == [] and store.hold("old", "me", 30) == "me"
     assert (store.recall("replies", "k") is not None) == (SECOND in schema)
-    with sqlite3.connect(path) as db: assert db.execute("PRAGMA user_version").fetchone() == (4,)
+    with sqlite3.connect(path) as db: assert db.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
     assert open_store(f"sqlite:///{path}").runs() == ["old"]
 
 
