@@ -134,7 +134,6 @@ class Engine:
 
     async def ask_rules(self) -> None:
         "Ask the functions of the policy about the calls that are open"
-        if not has_functions(self.agent.policy): return
         tip = self.log.tip
         open_calls = [c.call for c in affordable_calls(tip) if c.phase != "asked" and not c.problem]
         await self.rulings.ask(self.agent.policy, open_calls, tip.tools, tip.cost)
@@ -321,11 +320,11 @@ async def _record_with_intent(engine, reply):
 async def _advance(engine):
     if engine.first_body and not engine.log.steps: return await _write_first_step(engine)
     while True:
-        if engine.log.tip.open_calls: await engine.ask_rules()
+        if engine.log.tip.open_calls and has_functions(engine.agent.policy): await engine.ask_rules()
         action = engine.next_action()
         if isinstance(action, Wait):
             await engine.reread()
-            if engine.log.tip.open_calls: await engine.ask_rules()
+            if engine.log.tip.open_calls and has_functions(engine.agent.policy): await engine.ask_rules()
             action = engine.next_action()
         if action is None or isinstance(action, Wait): return None
         engine.lease.check()

@@ -70,6 +70,7 @@ class Writer:
         return done
 
     def _append(self, steps, kept, contents):
+        if not kept and not contents: return self.store.append(*steps)
         more = (dict[str, Any](kept=kept) if kept else {}) | (dict(contents=contents) if contents else {})
         return self.store.append(*steps, **more)
 

@@ -8,7 +8,6 @@ __all__ = ['checked_limit', 'Tool', 'tool']
 # %% ../../nbs/tools/04_tool.ipynb #2c2728c4
 import copy, functools, hashlib, inspect, re
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from typing import Any, Literal, Self, get_args
 
 from pydantic import ValidationError
@@ -24,7 +23,7 @@ from ..host.arguments import explain_keywords
 from ..core.value import json_safe
 from ..core.plan import Plan
 from .parameters import ToolDefinitionError, build_model, contexts_of, function_of, made_contexts, read_parameters, read_schema
-from .results import RESULT_LIMIT, call_here, cut_text, describe, read_result, result_text, settled
+from .results import RESULT_LIMIT, call_here, cut_text, describe, is_short_text, read_result, result_text, settled
 from .scopes import check_scopes
 from ..core.shape import describe_errors
 
@@ -192,9 +191,12 @@ class Tool(Portable):
         values = self._values(args) | made_contexts(self._parameters.contexts, context)
         value = await self.limits.call(lambda: self._call(values))
         limit = self._default_limit if self.result_limit is None else self.result_limit
-        with nullcontext() if type(value) is str else exit_as_error(): text = result_text(value, None) if self.spec.plan else read_result(value, limit)
+        text = value if is_short_text(value, limit) else self._read(value, limit)
         if not self.limits.rate: return text
         return WithContents.of("\n".join(filter(None, (text, self.limits.calls_left()))), getattr(text, "contents", ()))
+
+    def _read(self, value, limit):
+        with exit_as_error(): return result_text(value, None) if self.spec.plan else read_result(value, limit)
 
     async def _call(self, values):
         try:
