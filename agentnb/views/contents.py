@@ -85,13 +85,13 @@ def clean_svg(
     return data if local(tree.tag) == "svg" else b""
 
 # %% ../../nbs/views/10_contents.ipynb #75d085ba
-_PAGE, _TEXT = 8_000_000, 200_000  # bytes of pictures on a page; characters of a text
+_PAGE, _TEXT = 8_000_000, 200_000  # bytes on a page; characters of a text
 
 class Drawn:
     "Draws contents of a store; holds how many bytes the page has room for"
     def __init__(self,
         store: Any,  # where they are; `None` if that is not known
-        room: int = _PAGE,  # bytes of pictures
+        room: int = _PAGE,  # bytes
     ): self.store, self.room = store, room
 
     def __call__(self,
@@ -101,15 +101,16 @@ class Drawn:
         return "".join(map(self._one, contents))
 
     def _one(self, content):
-        if content.mime.startswith("image/") and content.size > self.room: return _words(content, "too large for this page; run.store.content has it")
+        size = min(content.size, _TEXT) if content.mime in ("text/plain", "text/markdown") else content.size
+        if size > self.room: return _words(content, "too large for this page; run.store.content has it")
         data = bytes_of(self.store, content)
         if data is None: return _words(content, "not in the store any more")
+        self.room -= size
         if content.about == "whole": return _whole_html(data.decode(errors="replace"))
         if content.mime == "text/html": return f'<div style="max-height:420px;overflow:auto">{clean_html(data.decode(errors="replace"))}</div>'
         if content.mime == "text/markdown": return markdown_html(data.decode(errors="replace")[:_TEXT])
         found = ("image/svg+xml",) if content.mime == "image/svg+xml" and (data := clean_svg(data)) else picture_of(data)
         if not found: return _words(content, "not shown: it may hold more than a picture")
-        self.room -= len(data)
         words, source = content_words(content, data), f"data:{found[0]};base64,{base64.b64encode(data).decode()}"
         return f'<p><img src="{source}" alt="{escape_html(words)}" style="max-width:100%;background:#fff"></p>'
 
@@ -118,4 +119,5 @@ def _words(content, why): return f"<p><small>({escape_html(f'{content_words(cont
 
 def _whole_html(text):
     shown = table_html(text) or f'<pre style="white-space:pre-wrap;overflow-wrap:anywhere">{escape_html(text, _TEXT)}</pre>'
-    return f"<details><summary><small>all of it: {len(text):,} characters, {show_size(len(text.encode()))}</small></summary>{shown}</details>"
+    words = f"all of it: {len(text):,} characters, {show_size(len(text.encode()))}"
+    return f'<details><summary><small>{words}</small></summary><div style="max-height:420px;overflow:auto">{shown}</div></details>'
