@@ -19,6 +19,7 @@ from .actions import Action, Announce, AskModel, Execute, Wait, next_action, out
 from .breakpoints import Break
 from .definitions import AgentSource, code_change, lost_tools, newest_tool
 from .outcomes import AgentMismatch, request_open_error
+from .hosting import asking_calls, begin_call, drop_calls, first_news, lost_questions, may_ask, take_news
 from .perform import PERFORM, ModelFailed
 from .reserve import Reservation, recover, reserve, settle
 from ..log.forks import SideEffect, side_effects_after
@@ -57,7 +58,10 @@ class Engine:
         self.reservation: Reservation | None = None
         self.meter: Any = None  # of the budget, with the prices it looked up
         self.loaded_model: Any = None  # the model whose imports are there
-        self.running_calls = dict[str, asyncio.Task]()  # calls, by id
+        self.running_calls = dict[str, asyncio.Task]()  # calls beside the run, by id
+        self.news, self.questions = list[Any](), 0  # what they ask, and how many questions there were
+        self.heard: asyncio.Future | None = None  # set by the next news
+        self.sampled: Any = None  # what the model was asked for a call, until it is durable
         self.kept_rows = list[tuple[str, str, str]]()  # what is to be written together with the result of the call that was just made
         self.known_side_effects: list[SideEffect] | None = None  # what was done in the world after the cut of a fork, once it is known
         self._writer: Writer | None = None
@@ -67,6 +71,13 @@ class Engine:
     def tip(self) -> State: return self.log.tip
     @property
     def active(self) -> bool: return self.task is not None and not self.task.done()
+
+    def hear(self,
+        item: Any,  # a step's body, or what the model is to be asked
+    ) -> None:
+        "Take in what a call beside the run asks"
+        self.news.append(item)
+        if self.heard and not self.heard.done(): self.heard.set_result(None)
 
     def tool(self,
         name: str,  # as the model says it
@@ -202,6 +213,8 @@ async def _catch_up(engine, fresh):
     if engine.known_side_effects is None:
         parent, tools = engine.tip.parent, engine.tip.tools
         engine.known_side_effects = [] if parent is None else await call_store(log.store, side_effects_after, log.store, parent, tools)
+    drop_calls(engine, all_of_them=False)
+    for lost in lost_questions(engine): await _record(engine, lost, engine.tip.iteration)
     if not (_definition_changed(engine) or fresh): return
     if not log.steps: engine.first_body = engine.agent.beginning(engine.first_body) if engine.first_body else None
     if log.steps and (recovered := await recover(engine)): await _record(engine, recovered, engine.tip.iteration)
@@ -236,26 +249,26 @@ def _is_own(engine, c): return c.session in ("", engine.session) or engine.tip.t
 
 def _is_still_wanted(engine, body: Body) -> bool:
     if isinstance(body, Note): return True
+    if isinstance(body, Request): return any(c.call.id == body.within for c in engine.log.tip.open_calls)
+    if isinstance(body, Decision): return any(r.request_id == body.request_id for r in engine.log.tip.requests)
     if isinstance(body, Returned):
         return any([c.call.id == body.call_id and (c.phase == "approved" or _is_own(engine, c)) for c in engine.log.tip.open_calls])
     return isinstance(body, Replied) and isinstance(engine.next_action(), AskModel)
 
 # %% ../../nbs/engine/09_engine.ipynb #1928229b
 async def _perform(engine, action):
-    several = isinstance(action, Execute) and (engine.running_calls or len(engine.log.tip.open_calls) > 1)
+    if not isinstance(action, Execute): return await PERFORM[type(action).__name__](engine, action)
+    asks, several = may_ask(engine, action.call), engine.running_calls or len(engine.log.tip.open_calls) > 1
     spec = engine.tip.tools[action.call.call.tool] if several else None
-    if spec is None or engine.single or spec.plan or not spec.read_only: return await PERFORM[type(action).__name__](engine, action)
-    ready = ready_calls(engine.tip, engine.agent.policy)
-    if len(ready) == 1 and not engine.running_calls: return await PERFORM["Execute"](engine, action)
-    for c in ready:
-        if c.call.id not in engine.running_calls: engine.running_calls[c.call.id] = asyncio.ensure_future(PERFORM["Execute"](engine, Execute(call=c)))
-    done, _ = await asyncio.wait(engine.running_calls.values(), return_when=asyncio.FIRST_COMPLETED)
-    call_id = next(k for k, task in engine.running_calls.items() if task in done)
-    return engine.running_calls.pop(call_id).result()
+    ready = [] if spec is None or engine.single or spec.plan or not spec.read_only else ready_calls(engine.tip, engine.agent.policy)
+    if not asks and (not ready or len(ready) == 1 and not engine.running_calls): return await PERFORM["Execute"](engine, action)
+    for c in ready or [action.call]: begin_call(engine, c)
+    return await first_news(engine)
 
 async def _record_running_calls(engine):
-    for task in list(engine.running_calls.values()): await _record(engine, await task, engine.tip.iteration)
-    engine.running_calls.clear()
+    while set(engine.running_calls) - asking_calls(engine):
+        body = await first_news(engine)
+        if body: await _record(engine, body, engine.tip.iteration)
 
 # %% ../../nbs/engine/09_engine.ipynb #1e412fc6
 async def _reserve_for(engine, action):
@@ -297,6 +310,10 @@ async def _record_with_intent(engine, reply):
     return second
 
 # %% ../../nbs/engine/09_engine.ipynb #12ab72bf
+def _deliver_sample(engine):
+    sampled, engine.sampled = engine.sampled, None
+    sampled.deliver()
+
 async def _advance(engine):
     if engine.first_body and not engine.log.steps: return await _write_first_step(engine)
     while True:
@@ -304,13 +321,15 @@ async def _advance(engine):
         if isinstance(action, Wait):
             await engine.reread()
             action = engine.next_action()
-        if action is None or isinstance(action, Wait): return None
-        engine.lease.check()
         engine.reservation = None
-        if isinstance(action, AskModel) and engine.log.tip.budget.metered: action = await _reserve_for(engine, action)
-        if action is None: return None
+        news = await take_news(engine) if engine.running_calls or engine.news else []
+        if not news and (action is None or isinstance(action, Wait)): return None
+        engine.lease.check()
+        asks_model = not news and isinstance(action, AskModel)
+        if asks_model and engine.log.tip.budget.metered: action = await _reserve_for(engine, action)
+        if action is None and not news: return None
         failed = None
-        try: body = await _perform(engine, action)
+        try: body = news[0] if news else await _perform(engine, action)
         except ModelFailed as e: body, failed = e.note, e.__cause__
         if failed:
             await _record(engine, body, engine.tip.iteration)
@@ -321,14 +340,17 @@ async def _advance(engine):
         kept, engine.kept_rows = engine.kept_rows, []
         together = engine.uninterrupted and isinstance(body, Replied) and _may_act(engine, body.reply)
         step = await _record_with_intent(engine, body) if together else None
-        if step is None: step = await _record(engine, body, engine.log.tip.iteration + isinstance(action, AskModel), kept)
+        if step is None: step = await _record(engine, body, engine.log.tip.iteration + (asks_model and isinstance(action, AskModel)), kept)
         if step and engine.reservation: await settle(engine)
+        if engine.sampled: _deliver_sample(engine)
         if step: return step
 
 # %% ../../nbs/engine/09_engine.ipynb #f6d11a2b
 def _rule_answers(engine, rule, request):
     if request.about == "budget": return rule == "reject"
-    if rule == "wait" or request.about != "approve": return False
+    if rule == "wait": return False
+    if request.within: return True
+    if request.about != "approve": return False
     return rule == "reject" or not (request.call and request.call.tool in engine.tip.tools and engine.tip.tools[request.call.tool].always_ask)
 
 async def _answer_unattended(engine):
@@ -337,7 +359,10 @@ async def _answer_unattended(engine):
     if callable(rule): decision = await _ask_rule(engine, rule, request)
     else: decision = Decision(**answer) if _rule_answers(engine, rule, request) else None
     if not isinstance(decision, Decision): raise request_open_error(engine.log)
-    decide(engine.log, request, decision)
+    try: decide(engine.log, request, decision)
+    except ToolError as e:
+        if callable(rule) or not request.form: raise
+        raise request_open_error(engine.log) from e
 
 async def _ask_rule(engine, rule, request):
     try: return await await_code(rule, request, engine.tip)
@@ -379,8 +404,7 @@ async def _drive(engine, stop, wait, keep_lease):
         fresh = await engine.lease.take(writer.call)
         try: await _go_on(engine, stop, wait, fresh)
         finally:
-            for task in engine.running_calls.values(): task.cancel()
-            engine.running_calls = {}
+            drop_calls(engine, all_of_them=False)
             if keep_lease and engine.tip.status not in ("done", "stopped"): engine.lease.release_soon()
             else: await engine.lease.release()
 
