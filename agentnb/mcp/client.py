@@ -6,15 +6,17 @@
 __all__ = ['MCPClient', 'tools_from_mcp']
 
 # %% ../../nbs/mcp/02_client.ipynb #21bd803e
-import asyncio, shlex, threading, weakref
+import asyncio, json, shlex, threading, weakref
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Self, cast
+from contextlib import suppress
+from typing import Any, Literal, Self, cast
 
 from ..core.portable import NotPortable
-from ..tools.contract import ToolError
+from ..tools.contract import ToolError, call_host
 from ..tools.functions import wire_names
+from .asking import AskingCall
 from .connection import MCPConnection, server_name
-from .schemas import IDEMPOTENCY_META, MCPTool, digest, read_result
+from .schemas import IDEMPOTENCY_META, LONGEST_DEFINITION, MCPTool, digest, read_result
 from ..tools.tool import ToolDefinitionError
 
 # %% ../../nbs/mcp/02_client.ipynb #39c804e1
@@ -62,6 +64,61 @@ class _Connecting:
 
     def _read_tools(self, definitions) -> Self: raise NotImplementedError
 
+# %% ../../nbs/mcp/02_client.ipynb #2c56cc98
+def _offer_changes(client, definitions):
+    now, offered = {d["name"]: digest(d) for d in definitions}, {t.original_name: t.spec.code for t in client.tools}
+    words = [("has changed", [n for n in offered if n in now and now[n] != offered[n]]), ("has taken away", [n for n in offered if n not in now]),
+        ("offers besides", [n for n in now if n not in offered and n not in client.left_out])]
+    said = "; ".join(f"{what} {', '.join(names[:10])}" for what, names in words if names)
+    return f"{server_name(client.target)} {said}. Read the tools again with refresh()." if said else ""
+
+async def _look_again(client, connection, host):
+    connection.definitions = await connection.ask(connection.list_tools, reads=True)
+    changed = _offer_changes(client, connection.definitions)
+    if host and changed: host.note(changed)
+
+async def _look_at_start(client, connection, run_id, host):
+    if connection.stale: return await _look_again(client, connection, host)
+    if not run_id or (id(connection), run_id) in client._looked: return
+    client._looked[id(connection), run_id] = None
+    while len(client._looked) > 1000: del client._looked[next(iter(client._looked))]
+    with suppress(ToolError): await _look_again(client, connection, host)
+
+def _check_offered(client, connection, tool):
+    if any(digest(d) == tool.spec.code for d in connection.definitions): return
+    what = "changed" if any(d["name"] == tool.original_name for d in connection.definitions) else "taken away"
+    raise ToolError("conflict", f"{server_name(client.target)} has {what} {tool.original_name} since it was offered, so the call was not made.",
+        "Do without this tool until a human has read the tools again with refresh().")
+
+# %% ../../nbs/mcp/02_client.ipynb #ac146a9a
+async def _make_call(client, connection, watch, args, meta):
+    tool, key = watch.tool, id(watch)
+    call = lambda c: c.call_tool(tool.original_name, args, meta=meta, progress_callback=watch.progress)
+    connection.calls[key] = watch
+    try: return await watch.limited(connection.ask(connection.in_call(watch, call), reads=tool.spec.read_only))
+    finally: connection.calls.pop(key, None)
+
+async def _call_tool(client, tool, args, context):
+    connection, host = await client._connection(), call_host.get()
+    await _look_at_start(client, connection, context.run_id, host)
+    _check_offered(client, connection, tool)
+    meta = cast(Any, {IDEMPOTENCY_META: context.idempotency_key} if context.idempotency_key else None)
+    watch = AskingCall(server_name(client.target), tool, client._sampling)
+    try: result = await _make_call(client, connection, watch, args, meta)
+    except ToolError as e:
+        if e.failure.kind in ("invalid_input", "not_found"):
+            with suppress(ToolError): await _look_again(client, connection, host)
+            _check_offered(client, connection, tool)
+        raise
+    try: said = read_result(result.model_dump(mode="json", by_alias=True), tool.output_schema)
+    except ToolError as e: raise _with_remarks(e, watch.remarks) from None
+    if not watch.remarks: return said
+    return [*said, *watch.remarks] if isinstance(said, list) else "\n".join(filter(None, (said, *watch.remarks)))
+
+def _with_remarks(e, remarks):
+    f = e.failure
+    return ToolError(f.kind, " ".join((f.message, *remarks)), f.hint, f.retry_after)
+
 # %% ../../nbs/mcp/02_client.ipynb #02371c9a
 class MCPClient(_Connecting):
     "Tools of an MCP server; holds a connection, to be closed"
@@ -70,9 +127,11 @@ class MCPClient(_Connecting):
         options: Mapping[str, Any],  # as for `MCPConnection`
         trust: bool | Collection[str] = False,  # may the server's hints count: of all tools, or of those named
         prefix: str = "",  # put before each tool's name
-        **contract: Any,  # of each tool, as for `MCPTool`: `timeout`, `scopes`
+        sampling: str = "ask",  # as for `tools_from_mcp`
+        **contract: Any,  # of each tool, as for `MCPTool`: `timeout`, `longest`, `scopes`
     ):
-        super().__init__(target, options)
+        super().__init__(target, dict(options) | dict(samples=sampling != "refuse"))
+        self._sampling, self._looked = sampling, dict[tuple[Any, str], None]()
         self.tools, self.left_out, self._trust, self._prefix, self._contract = list[MCPTool](), dict[str, str](), trust, prefix, contract
 
     @property
@@ -97,39 +156,34 @@ class MCPClient(_Connecting):
         for d in definitions:
             trusted = self._trust if isinstance(self._trust, bool) else d["name"] in self._trust
             try:
+                if (size := len(json.dumps(d["inputSchema"]))) > LONGEST_DEFINITION: raise ToolDefinitionError(f"tool `{d['name'][:60]}`: its schema has {size:,} characters.")
                 if any(t.original_name == d["name"] for t in made): raise ToolDefinitionError(f"tool `{d['name']}`: the server has two tools of this name.")
                 made.append(MCPTool(d, self._call, names[d["name"]], trusted, **self._contract))
             except ToolDefinitionError as e: out[d["name"]] = str(e)
         self.tools, self.left_out = made, out
         return self
 
-    async def _call(self, tool, args, context):
-        connection = await self._connection()
-        if connection.stale: connection.definitions = await connection.ask(connection.list_tools)
-        if all(digest(d) != tool.spec.code for d in connection.definitions):
-            what = "changed" if any(d["name"] == tool.original_name for d in connection.definitions) else "taken away"
-            raise ToolError("conflict", f"{server_name(self.target)} has {what} {tool.original_name} since it was offered, so the call was not made.",
-                "Do without this tool until a human has read the tools again with refresh().")
-        meta = cast(Any, {IDEMPOTENCY_META: context.idempotency_key} if context.idempotency_key else None)
-        result = await connection.ask(lambda client: client.call_tool(tool.original_name, args, meta=meta))
-        return read_result(result.model_dump(mode="json", by_alias=True))
+    async def _call(self, tool, args, context): return await _call_tool(self, tool, args, context)
 
 # %% ../../nbs/mcp/02_client.ipynb #06b4e9c7
 def tools_from_mcp(
     server: str | Sequence[str] | Any,  # a URL, a command as a list or in one string, or what the SDK's `Client` takes
     trust: bool | Collection[str] = False,  # may the server's hints count: of all tools, or of those named
     prefix: str = "",  # put before each tool's name
-    timeout: float | None = 60.0,  # seconds that a call may take
+    timeout: float | None = 60.0,  # seconds of a call without a word of progress; they stand still while a person is asked
     scopes: Sequence[str] = (),  # what its tools need to be granted
     env: Mapping[str, str] | None = None,  # for a command, besides `PATH`, `HOME` and the like; nothing else of this process's environment
     cwd: str | None = None,  # for a command: where it runs
     headers: Mapping[str, str] | None = None,  # for a URL
     connect_timeout: float = 30.0,  # seconds until it has to be there
+    longest: float | None = None,  # seconds of a call that tells its progress; 20 times `timeout` if not given
+    sampling: Literal["ask", "allow", "refuse"] = "ask",  # may the server ask the agent's model: a person says each time, yes, or no
 ) -> MCPClient:  # to be awaited, or entered with `async with` or `with`
     "The tools of an MCP server; raises `ToolError` if there is no connection"
     if isinstance(trust, str): trust = [trust]
     if isinstance(scopes, str): raise ValueError(f"scopes={scopes!r}: give a list of them.")
+    if sampling not in ("ask", "allow", "refuse"): raise ValueError(f"sampling={sampling!r}: it is 'ask', 'allow' or 'refuse'.")
     web = isinstance(server, str) and server.startswith(("http://", "https://"))
     target = shlex.split(server) if isinstance(server, str) and not web else server
     options = dict(connect_timeout=connect_timeout, env=env, cwd=cwd, headers=headers)
-    return MCPClient(target, options, trust, prefix, timeout=timeout, scopes=scopes)
+    return MCPClient(target, options, trust, prefix, sampling, timeout=timeout, longest=longest, scopes=scopes)
