@@ -213,7 +213,7 @@ async def _catch_up(engine, fresh):
     if engine.known_side_effects is None:
         parent, tools = engine.tip.parent, engine.tip.tools
         engine.known_side_effects = [] if parent is None else await call_store(log.store, side_effects_after, log.store, parent, tools)
-    drop_calls(engine, all_of_them=False)
+    drop_calls(engine, elsewhere=True)
     for lost in lost_questions(engine): await _record(engine, lost, engine.tip.iteration)
     if not (_definition_changed(engine) or fresh): return
     if not log.steps: engine.first_body = engine.agent.beginning(engine.first_body) if engine.first_body else None
@@ -404,7 +404,7 @@ async def _drive(engine, stop, wait, keep_lease):
         fresh = await engine.lease.take(writer.call)
         try: await _go_on(engine, stop, wait, fresh)
         finally:
-            drop_calls(engine, all_of_them=False)
+            drop_calls(engine)
             if keep_lease and engine.tip.status not in ("done", "stopped"): engine.lease.release_soon()
             else: await engine.lease.release()
 

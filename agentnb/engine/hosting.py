@@ -165,12 +165,12 @@ async def first_news(
 
 def drop_calls(
     engine: Any,  # of a run
-    all_of_them: bool = True,  # also those that wait for a person
+    elsewhere: bool = False,  # only those that were begun in another event loop
 ) -> None:
-    "End what is under way beside the run"
-    kept, loop = set() if all_of_them else asking_calls(engine), asyncio.get_running_loop()
+    "End what is under way beside the run, but for what waits for a person"
+    kept, loop = asking_calls(engine), asyncio.get_running_loop()
     for call_id, task in list(engine.running_calls.items()):
-        if call_id in kept and task.get_loop() is loop: continue
+        if task.get_loop() is loop and (elsewhere or call_id in kept): continue
         del engine.running_calls[call_id]
         with suppress(RuntimeError): task.cancel() if task.get_loop() is loop else task.get_loop().call_soon_threadsafe(task.cancel)
 

@@ -28,7 +28,9 @@ def _filled_form(request, decision):
     if decision.verdict == "answer":
         try: given = json.loads(decision.message)
         except ValueError: given = decision.message
-        if not isinstance(given, dict) and len(fields) == 1: given = {next(iter(fields)): decision.message if isinstance(given, str) else given}
+        needed = list(request.form.get("required") or fields)
+        if not isinstance(given, dict) and len(needed) == 1 and needed[0] in fields:
+            given = {needed[0]: decision.message if (fields[needed[0]] or {}).get("type") == "string" else given}
     if isinstance(given, dict): given = {k: f["default"] for k, f in fields.items() if isinstance(f, dict) and "default" in f} | given
     if isinstance(given, dict): given = {k: v for k, v in given.items() if v is not None}
     if wrong := schema_error(given, request.form): raise ToolError("invalid_input", f"the answer does not fit its form: {wrong}.", f"Fields: {', '.join(fields)}.")

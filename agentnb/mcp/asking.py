@@ -48,6 +48,10 @@ def form_problem(
 MOST_QUESTIONS = 20  # of one call
 _TELL_EVERY, _LOOK_EVERY = 0.05, 0.25  # seconds
 
+def _hint(tool):
+    safe = tool.spec.read_only or tool.spec.idempotent
+    return "Ask for less, or try again." if safe else "It may still happen: look before you ask again."
+
 class WatchedCall:
     "One call while it is made; holds when it last gave a sign, and what could not be asked"
     def __init__(self,
@@ -57,6 +61,7 @@ class WatchedCall:
     ):
         self.server, self.tool, self.sampling, self.host, self.loop = server, tool, sampling, call_host.get(), asyncio.get_running_loop()
         self.started = self.last = time.monotonic()
+        self.broken = ""  # an answer that could not be read
         self.told, self.paused, self.waited, self.asked, self.remarks = 0.0, 0, 0.0, 0, list[str]()
 
     async def in_its_loop(self,
@@ -92,6 +97,7 @@ class WatchedCall:
             while not doing.done():
                 left = self.left()
                 if left is not None and left <= 0: raise self._late()
+                if self.broken: raise ToolError("unavailable", f"{self.server} answered with what is no message: {self.broken}", _hint(self.tool))
                 await asyncio.wait({doing}, timeout=_LOOK_EVERY if left is None else min(left, _LOOK_EVERY))
             return doing.result()
         finally:
@@ -99,11 +105,11 @@ class WatchedCall:
             await asyncio.wait({doing}, timeout=1)
 
     def _late(self):
-        tool, reads = self.tool, self.tool.spec.read_only or self.tool.spec.idempotent
+        tool = self.tool
         silent = tool.timeout is not None and time.monotonic() - self.last >= tool.timeout
         how = f"took longer than {tool.timeout:g} s" + (" without a word of progress" if self.last > self.started else "") if silent else \
             f"took longer than {tool.longest:g} s, however much progress it tells"
-        return ToolError("timeout", f"{tool.name} {how}.", "Ask for less, or try again." if reads else "It may still happen: look before you ask again.")
+        return ToolError("timeout", f"{tool.name} {how}.", _hint(tool))
 
 # %% ../../nbs/mcp/02_asking.ipynb #34a7bd2d
 def progress_text(

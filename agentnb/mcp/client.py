@@ -177,6 +177,7 @@ def tools_from_mcp(
     headers: Mapping[str, str] | None = None,  # for a URL
     connect_timeout: float = 30.0,  # seconds until it has to be there
     longest: float | None = None,  # seconds of a call that tells its progress; 20 times `timeout` if not given
+    protocol: Literal["2025", "2026"] = "2025",  # what is spoken where the server knows both
     sampling: Literal["ask", "allow", "refuse"] = "ask",  # may the server ask the agent's model: a person says each time, yes, or no
 ) -> MCPClient:  # to be awaited, or entered with `async with` or `with`
     "The tools of an MCP server; raises `ToolError` if there is no connection"
@@ -185,5 +186,5 @@ def tools_from_mcp(
     if sampling not in ("ask", "allow", "refuse"): raise ValueError(f"sampling={sampling!r}: it is 'ask', 'allow' or 'refuse'.")
     web = isinstance(server, str) and server.startswith(("http://", "https://"))
     target = shlex.split(server) if isinstance(server, str) and not web else server
-    options = dict(connect_timeout=connect_timeout, env=env, cwd=cwd, headers=headers)
+    options = dict(connect_timeout=connect_timeout, env=env, cwd=cwd, headers=headers, protocol=protocol)
     return MCPClient(target, options, trust, prefix, sampling, timeout=timeout, longest=longest, scopes=scopes)

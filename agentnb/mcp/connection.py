@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
@@ -51,7 +51,8 @@ def server_name(
     target: Any,  # a URL, a command as a list, or what the SDK's `Client` takes
 ) -> str:  # without passwords, keys and the query
     "What a server is called in errors"
-    if not isinstance(target, str): return redact(shlex.join(target)) if isinstance(target, list | tuple) else type(target).__name__
+    if isinstance(target, list | tuple): return redact(shlex.join(target))
+    if not isinstance(target, str): return str(getattr(target, "name", "") or type(target).__name__)
     return urlsplit(target)._replace(query="", netloc=urlsplit(target).netloc.rpartition("@")[2]).geturl()
 
 # %% ../../nbs/mcp/01_connection.ipynb #5defbb8d
@@ -115,11 +116,14 @@ class _ConnectionThread:
         self.is_over = True
         self._stop_event.set()
 
+    def _on_garbage(self): pass
+
     async def _on_message(self, message):
         if isinstance(message, ToolListChangedNotification): self.stale = True
         if not isinstance(message, Exception): return
         errors = message.errors() if isinstance(message, ValidationError) else []
         self.garbage = redact(str(errors[0].get("input", message) if errors else message)[:200])
+        self._on_garbage()
 
     async def _serve(self): raise NotImplementedError
 
@@ -146,9 +150,9 @@ _NO_HANDSHAKE = (METHOD_NOT_FOUND, INVALID_REQUEST, INVALID_PARAMS, UNSUPPORTED_
 async def _pass_result(name, result): pass
 
 class _TransportThread(_ConnectionThread):
-    def __init__(self, target, connect_timeout, env, cwd, headers, samples=True):
+    def __init__(self, target, connect_timeout, env, cwd, headers, samples, protocol):
         super().__init__(target, connect_timeout)
-        self.calls, self.samples = dict[int, Any](), samples
+        self.calls, self.samples, self.protocol = dict[int, Any](), samples, protocol
         self.env, self.cwd, self.headers = dict(env or {}), cwd, dict(headers or {})
         threading.Thread(target=self._run, name=f"mcp {server_name(target)}", daemon=True).start()
 
@@ -186,7 +190,7 @@ class _TransportThread(_ConnectionThread):
     async def _open(self, stack):
         me = dict[str, Any](client_info=Implementation(name="agentnb", version="0"), message_handler=self._on_message, elicitation_callback=self._on_elicit,
             sampling_callback=self._on_sample if self.samples else None)
-        for mode in ("legacy", "auto"):
+        for mode in ("legacy", "auto") if self.protocol == "2025" else ("auto",):
             inner = await stack.enter_async_context(AsyncExitStack())
             try: client = await inner.enter_async_context(Client(self._transport(inner), cache=None, mode=mode, **me))
             except MCPError as e:
@@ -197,6 +201,9 @@ class _TransportThread(_ConnectionThread):
             else:
                 client.session.validate_tool_result = _pass_result
                 return client
+
+    def _on_garbage(self):
+        if len(self.calls) == 1 and '"result"' in self.garbage: next(iter(self.calls.values())).broken = self.garbage
 
     def _asking_call(self): return _own_call.get() or next(reversed(self.calls.values()), None)
 
@@ -250,7 +257,8 @@ class MCPConnection(_TransportThread):
         cwd: str | None = None,  # for a command: where it runs
         headers: Mapping[str, str] | None = None,  # for a URL
         samples: bool = True,  # may the server ask for the model
-    ): super().__init__(target, connect_timeout, env, cwd, headers, samples)
+        protocol: Literal["2025", "2026"] = "2025",  # what is spoken where the server knows both
+    ): super().__init__(target, connect_timeout, env, cwd, headers, samples, protocol)
 
     async def ask(self,
         fn: Callable[[Client], Awaitable],  # called in the connection's loop

@@ -37,13 +37,14 @@ def read_hints(
 # %% ../../nbs/mcp/00_schemas.ipynb #0f500481
 def _size(data): return f"{len(data) * 3 // 4 - data[-2:].count('=')} bytes, not shown"
 
-_PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a")
+_PICTURES = (b"\xff\xd8\xff", b"GIF87a", b"GIF89a")
 
 def _picture_of(block, key) -> bytes:
     if not str(block.get("mimeType")).startswith("image/"): return b""
     try: data = base64.b64decode(block.get(key) or "", validate=True)
     except ValueError: return b""
-    return data if data.startswith(_PICTURES) or data[:4] == b"RIFF" and data[8:12] == b"WEBP" else b""
+    known = data[:8] == b"\x89PNG\r\n\x1a\n" and data[12:16] == b"IHDR" or len(data) > 20 and data.startswith(_PICTURES)
+    return data if known or data[:4] == b"RIFF" and data[8:12] == b"WEBP" else b""
 
 def _block_value(block) -> str | bytes:
     kind, mime = block.get("type"), block.get("mimeType") or "no type given"
