@@ -98,8 +98,8 @@ def _next_call(state, rules, session, calls_elsewhere):
         if failure := c.problem or _grant_failure(state, c): return Refuse(call=c.call, failure=failure)
     asking = {r.within for r in state.requests}
     calls = affordable_calls(state)
-    rulings = [(c, state.tools[c.call.tool], evaluate(rules, c.call, state.tools[c.call.tool], state.cost)) for c in calls
-        if c.phase != "asked" and c.call.id not in asking]
+    calls_left = [c for c in calls if c.phase != "asked" and c.call.id not in asking]
+    rulings = [(c, state.tools[c.call.tool], evaluate(rules, c.call, state.tools[c.call.tool], state.cost)) for c in calls_left]
     for c, spec, ruling in rulings:
         if c.phase == "new" and ruling.effect != "deny" and (request := _needed_request(state, c, spec, ruling, calls_elsewhere)): return request
     for c, spec, ruling in rulings:
@@ -131,7 +131,8 @@ def ready_calls(
     asking = {r.within for r in state.requests}
     def ready(c):
         spec = state.tools[c.call.tool]
-        if c.problem or c.call.id in asking or spec.human or spec.plan or not spec.read_only or c.phase not in ("new", "approved") or _grant_failure(state, c): return False
+        if c.problem or c.call.id in asking or c.phase not in ("new", "approved"): return False
+        if spec.human or spec.plan or not spec.read_only or _grant_failure(state, c): return False
         effect = evaluate(rules, c.call, spec, state.cost).effect
         return effect == "allow" or effect == "ask" and c.phase == "approved"
     return [c for c in affordable_calls(state) if ready(c)]

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..core.foreign import await_code, call_code, error_text
 from ..core.messages import Ask, Delta, Reply, Usage
-from ..core.steps import Body, Decision, Edit, Note, Request
+from ..core.steps import Body, Decision, Edit, Note, Request, Returned
 from ..core.value import json_safe
 from .actions import Execute
 from .perform import PERFORM
@@ -38,9 +38,14 @@ class Sampling:
 
 def _answer_in(body, request):
     if isinstance(body, Decision) and (body.request_id == request.request_id or body.verdict == "abort"): return body
+    if isinstance(body, Returned) and body.call_id == request.within:
+        return Decision(request_id=request.request_id, verdict="reject", message="the call went on without an answer", by=body.tool)
     if isinstance(body, Edit) and (body.messages is not None or body.values is not None):
         return Decision(request_id=request.request_id, verdict="abort", message="the conversation was replaced", by=body.by)
 
+def _taken_back(request, by, why): return Decision(request_id=request.request_id, verdict="reject", message=why, by=by)
+
+# %% ../../nbs/engine/08_hosting.ipynb #4e50afa6
 class HostedCall:
     "Stands around a call while it is made; holds how long a person was waited for"
     def __init__(self, engine: Any, call: Any):
@@ -60,7 +65,7 @@ class HostedCall:
         finally:
             engine.log.observers.remove(look)
             self.waited += monotonic() - started
-            if answered.cancelled(): engine.hear(Decision(request_id=request.request_id, verdict="reject", message="The question was taken back.", by=self.call.tool))
+            if answered.cancelled(): engine.hear(_taken_back(request, self.call.tool, "The question was taken back."))
 
     async def sample(self, messages, instructions="", max_tokens=None) -> Reply:
         self.engine.hear(item := Sampling(self.call.tool, messages, json_safe(instructions), max_tokens))
@@ -92,12 +97,13 @@ async def _sampling_note(engine, item):
     if engine.reservation: ask = engine.reservation.limit_ask(ask)
     try: reply = await await_code(engine.agent.model, item.messages, [], item.instructions, ask)
     except Exception as e:
-        item.failure, known = f"the model could not be asked: {error_text(e)}", isinstance(e, ModelError | AskedHuman)
-        if known: fields = dict(usage=e.usage, cost=e.cost, attempts=e.attempts)
-        if engine.reservation: fields["usage"], fields["cost"] = engine.reservation.charge(fields["usage"], fields["cost"] if known else None)
+        item.failure = f"the model could not be asked: {error_text(e)}"
+        if isinstance(e, ModelError | AskedHuman): fields = dict[str, Any](usage=e.usage, cost=e.cost, attempts=e.attempts)
+        elif engine.reservation: fields["cost"] = None
+        if engine.reservation: fields["usage"], fields["cost"] = engine.reservation.charge(fields["usage"], fields["cost"])
     else:
         item.reply = reply = engine.reservation.charge_reply(reply) if engine.reservation else reply
-        fields = dict(usage=reply.usage, cost=reply.cost, attempts=reply.attempts)
+        fields = dict[str, Any](usage=reply.usage, cost=reply.cost, attempts=reply.attempts)
     engine.sampled = item
     said = item.failure or f"{len(item.messages)} messages, answered with: {item.reply.content[:500]}"
     return Note(about="sampling", text=json_safe(said), tool=item.tool, seconds=engine.log.seconds_since(started), **fields)
@@ -115,7 +121,8 @@ def may_ask(
 async def _execute_hosted(engine, c):
     call_host.set(host := HostedCall(engine, c.call))
     body = await PERFORM["Execute"](engine, Execute(call=c))
-    return body.model_copy(update=dict(seconds=max(0.0, body.seconds - host.waited))) if body and host.waited else body
+    if not isinstance(body, Returned) or not host.waited: return body
+    return body.model_copy(update=dict(seconds=max(0.0, body.seconds - host.waited)))
 
 def begin_call(
     engine: Any,  # of a run
@@ -126,6 +133,7 @@ def begin_call(
     doing = _execute_hosted(engine, c) if may_ask(engine, c) else PERFORM["Execute"](engine, Execute(call=c))
     engine.running_calls[c.call.id] = asyncio.ensure_future(doing)
 
+# %% ../../nbs/engine/08_hosting.ipynb #c0e451f7
 def asking_calls(
     engine: Any,  # of a run
 ) -> set[str]:  # ids
@@ -154,6 +162,7 @@ async def take_news(
         if call_id not in known: task.cancel()
     return []
 
+# %% ../../nbs/engine/08_hosting.ipynb #0964a0c1
 async def first_news(
     engine: Any,  # of a run
 ) -> Body | None:  # as in `take_news`
@@ -163,6 +172,7 @@ async def first_news(
         await asyncio.wait([*engine.running_calls.values(), engine.heard], return_when=asyncio.FIRST_COMPLETED)
     return found[0]
 
+# %% ../../nbs/engine/08_hosting.ipynb #45019a56
 def drop_calls(
     engine: Any,  # of a run
     elsewhere: bool = False,  # only those that were begun in another event loop
@@ -179,5 +189,4 @@ def lost_questions(
 ) -> list[Decision]:  # to be written
     "What takes back the questions of calls that ended with their process"
     why = "The call that asked this has ended with its process."
-    return [Decision(request_id=r.request_id, verdict="reject", message=why, by="agentnb") for r in engine.tip.requests
-        if r.within and r.within not in engine.running_calls]
+    return [_taken_back(r, "agentnb", why) for r in engine.tip.requests if r.within and r.within not in engine.running_calls]

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from ..wrappers.bounds import PER_MESSAGE, TokenMeter, message_tokens, text_tokens
 from ..core.budget import Budget, BudgetWarning, Spent
 from ..wrappers.cost import price, top_rates
-from ..core.messages import Ask, Message, Reply, Usage
+from ..core.messages import Ask, Reply, Usage
 from .spending import Amount, BudgetLine, write_budget_lines, amounts_spent, shared_spending, total
 from ..core.steps import Edit, Note, Replied
 from ..store.protocol import call_store
@@ -228,7 +228,7 @@ def _measure_prompt(engine, messages, instructions):
 
 async def reserve(
     engine: Any,  # whose model is asked next
-    prompt: tuple[Sequence[Message], str, int | None] | None = None,  # of a call beside the conversation: messages, instructions, most tokens of the reply
+    prompt: tuple | None = None,  # of a call beside the conversation: messages, instructions, most tokens of the reply
 ) -> Reservation | BudgetWarning | str | None:  # or a soft limit of a team that is crossed, why the model cannot be asked, nothing if the run was paused
     "Set aside what the next call may use"
     meter = engine.meter = engine.meter or _RequestMeter()

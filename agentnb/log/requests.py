@@ -33,9 +33,11 @@ def _filled_form(request, decision):
             given = {needed[0]: decision.message if (fields[needed[0]] or {}).get("type") == "string" else given}
     if isinstance(given, dict): given = {k: f["default"] for k, f in fields.items() if isinstance(f, dict) and "default" in f} | given
     if isinstance(given, dict): given = {k: v for k, v in given.items() if v is not None}
-    if wrong := schema_error(given, request.form): raise ToolError("invalid_input", f"the answer does not fit its form: {wrong}.", f"Fields: {', '.join(fields)}.")
+    wrong = schema_error(given, request.form)
+    if wrong: raise ToolError("invalid_input", f"the answer does not fit its form: {wrong}.", f"Fields: {', '.join(fields)}.")
     return decision.model_copy(update=dict(verdict="answer", args=None, message=json.dumps(given, ensure_ascii=False)))
 
+# %% ../../nbs/log/03_requests.ipynb #2f6970d9
 def _check_plan(spec, answer):
     if spec is None or not spec.plan: return
     try: read_plan(answer)

@@ -8,6 +8,7 @@ __all__ = ['MOST_FIELDS', 'LONGEST_FORM', 'MOST_QUESTIONS', 'form_problem', 'Wat
 
 # %% ../../nbs/mcp/02_asking.ipynb #22f8a79e
 import asyncio, json, math, time
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -58,9 +59,11 @@ class WatchedCall:
         server: str,  # as `server_name` says
         tool: Any,  # an `MCPTool`
         sampling: str = "ask",  # may the model be asked: `ask` a person each time, `allow`, `refuse`
+        others: Mapping[Any, Any] | None = None,  # all calls that are under way at this server
     ):
         self.server, self.tool, self.sampling, self.host, self.loop = server, tool, sampling, call_host.get(), asyncio.get_running_loop()
         self.started = self.last = time.monotonic()
+        self.others = {} if others is None else others
         self.broken = ""  # an answer that could not be read
         self.told, self.paused, self.waited, self.asked, self.remarks = 0.0, 0, 0.0, 0, list[str]()
 
@@ -82,7 +85,7 @@ class WatchedCall:
 
     def left(self) -> float | None:  # seconds; `None` if there is no limit now
         "How long it may still take"
-        if self.paused: return None
+        if self.paused or any(other.paused for other in list(self.others.values())): return None
         now, tool = time.monotonic(), self.tool
         limits = [] if tool.timeout is None else [self.last + tool.timeout - now]
         if tool.longest is not None: limits.append(self.started + self.waited + tool.longest - now)
@@ -139,8 +142,10 @@ async def _ask_person(watch, question, **more):
     watch.paused, started = watch.paused + 1, time.monotonic()
     try: return await watch.host.ask(f"{watch.server} asks: {json_safe(question)[:2000]}", **more)
     finally:
-        watch.paused, watch.last = watch.paused - 1, time.monotonic()
-        watch.waited += watch.last - started
+        watch.paused, now = watch.paused - 1, time.monotonic()
+        for call in {watch, *watch.others.values()}:
+            call.last = now
+            call.waited += now - max(started, call.started)
 
 # %% ../../nbs/mcp/02_asking.ipynb #742679f5
 class AskingCall(WatchedCall):
@@ -181,7 +186,8 @@ class AskingCall(WatchedCall):
         self.paused += 1
         try: reply = await self.host.sample(messages, params.system_prompt or "", params.max_tokens)
         finally: self.paused, self.last = self.paused - 1, time.monotonic()
-        return CreateMessageResult(role="assistant", content=TextContent(text=reply.content), model=reply.model or "unknown", stop_reason="maxTokens" if reply.cut else "endTurn")
+        why = "maxTokens" if reply.cut else "endTurn"
+        return CreateMessageResult(role="assistant", content=TextContent(text=reply.content), model=reply.model or "unknown", stop_reason=why)
 
 def _text_of(block): return getattr(block, "text", None) or f"[{block.type}, not shown to the model]"
 

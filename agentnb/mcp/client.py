@@ -84,6 +84,7 @@ async def _look_at_start(client, connection, run_id, host):
     while len(client._looked) > 1000: del client._looked[next(iter(client._looked))]
     with suppress(ToolError): await _look_again(client, connection, host)
 
+# %% ../../nbs/mcp/02_client.ipynb #c0bddd2f
 def _check_offered(client, connection, tool):
     if any(digest(d) == tool.spec.code for d in connection.definitions): return
     what = "changed" if any(d["name"] == tool.original_name for d in connection.definitions) else "taken away"
@@ -103,7 +104,7 @@ async def _call_tool(client, tool, args, context):
     await _look_at_start(client, connection, context.run_id, host)
     _check_offered(client, connection, tool)
     meta = cast(Any, {IDEMPOTENCY_META: context.idempotency_key} if context.idempotency_key else None)
-    watch = AskingCall(server_name(client.target), tool, client._sampling)
+    watch = AskingCall(server_name(client.target), tool, client._sampling, connection.calls)
     try: result = await _make_call(client, connection, watch, args, meta)
     except ToolError as e:
         if e.failure.kind in ("invalid_input", "not_found"):
@@ -120,6 +121,10 @@ def _with_remarks(e, remarks):
     return ToolError(f.kind, " ".join((f.message, *remarks)), f.hint, f.retry_after)
 
 # %% ../../nbs/mcp/02_client.ipynb #02371c9a
+def _size_problem(definition):
+    size = len(json.dumps(definition["inputSchema"]))
+    return f"tool `{definition['name'][:60]}`: its schema has {size:,} characters." if size > LONGEST_DEFINITION else ""
+
 class MCPClient(_Connecting):
     "Tools of an MCP server; holds a connection, to be closed"
     def __init__(self,
@@ -156,7 +161,7 @@ class MCPClient(_Connecting):
         for d in definitions:
             trusted = self._trust if isinstance(self._trust, bool) else d["name"] in self._trust
             try:
-                if (size := len(json.dumps(d["inputSchema"]))) > LONGEST_DEFINITION: raise ToolDefinitionError(f"tool `{d['name'][:60]}`: its schema has {size:,} characters.")
+                if too_large := _size_problem(d): raise ToolDefinitionError(too_large)
                 if any(t.original_name == d["name"] for t in made): raise ToolDefinitionError(f"tool `{d['name']}`: the server has two tools of this name.")
                 made.append(MCPTool(d, self._call, names[d["name"]], trusted, **self._contract))
             except ToolDefinitionError as e: out[d["name"]] = str(e)

@@ -143,49 +143,21 @@ async def _list_tools(client):
     return [dict(name=t.name, description=t.description or t.title or "", inputSchema=t.input_schema, annotations=hints(t), **promised(t))
         for t in found[:MOST_TOOLS]]
 
-# %% ../../nbs/mcp/01_connection.ipynb #ebc928a8
-_own_call: ContextVar[Any] = ContextVar("own_call", default=None)  # that is made in this task
+# %% ../../nbs/mcp/01_connection.ipynb #a41803ac
+_own_call = ContextVar("own_call", default=None)  # that is made in this task
 _NO_HANDSHAKE = (METHOD_NOT_FOUND, INVALID_REQUEST, INVALID_PARAMS, UNSUPPORTED_PROTOCOL_VERSION)  # what a server says that knows no `initialize`
 
 async def _pass_result(name, result): pass
 
-class _TransportThread(_ConnectionThread):
-    def __init__(self, target, connect_timeout, env, cwd, headers, samples, protocol):
+class _AskedThread(_ConnectionThread):
+    "Knows the calls that are under way, and opens the client that hears what their server asks"
+    samples, protocol = True, "2025"
+    client: Any = None
+    def __init__(self, target, connect_timeout):
         super().__init__(target, connect_timeout)
-        self.calls, self.samples, self.protocol = dict[int, Any](), samples, protocol
-        self.env, self.cwd, self.headers = dict(env or {}), cwd, dict(headers or {})
-        threading.Thread(target=self._run, name=f"mcp {server_name(target)}", daemon=True).start()
+        self.calls = dict[int, Any]()
 
-    def _transport(self, stack) -> Any:
-        if not isinstance(self.target, str | list | tuple): return self.target
-        if isinstance(self.target, str):
-            http = httpx2.AsyncClient(headers=self.headers, timeout=httpx2.Timeout(30.0, read=None))
-            stack.push_async_exit(http)
-            return _watch_end(streamable_http_client(self.target, http_client=http), self._on_end)
-        command, *args = _guard_command(self.target)
-        out, into = os.pipe()
-        self._error_reader = threading.Thread(target=self._read_errors, args=(out,), name="mcp stderr", daemon=True)
-        self._error_reader.start()
-        log = stack.enter_context(os.fdopen(into, "w"))
-        server = StdioServerParameters(command=command, args=args, env=self.env, cwd=self.cwd, encoding_error_handler="replace")
-        return _watch_end(stdio_client(server, log), self._on_end)
-
-    def _read_errors(self, out):
-        with os.fdopen(out, "rb") as stream:
-            for piece in iter(lambda: stream.read1(4096), b""): self.errors.append(piece)
-
-    async def _serve(self):
-        self._loop, self._main_task, self._stop_event = asyncio.get_running_loop(), asyncio.current_task(), asyncio.Event()
-        if self.is_over: return
-        async with AsyncExitStack() as stack:
-            async with asyncio.timeout(self.connect_timeout):
-                self.client = await self._open(stack)
-                self.definitions = await self.list_tools(self.client)
-            news = asyncio.create_task(self._listen())
-            self.ready.set_result(self)
-            await self._stop_event.wait()
-            news.cancel()
-            await asyncio.wait({news})
+    def _transport(self, stack) -> Any: raise NotImplementedError
 
     async def _open(self, stack):
         me = dict[str, Any](client_info=Implementation(name="agentnb", version="0"), message_handler=self._on_message, elicitation_callback=self._on_elicit,
@@ -225,6 +197,45 @@ class _TransportThread(_ConnectionThread):
                         async for _ in news: self.stale = True
                 self.stale = True
                 await asyncio.sleep(2)
+
+# %% ../../nbs/mcp/01_connection.ipynb #ebc928a8
+class _TransportThread(_AskedThread):
+    def __init__(self, target, connect_timeout, env, cwd, headers, samples, protocol):
+        super().__init__(target, connect_timeout)
+        self.samples, self.protocol = samples, protocol
+        self.env, self.cwd, self.headers = dict(env or {}), cwd, dict(headers or {})
+        threading.Thread(target=self._run, name=f"mcp {server_name(target)}", daemon=True).start()
+
+    def _transport(self, stack) -> Any:
+        if not isinstance(self.target, str | list | tuple): return self.target
+        if isinstance(self.target, str):
+            http = httpx2.AsyncClient(headers=self.headers, timeout=httpx2.Timeout(30.0, read=None))
+            stack.push_async_exit(http)
+            return _watch_end(streamable_http_client(self.target, http_client=http), self._on_end)
+        command, *args = _guard_command(self.target)
+        out, into = os.pipe()
+        self._error_reader = threading.Thread(target=self._read_errors, args=(out,), name="mcp stderr", daemon=True)
+        self._error_reader.start()
+        log = stack.enter_context(os.fdopen(into, "w"))
+        server = StdioServerParameters(command=command, args=args, env=self.env, cwd=self.cwd, encoding_error_handler="replace")
+        return _watch_end(stdio_client(server, log), self._on_end)
+
+    def _read_errors(self, out):
+        with os.fdopen(out, "rb") as stream:
+            for piece in iter(lambda: stream.read1(4096), b""): self.errors.append(piece)
+
+    async def _serve(self):
+        self._loop, self._main_task, self._stop_event = asyncio.get_running_loop(), asyncio.current_task(), asyncio.Event()
+        if self.is_over: return
+        async with AsyncExitStack() as stack:
+            async with asyncio.timeout(self.connect_timeout):
+                self.client = await self._open(stack)
+                self.definitions = await self.list_tools(self.client)
+            news = asyncio.create_task(self._listen())
+            self.ready.set_result(self)
+            await self._stop_event.wait()
+            news.cancel()
+            await asyncio.wait({news})
 
     async def list_tools(self,
         client: Client,  # of the SDK

@@ -57,6 +57,7 @@ def _block_value(block) -> str | bytes:
     if "text" in resource: return f"[resource {resource['uri']}]\n{resource['text']}"
     return f"[resource {resource['uri']}, {resource.get('mimeType') or 'no type given'}, {_size(resource['blob'])}]"
 
+# %% ../../nbs/mcp/00_schemas.ipynb #0dc7144c
 def _says_value(text, value):
     try: same = json.loads(text)
     except ValueError: same = text

@@ -58,7 +58,7 @@ class CallHost(Protocol):
     def tell(self, text: str) -> None: "Say how far the call is, to whoever watches"
     def note(self, text: str) -> None: "Write into the log what is worth knowing of the call's surroundings"
 
-call_host: ContextVar[CallHost | None] = ContextVar("call_host", default=None)  # of the call that is being made
+call_host = ContextVar[CallHost | None]("call_host", default=None)  # of the call that is being made
 
 # %% ../../nbs/tools/01_contract.ipynb #a69ce6e9
 _UNITS = dict(s=1, sec=1, second=1, min=60, minute=60, h=3600, hour=3600)

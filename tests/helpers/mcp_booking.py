@@ -1,6 +1,6 @@
 """A server of the official SDK that books seats: `python mcp_booking.py`, or `server` in this process. It tells its progress, asks who travels, asks the model
 for a greeting, and gives a picture of the ticket back. Used by mcp/test_asking.py and ui/test_questions.py."""
-import asyncio, base64, os, struct, warnings, zlib
+import asyncio, os, struct, warnings, zlib
 from pathlib import Path
 from typing import Literal
 

@@ -42,6 +42,7 @@ def sample(**more):
 
 
 ACT = dict(name="act", description="Does it", inputSchema=dict(type="object", properties={}))
+ANY = dict(message="Which seat?", requestedSchema=dict(type="object", properties={}))
 PROMISE = dict(type="object", properties=dict(n=dict(type="integer")), required=["n"])
 FORMS = dict(form_none=dict(type="string"), form_nested=dict(type="object", properties=dict(a=dict(type="object", properties={}))),
     form_many=dict(type="object", properties={f"f{i}": dict(type="string") for i in range(51)}),
@@ -49,9 +50,11 @@ FORMS = dict(form_none=dict(type="string"), form_nested=dict(type="object", prop
     form_garbage=dict(type="object", properties=dict(a=dict(type=7))), form_list=dict(type="object", properties=["a"]),
     form_reference=dict(type="object", properties=dict(a={"$ref": "http://127.0.0.1:9/x"})),
     form_large=dict(type="object", properties=dict(a=dict(type="string", description="x" * 60_000))))
-LINKS = dict(link_script="javascript:alert(1)", link_file="file:///etc/passwd", link_user="https://bank.example@evil.example/", link_long="https://a.example/" + "x" * 5000,
+LINKS = dict(link_script="javascript:alert(1)", link_file="file:///etc/passwd", link_user="https://bank.example@evil.example/",
+    link_long="https://a.example/" + "x" * 5000,
     link_letters="https://b\u0430nk.example/")
-RESULTS = dict(text_large=dict(content=[dict(type="text", text="x" * 3_000_000)]), blocks_many=dict(content=[dict(type="text", text=str(i)) for i in range(5000)]),
+RESULTS = dict(text_large=dict(content=[dict(type="text", text="x" * 3_000_000)]),
+    blocks_many=dict(content=[dict(type="text", text=str(i)) for i in range(5000)]),
     image_letters=dict(content=[dict(type="image", data="not base64!", mimeType="image/png")]),
     image_none=dict(content=[dict(type="image", data=base64.b64encode(b"GIF, they said").decode(), mimeType="image/gif")]),
     image_script=dict(content=[dict(type="image", data=base64.b64encode(b"<svg onload='alert(1)'/>").decode(), mimeType="image/svg+xml")]),
@@ -67,7 +70,8 @@ def listing(params):
     if MODE == "pages_same": return dict(tools=[ACT], nextCursor="7")
     if MODE == "tools_many": return dict(tools=[ACT, *(dict(ACT, name=f"t{i}") for i in range(3000))])
     if MODE == "description_large": return dict(tools=[dict(ACT, description="x" * 10_000_000)])
-    if MODE == "schema_large": return dict(tools=[ACT, dict(ACT, name="large", inputSchema=dict(type="object", properties={f"p{i}": dict(type="string") for i in range(10_000)}))])
+    many = dict(type="object", properties={f"p{i}": dict(type="string") for i in range(10_000)})
+    if MODE == "schema_large": return dict(tools=[ACT, dict(ACT, name="large", inputSchema=many)])
     if MODE in ("unfit", "unkept"): return dict(tools=[dict(ACT, outputSchema=PROMISE)])
     if MODE == "far": return dict(tools=[dict(ACT, outputSchema={"$ref": "http://127.0.0.1:9/x", "type": "object"})])
     if (FOLDER/"changed").exists(): return dict(tools=[dict(ACT, name="other") if MODE == "vanishes" else dict(ACT, description="Does it, and more")])
@@ -89,11 +93,11 @@ def call(i, params):
     if MODE == "asks_often":
         for n in range(25): elicit(f"Seat {n}?")
     if MODE == "takes_back":
-        send(id=7000, method="elicitation/create", params=dict(message="Which seat?", requestedSchema=dict(type="object", properties={})))
+        send(id=7000, method="elicitation/create", params=ANY)
         while not (FOLDER/"asked").exists(): time.sleep(0.01)
         send(method="notifications/cancelled", params=dict(requestId=7000))
     if MODE == "gives_up":
-        send(id=7000, method="elicitation/create", params=dict(message="Which seat?", requestedSchema=dict(type="object", properties={})))
+        send(id=7000, method="elicitation/create", params=ANY)
         while not (FOLDER/"asked").exists(): time.sleep(0.01)
     if MODE == "samples": sample()
     if MODE == "samples_tools": sample(tools=[dict(ACT)])
@@ -102,11 +106,12 @@ def call(i, params):
     if MODE == "progress_flood":
         for n in range(5000): progress(token, progress=n, total=5000)
     if MODE == "progress_numbers":
-        for said in (dict(progress=-5), dict(progress=1e308, total=-1), dict(progress=2, message="\x1b[2J\n\n" + "y" * 100_000)): progress(token, **said)
+        said = dict(progress=2, message="\x1b[2J\n\n" + "y" * 100_000)
+        for one in (dict(progress=-5), dict(progress=1e308, total=-1), said): progress(token, **one)
     if MODE == "progress_unknown":
         for t in ("nobody", 99, token): progress(t, progress=1)
     if MODE == "progress_forever":
-        for n in range(40):
+        for _ in range(40):
             progress(token, progress=1)
             time.sleep(0.05)
     if MODE == "silent": return
@@ -118,7 +123,8 @@ def serve(m):
     if "id" not in m or "method" not in m: return
     if MODE == "mute": return
     if m["method"] == "initialize" and MODE == "refuses": send(id=m["id"], error=dict(code=-32000, message="not today"))
-    elif m["method"] == "initialize": send(id=m["id"], result=dict(protocolVersion="2025-06-18", capabilities=dict(tools={}), serverInfo=dict(name="child", version="1")))
+    elif m["method"] == "initialize": send(id=m["id"], result=dict(protocolVersion="2025-06-18", capabilities=dict(tools={}),
+        serverInfo=dict(name="child", version="1")))
     elif m["method"] == "tools/list" and (MODE == "list_mute" or (FOLDER/"list_mute").exists()): pass
     elif m["method"] == "tools/list" and (FOLDER/"list_fails").exists(): send(id=m["id"], error=dict(code=-32603, message="busy"))
     elif m["method"] == "tools/list":

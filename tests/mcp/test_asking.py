@@ -47,8 +47,8 @@ def test_it_asks_samples_is_patient_and_returns_a_picture(tmp_path):
     returned = next(s.body for s in run.steps if s.kind == "tool")
     assert returned.failure is None and "Ann, 41, window. Bon voyage, Ann." in returned.content and "PNG picture" in returned.content
     assert told[-1] == "book: 12 of 12, looking for seats" and len(told) > 3
-    assert [s.kind for s in run.steps] == ["started", "model", "intent", "request", "decision", "request", "decision", "note", "tool", "model", "finished"]
-    assert str(run.tip.cost) == "0.02" and run.tip.result == "Booked." and log.read_text().splitlines()[0] == "call Oslo" and len(log.read_text().splitlines()) == 2
+    assert [s.kind for s in run.steps] == "started model intent request decision request decision note tool model finished".split()
+    assert str(run.tip.cost) == "0.02" and run.tip.result == "Booked." and [line.split()[0] for line in log.read_text().splitlines()] == ["call", "booked"]
 
 
 @pytest.mark.parametrize("verdict, words", [("reject", "not booked: decline"), ("abort", None)])
