@@ -1566,6 +1566,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                            'agentnb/mcp/connection.py'),
                                         'agentnb.mcp.connection._ConnectionThread._serve': ( 'mcp/connection.html#_connectionthread._serve',
                                                                                              'agentnb/mcp/connection.py'),
+                                        'agentnb.mcp.connection._ConnectionThread.is_here': ( 'mcp/connection.html#_connectionthread.is_here',
+                                                                                              'agentnb/mcp/connection.py'),
                                         'agentnb.mcp.connection._ConnectionThread.reason': ( 'mcp/connection.html#_connectionthread.reason',
                                                                                              'agentnb/mcp/connection.py'),
                                         'agentnb.mcp.connection._ConnectionThread.stop': ( 'mcp/connection.html#_connectionthread.stop',

@@ -43,8 +43,9 @@ class _Connecting:
 
     def _stop(self):
         with self._lock: self.closed = True
-        for connection in self._connections: connection.stop()
-        return [connection.ended for connection in self._connections]
+        here = [connection for connection in self._connections if connection.is_here]
+        for connection in here: connection.stop()
+        return [connection.ended for connection in here]
 
     async def _open(self) -> Self:
         try: return self._read_tools((await self._connection()).definitions)
@@ -55,7 +56,7 @@ class _Connecting:
     def _current(self):
         with self._lock:
             if self.closed: raise ToolError("unavailable", f"the connection to {server_name(self.target)} was closed.", "Connect again with tools_from_mcp.")
-            if not self._connections or self._connections[0].is_over:
+            if not self._connections or self._connections[0].is_over or not self._connections[0].is_here:
                 self._connections = [MCPConnection(self.target, **self._options)]
                 weakref.finalize(self, self._connections[0].stop).atexit = False
             return self._connections[0]

@@ -83,10 +83,15 @@ class _ConnectionThread:
     _error_reader: Any = None  # the thread that hears its errors
     def __init__(self, target, connect_timeout):
         self.target, self.connect_timeout, self.ready, self.ended = target, connect_timeout, Future(), Future()
+        self._process = os.getpid()
         self.is_over, self.stale, self.end_reason, self.garbage, self.errors = False, False, "", "", deque(maxlen=8)
+
+    @property
+    def is_here(self) -> bool: return self._process == os.getpid()  # a process that was forked has no thread of it
 
     def stop(self) -> None:
         "End it; `ended` is set once it has"
+        if not self.is_here: return
         self.is_over = True
         with suppress(RuntimeError):
             if self._loop: self._loop.call_soon_threadsafe(self._interrupt)
