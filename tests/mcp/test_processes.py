@@ -1,6 +1,6 @@
 """Runs and tools of MCP servers where processes, threads and loops are used as people use them: forked, pre-forked, spawned, nested, stopped in the middle."""
 # ruff: noqa: E402
-import asyncio, json, subprocess, sys, textwrap
+import subprocess, sys, textwrap
 
 import pytest
 
