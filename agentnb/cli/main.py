@@ -36,6 +36,15 @@ def follow(
     return run
 
 # %% ../../nbs/cli/03_main.ipynb #60a5f2b3
+def _answer_call(pending, ask, show):
+    request = pending.request
+    if request.link: show(f"    {request.link}")
+    if request.form is None: return pending.approve() if ask("  [y]es or [n]o: ").strip().startswith("y") else pending.reject()
+    show(f"    fields: {', '.join(request.form.get('properties') or {})}")
+    text = ask("  Your answer as JSON, or the text of the one field (empty: decline): ").strip()
+    return pending.answer(text) if text else pending.reject()
+
+# %% ../../nbs/cli/03_main.ipynb #1fdce25b
 def answer(
     pending: Pending,  # an open request
     ask: Callable[[str], str] = input,  # asks a person
@@ -45,6 +54,9 @@ def answer(
     request = pending.request
     show(f"\n  {request.question}" + (f"  The model was {request.confidence:.0%} sure." if request.confidence else ""))
     for line in request.preview.splitlines()[:60]: show(f"    {line}")
+    if request.within:
+        _answer_call(pending, ask, show)
+        return
     if request.about == "answer":
         text = ask("  Your answer (empty: stop the run): ").strip()
         pending.answer(text) if text else pending.abort("stopped at the terminal")

@@ -222,7 +222,7 @@ class Reply(Value):
 # %% ../../nbs/core/01_messages.ipynb #05cf224f
 class Delta(NamedTuple):
     "A piece of a reply on its way"
-    kind: str  # `text`, `thinking`, `call` with the name of its tool, or `restart`
+    kind: str  # `text`, `thinking`, `call` with the name of its tool, `progress` with how far a call is, or `restart`
     text: str = ""  # what is added
 
 # %% ../../nbs/core/01_messages.ipynb #ed674a02

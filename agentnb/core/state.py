@@ -153,7 +153,7 @@ def _replied(state, body, step):
 
 # %% ../../nbs/core/08_state.ipynb #7c576839
 def _drop_requests(state, call_id):
-    dropped = {r.request_id for r in state.requests if r.call and r.call.id == call_id}
+    dropped = {r.request_id for r in state.requests if r.call and r.call.id == call_id or r.within == call_id}
     left = tuple(r for r in state.requests if r.request_id not in dropped)
     if not dropped: return {}
     return dict(requests=left, status="waiting" if left else "running", asked_at={k: v for k, v in state.asked_at.items() if k not in dropped})
@@ -223,7 +223,7 @@ def _decision(state, body, step):
         status="waiting" if left else "running")
     if body.verdict == "abort": return dict(changes, dropped_calls=_dropped_calls(state, step), requests=(), asked_at={}, open_calls=(), status="running",
         abort_reason=body.message or "aborted", messages=close_open_calls(state, "the run was stopped."))
-    if request.interrupt: return changes
+    if request.interrupt or request.within: return changes
     if request.about == "budget" and body.args: return dict(changes, **_reset_warnings(state, raised_limits(state, body.args)))
     if request.about == "budget": return dict(changes, budget_refusal=body.message or "no more may be spent")
     role = request.role if body.verdict == "answer" else "user"
@@ -270,7 +270,8 @@ def _edit(state, body, step):
 
 # %% ../../nbs/core/08_state.ipynb #0d553cc2
 def _note(state, body, step):
-    if body.about == "late": return dict(seconds=state.seconds + body.seconds)
+    if body.about in ("late", "server"): return dict(seconds=state.seconds + body.seconds)
+    if body.about == "sampling": return _add_spending(state, body.usage, body.cost, body.seconds)
     if body.about == "code": return _edit_changes(state, body.change or Edit())
     seconds = state.seconds + body.seconds
     if body.about == "node": return dict(requests=(), asked_at={}, status="running", result=None, reason="", abort_reason="", seconds=seconds)

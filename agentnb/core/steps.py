@@ -118,6 +118,9 @@ class Request(Value):
     preview: str = ""  # what it would do, as its tool says
     confidence: float | None = None  # how sure the model was, 0 to 1
     interrupt: str = ""  # of a held graph, which makes of the answer what it likes
+    within: str = ""  # the call that waits for the answer while it is made, by its id: the answer goes to it
+    form: dict[str, Any] | None = None  # JSON schema of an object: what is filled in
+    link: str = ""  # a page that a person is sent to
     role: Literal["user", "assistant"] = "user"  # in whose name the answer stands in the conversation
     attempts: tuple[Attempt, ...] = ()  # models that were asked before the human
     usage: Usage = Usage()  # what those used
@@ -158,7 +161,7 @@ class Edit(Value):
 class Note(Value):
     "Something worth knowing happened"
     kind: Literal["note"] = "note"
-    about: Literal["loop", "error", "late", "code", "node", "budget"]  # as said above
+    about: Literal["loop", "error", "late", "code", "node", "budget", "sampling", "server"]  # as said above
     text: str  # in words
     tool: str = ""  # the tool it is about, or the nodes
     place: str = ""  # the checkpoint of a held graph that was reached

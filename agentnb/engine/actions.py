@@ -96,8 +96,10 @@ def out_of_budget_action(
 def _next_call(state, rules, session, calls_elsewhere):
     for c in state.open_calls:
         if failure := c.problem or _grant_failure(state, c): return Refuse(call=c.call, failure=failure)
+    asking = {r.within for r in state.requests}
     calls = affordable_calls(state)
-    rulings = [(c, state.tools[c.call.tool], evaluate(rules, c.call, state.tools[c.call.tool], state.cost)) for c in calls if c.phase != "asked"]
+    calls_left = [c for c in calls if c.phase != "asked" and c.call.id not in asking]
+    rulings = [(c, state.tools[c.call.tool], evaluate(rules, c.call, state.tools[c.call.tool], state.cost)) for c in calls_left]
     for c, spec, ruling in rulings:
         if c.phase == "new" and ruling.effect != "deny" and (request := _needed_request(state, c, spec, ruling, calls_elsewhere)): return request
     for c, spec, ruling in rulings:
@@ -116,7 +118,9 @@ def _needed_request(state, c, spec, ruling, calls_elsewhere):
     if ruling.effect == "ask": return AskHuman(about="approve", question=_question(c.call, ruling.reason), call=c.call, confidence=c.confidence)
     return None
 
-def _is_blocked(state, c): return any(other.phase == "asked" for other in state.open_calls[:state.open_calls.index(c)])
+def _is_blocked(state, c):
+    asking = {r.within for r in state.requests}
+    return any(other.phase == "asked" or other.call.id in asking for other in state.open_calls[:state.open_calls.index(c)])
 
 # %% ../../nbs/engine/02_actions.ipynb #b247a9b7
 def ready_calls(
@@ -124,9 +128,11 @@ def ready_calls(
     rules: Sequence[Rule] = (),  # the policy
 ) -> list[OpenCall]:  # in the order the model asked
     "The read-only calls that may be made now"
+    asking = {r.within for r in state.requests}
     def ready(c):
         spec = state.tools[c.call.tool]
-        if c.problem or spec.human or spec.plan or not spec.read_only or c.phase not in ("new", "approved") or _grant_failure(state, c): return False
+        if c.problem or c.call.id in asking or c.phase not in ("new", "approved"): return False
+        if spec.human or spec.plan or not spec.read_only or _grant_failure(state, c): return False
         effect = evaluate(rules, c.call, spec, state.cost).effect
         return effect == "allow" or effect == "ask" and c.phase == "approved"
     return [c for c in affordable_calls(state) if ready(c)]

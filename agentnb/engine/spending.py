@@ -37,7 +37,7 @@ def amounts_spent(
     def amount(body):
         if isinstance(body, Replied): return Amount(body.reply.usage, body.reply.cost)
         asked_human = isinstance(body, Request) and body.role == "assistant"
-        failed = isinstance(body, Note) and (body.about == "error" or body.about == "budget" and not body.limit)
+        failed = isinstance(body, Note) and (body.about in ("error", "sampling") or body.about == "budget" and not body.limit)
         return Amount(body.usage, body.cost) if asked_human or failed else None
     amounts = [amount(s.body) for s in steps]
     return [a for a in amounts if a is not None]

@@ -6,13 +6,13 @@
 __all__ = ['decide', 'remembered_decision', 'Pending', 'open_requests']
 
 # %% ../../nbs/log/03_requests.ipynb #297daf8c
-import warnings
+import json, warnings
 from collections.abc import Mapping
 from typing import Any
 
 from ..core.messages import Call
 from ..core.plan import read_plan
-from ..core.shape import schema_error_in_text
+from ..core.shape import schema_error, schema_error_in_text
 from ..core.state import raised_limits
 from ..core.steps import Decision, Request
 from .approval import make_approval, keep_approval, use_approval
@@ -21,6 +21,23 @@ from ..store.protocol import RunConflict
 from ..tools.tool import ToolError
 
 # %% ../../nbs/log/03_requests.ipynb #25e836fe
+def _filled_form(request, decision):
+    "A decision about a form: an answer with its JSON, or a no"
+    if decision.verdict not in ("approve", "answer"): return decision
+    fields, given = request.form.get("properties") or {}, decision.args or {}
+    if decision.verdict == "answer":
+        try: given = json.loads(decision.message)
+        except ValueError: given = decision.message
+        needed = list(request.form.get("required") or fields)
+        if not isinstance(given, dict) and len(needed) == 1 and needed[0] in fields:
+            given = {needed[0]: decision.message if (fields[needed[0]] or {}).get("type") == "string" else given}
+    if isinstance(given, dict): given = {k: f["default"] for k, f in fields.items() if isinstance(f, dict) and "default" in f} | given
+    if isinstance(given, dict): given = {k: v for k, v in given.items() if v is not None}
+    wrong = schema_error(given, request.form)
+    if wrong: raise ToolError("invalid_input", f"the answer does not fit its form: {wrong}.", f"Fields: {', '.join(fields)}.")
+    return decision.model_copy(update=dict(verdict="answer", args=None, message=json.dumps(given, ensure_ascii=False)))
+
+# %% ../../nbs/log/03_requests.ipynb #2f6970d9
 def _check_plan(spec, answer):
     if spec is None or not spec.plan: return
     try: read_plan(answer)
@@ -40,8 +57,9 @@ def decide(
 ) -> Decision:  # the one that counts: the first
     "Answer a request; raises `ToolError` if changed arguments or a typed answer do not fit"
     if decision.request_id != request.request_id: raise ValueError(f"decision about {decision.request_id} given for request {request.request_id}")
-    if request.about == "answer" and decision.verdict == "approve" and not request.interrupt:
+    if request.about == "answer" and decision.verdict == "approve" and not (request.interrupt or request.within):
         raise ValueError(f"request {request.request_id} is a question, which no yes answers: use .answer('...'), .reject('why') or .abort().")
+    if request.form is not None: decision = _filled_form(request, decision)
     args = log.check_arguments(request.call, decision.args) if decision.args is not None and request.call else decision.args
     wrong = request.role == "assistant" and decision.verdict == "answer" and log.tip.answer and schema_error_in_text(decision.message, log.tip.answer)
     if wrong: raise ToolError("invalid_input", f"the answer is the run's result, and does not fit its type: {wrong}.", "Answer in JSON.")
@@ -132,11 +150,12 @@ class Pending:
         return decide(self.log, self.request, Decision(request_id=self.request.request_id, verdict="reject", message=message, by=by))
 
     def answer(self,
-        message: str,  # the answer; for a call, its result
+        message: Any,  # the answer; for a call, its result; for a form, its fields
         by: str = "you",  # who decides
     ) -> Decision:  # the one that counts
         "Answer the question, or do the call's work yourself and tell its result"
-        return decide(self.log, self.request, Decision(request_id=self.request.request_id, verdict="answer", message=message, by=by))
+        said = message if isinstance(message, str) else json.dumps(message, ensure_ascii=False)
+        return decide(self.log, self.request, Decision(request_id=self.request.request_id, verdict="answer", message=said, by=by))
 
     def abort(self,
         message: str = "",  # why

@@ -88,6 +88,7 @@ def _cut_error(e):
 class Tool(Portable):
     "A function with a contract; calling the tool calls the function"
     source: Literal["live", "tape"] = "live"  # `tape`: its results are on a tape
+    asks: bool = False  # while it is made, a call may ask through `call_host`
     _default_limit: int | None = RESULT_LIMIT
     needs_data = False  # does a call need what `Agent(data=...)` gives
     @explain_keywords

@@ -36,7 +36,9 @@ def decide(
     if pending is None: raise TooLate(f"Request {message['request']} was already decided.")
     if message["verdict"] != "approve": getattr(pending, dict(reject="reject", answer="answer", abort="abort")[message["verdict"]])(message.get("message", ""))
     else:
-        args = read_fields(form_of(pending.request, log.tip), message.get("typed") or {})
+        fields = form_of(pending.request, log.tip)
+        args = read_fields(fields, message.get("typed") or {})
+        if pending.request.form is not None: args = {f["name"]: f["value"] == "true" for f in fields if f["kind"] == "flag"} | args
         pending.approve(args=args or None, **_approval_options(message.get("keep")))
 
 # %% ../../nbs/ui/05_acts.ipynb #c9972f7f

@@ -60,6 +60,11 @@ def _ask_reason(request):
 
 _CODE = dict(approve="approve()", answer="answer('…')", repeat="answer('its result')", outcome="answer('its result')", budget="approve(args={'usd': 0.5})")
 
+def _code(request):
+    if not request.within: return _CODE[request.about]
+    names = [*((request.form or {}).get("properties") or {})]
+    return f"approve(args={{{visible(repr(names[0]), 40)}: …}})" if names else "approve()"
+
 # %% ../../nbs/ui/02_cards.ipynb #d3d53b06
 def card_of(
     request: Request,  # open or decided
@@ -72,8 +77,8 @@ def card_of(
     decided = next((s.body for s in steps if isinstance(s.body, Decision) and s.body.request_id == request.request_id), None)
     return dict(id=request.request_id, about=request.about, heading=heading(request, state), reason=reason(request, state), why=_ask_reason(request),
         sure=None if request.confidence is None else round(request.confidence, 2), preview=diff_html(request.preview) if request.preview else "",
-        fields=form_of(request, state),
-        tool=visible(request.call.tool) if request.call else "", agent=visible(state.agent), code=f"run.pending[{place}].{_CODE[request.about]}", age=age,
+        fields=form_of(request, state), within=bool(request.within), link=visible(request.link, 4000),
+        tool=visible(request.call.tool) if request.call else "", agent=visible(state.agent), code=f"run.pending[{place}].{_code(request)}", age=age,
         effects=consequences(request, state, steps), decided=_decision_text(decided) if decided else "")
 
 def _decision_text(d):

@@ -94,6 +94,7 @@ class _Feed:
 
     def on_delta(self, delta: Delta):
         if delta.kind == "restart": self.speech, self.sent = "", -1
+        elif delta.kind == "progress": self.speech, self.sent = visible(f"… {delta.text}"), -1
         else: self.speech += visible(f"\n→ {delta.text}\n" if delta.kind == "call" else delta.text)
         self.schedule_push()
 

@@ -45,7 +45,7 @@ def inbox_html(
     def one(i, p):
         request, log = p.request, p.log
         card, args = inbox_card(p), request.call.args if request.call else {}
-        how = "approve()" if request.about == "approve" else "answer('…')"
+        how = card["card"]["code"].partition("].")[2] if request.within else "approve()" if request.about == "approve" else "answer('…')"
         heading = f"<p><b>{escape_html(card['card']['heading'])}</b></p><p>{escape_html(card['card']['reason'])}</p>"
         origin = f"<small>{escape_html(log.tip.task)} · {escape_html(log.tip.agent)} · <code>{escape_html(log.run_id)}</code></small>"
         shown = (tree_html(args) if args else "") + (diff_html(request.preview) if request.preview else "")

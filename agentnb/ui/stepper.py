@@ -80,6 +80,7 @@ class _Speech:
 
     def add(self, delta: Delta):
         if delta.kind == "restart": self.clear()
+        elif delta.kind == "progress": self.text, self.sent = visible(f"… {delta.text}"), -1
         else: self.text += visible(f"\n→ {delta.text}\n" if delta.kind == "call" else delta.text)
 
     def message(self):

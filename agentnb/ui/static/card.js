@@ -1,11 +1,11 @@
 // One open request: its arguments as fields, and the ways to answer it. Uses parts.js.
 
 function field(f) {
-  const props = { "aria-label": f.name, spellcheck: false };
+  const props = { "aria-label": f.label || f.name, spellcheck: false };
   let input;
   if (f.kind === "choice") {
     const options = f.options.includes(f.value) ? f.options : [f.value, ...f.options];
-    input = make("select", props, ...options.map(o => make("option", { value: o, selected: o === f.value }, o.startsWith('"') ? JSON.parse(o) : o)));
+    input = make("select", props, ...options.map(o => make("option", { value: o, selected: o === f.value }, f.labels?.[o] ?? (o.startsWith('"') ? JSON.parse(o) : o === "null" ? "" : o))));
   } else if (f.kind === "flag") input = make("input", { ...props, type: "checkbox", checked: f.value === "true" });
   else if (f.kind === "number") input = make("input", { ...props, type: "text", inputMode: "decimal", value: f.value });
   else input = make("textarea", { ...props, value: f.value, rows: Math.min(8, Math.max(f.value.split("\n").length, Math.ceil(f.value.length / 70), 1)) });
@@ -13,7 +13,7 @@ function field(f) {
   const first = read(), hint = make("small", { className: "an-muted an-hint" }, f.hint), wrong = make("small", { className: "an-wrong", role: "alert" });
   const reset = () => { if (f.kind === "flag") input.checked = first === "true"; else input.value = first; };
   return { name: f.name, input, read, reset, changed: () => read() !== first, hint, wrong,
-    parts: [make("span", { className: "an-muted an-name" }, f.name), make("div", {}, input, f.hint ? hint : "", wrong)] };
+    parts: [make("span", { className: "an-muted an-name", title: f.name }, f.label || f.name), make("div", {}, input, f.hint ? hint : "", wrong)] };
 }
 
 const LABELS = { answer: "your answer", budget: "why not", outcome: "its result, if it happened", approve: "why not, or what else to do: the model reads it", repeat: "its result, or why not again" };
@@ -46,8 +46,9 @@ function card(c, send) {
     answer: () => [button("Answer", say("answer"), { main: true }), button("Stop the run", say("abort"))],
     repeat: () => [button("Use its result", say("answer", "It was made already."), { main: true }), button("Make it again", approve), button("Reject", say("reject"))],
     budget: () => [button("Raise it", approve, { main: true }), button("Stop with what is there", say("reject"))],
+    within: () => [button(c.link ? "Done" : fields.length ? "Send" : "Allow", approve, { main: true }), button("Decline", say("reject")), button("Stop the run", say("abort"))],
     outcome: () => [button("It happened", say("answer", "It happened."), { main: true }), button("It did not: call it now", approve), button("Skip", say("reject"))],
-  }[c.about]();
+  }[c.within ? "within" : c.about]();
   const said = [c.reason && `The model says: “${c.reason}”`, c.sure != null && `It was ${Math.round(c.sure * 100)} % sure.`].filter(Boolean).join(" ");
   const preview = c.preview ? make("div", { className: "an-preview", "aria-label": "Preview" }) : "";
   if (c.preview) preview.innerHTML = c.preview;   // made by the kernel, where it was escaped
@@ -62,7 +63,8 @@ function card(c, send) {
     node.append(make("div", { className: "an-verdict" }, `☑ ${c.decided}`), make("div", { className: "an-muted" }, c.effects));
     return { node, id: c.id, about: "", wrong() {}, age() {} };
   }
-  if (c.about !== "approve") node.append(answer);
+  if (c.link) node.append(make("p", {}, make("a", { href: c.link, target: "_blank", rel: "noopener noreferrer" }, c.link)));
+  if (c.about !== "approve" && !c.within) node.append(answer);
   node.append(wrong, make("div", { className: "an-buttons an-answers" }, ...answers, make("span", { className: "an-space" }),
     make("span", { className: "an-muted" }, "also: ", make("code", {}, c.code))), more, make("div", { className: "an-muted an-effects" }, c.effects));
   node.oninput = watch;
