@@ -383,6 +383,7 @@ async def _drive(engine, stop, wait, keep_lease):
             engine.running_calls = {}
             if keep_lease and engine.tip.status not in ("done", "stopped"): engine.lease.release_soon()
             else: await engine.lease.release()
+    if not keep_lease or engine.tip.status in ("done", "stopped"): writer.rest()
 
 async def _go_on(engine, stop, wait, fresh):
     await engine.catch_up(fresh)

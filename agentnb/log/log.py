@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 from ..core.foreign import call_code, error_text
 from ..core.messages import Call
 from ..core.state import NEW_STATE, OpenCall, State, fold
-from ..core.steps import Body, Step
+from ..core.steps import Body, Step, as_utc
 from .keys import IdempotencyKeys
 from ..store.protocol import Store
 from ..tools.tool import Tool, ToolError
@@ -27,11 +27,11 @@ class History:
     def __init__(self,
         run_id: str,  # which run
         store: Store,  # where it is kept
-        clock: Callable[[], datetime],  # gives UTC
+        clock: Callable[[], datetime],  # of any zone; without one it is this machine's time
         steps: Sequence[Step] = (),  # as read from the store
         tools: dict[str, Tool] | None = None,  # by name: they check changed arguments
     ):
-        self.run_id, self.store, self.clock, self.tools = run_id, store, clock, tools or {}
+        self.run_id, self.store, self.clock, self.tools = run_id, store, lambda: as_utc(clock()), tools or {}
         self.steps, self.tip, self.observers, self.keys = list[Step](), NEW_STATE, list[Callable[[Step], Any]](), IdempotencyKeys()
         self._checkpoints = [NEW_STATE]
         for step in steps: self._add(step, self.tip.apply(step))
