@@ -30,7 +30,7 @@ from .host.kernel import interactive, connect_stop_button, wait_interruptibly
 from .host.show import html_of, show_live
 from .log.forks import SideEffect, cut_point, refuse_existing_run
 from .log.log import Log
-from .log.changes import EDITABLE, edit, top_up
+from .log.changes import EDITABLE, edit, refuse_stale, top_up
 from .log.requests import Pending, open_requests
 from .store.opening import shared_store
 from .store.protocol import RunConflict, Store
@@ -172,6 +172,7 @@ class Run:
 
     async def wait(self) -> Any:  # its result
         "Go on to the end, as `await run` does; a coroutine, for `asyncio.run`"
+        await self.engine.reopen()
         while self.tip.status not in ("done", "stopped"):
             await self._engine_at_end().go(never_stop, wait=True)
             if self.engine.pausing: break
@@ -182,6 +183,7 @@ class Run:
 
     async def __aiter__(self) -> AsyncIterator[Step]:
         seen = len(self.steps)
+        await self.engine.reopen()
         while seen < len(self.steps) or self.tip.status not in ("done", "stopped"):
             if seen == len(self.steps):
                 await (self.engine.wait_for_step() if self.active else self._engine_at_end().go(lambda _: True, wait=True, keep_lease=True))
@@ -210,8 +212,10 @@ class Run:
         self._refuse_edit()
         agent = self.agent.variant(model, tools, changes.get("instructions"))
         self.engine.refuse_lost_tools(agent)
+        seen, given = self.tip, [k for k, v in (*changes.items(), ("model", model), ("tools", tools)) if v is not None and k != "by"]
         with self.engine.lease.hold():
             self.log.refresh()
+            refuse_stale(self.run_id, seen, self.tip, given)
             if self.engine.first_body and not self.steps: self.log.append(self.engine.first_body)
             step = edit(self.log, **_definition_changes(agent, model, tools), **changes)
         if agent is not self.agent: self.engine.use(agent)

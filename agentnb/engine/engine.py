@@ -14,7 +14,7 @@ from typing import Any
 from ..core.foreign import await_code, error_text, name_of_code
 from ..core.messages import Delta
 from ..core.state import State
-from ..core.steps import Body, Decision, Intent, Note, Replied, Request, Returned, Started, Step
+from ..core.steps import Body, Decision, Edit, Intent, Note, Replied, Request, Returned, Started, Step
 from .actions import Action, Announce, AskModel, Execute, Wait, next_action, out_of_budget_action, ready_calls
 from .breakpoints import Break
 from .definitions import AgentSource, code_change, lost_tools, newest_tool
@@ -22,7 +22,7 @@ from .outcomes import AgentMismatch, request_open_error
 from .perform import PERFORM, ModelFailed
 from .reserve import Reservation, recover, reserve, settle
 from ..log.forks import SideEffect, side_effects_after
-from ..log.log import Log
+from ..log.log import Log, with_raises
 from ..log.requests import decide, remembered_decision
 from ..store.lease import HeldLease
 from ..store.protocol import RunConflict, call_store
@@ -127,6 +127,10 @@ class Engine:
         "Take in what others wrote"
         for step in await call_store(self.log.store, self.log.store.read, self.log.run_id, self.tip.index): self.log.accept(step)
 
+    async def reopen(self) -> bool:  # True if it was
+        "Let a run know that a budget which it shares was topped up elsewhere; one that was stopped can go on then"
+        return await _take_raises(self) if self.tip.status == "stopped" else False
+
     async def catch_up(self,
         fresh: bool = True,  # others may have gone on with the run since it was last looked at
     ) -> None:
@@ -205,6 +209,7 @@ async def _catch_up(engine, fresh):
     if not (_definition_changed(engine) or fresh): return
     if not log.steps: engine.first_body = engine.agent.beginning(engine.first_body) if engine.first_body else None
     if log.steps and (recovered := await recover(engine)): await _record(engine, recovered, engine.tip.iteration)
+    if log.steps: await engine.reopen()
     if not log.steps or engine.tip.status in ("done", "stopped"): return
     engine.refuse_lost_tools(engine.agent)
     changed = code_change(engine.tip, engine.agent)
@@ -257,6 +262,16 @@ async def _record_running_calls(engine):
     for task in list(engine.running_calls.values()): await _record(engine, await task, engine.tip.iteration)
     engine.running_calls.clear()
 
+# %% ../../nbs/engine/09_engine.ipynb #39252dcd
+async def _take_raises(engine):
+    if not any(level.shared for level in engine.tip.budget.levels): return False
+    store, tip = engine.log.store, engine.tip
+    budget = await call_store(store, with_raises, store, tip.budget)
+    if budget == tip.budget: return False
+    engine._writer = writer_of(store, engine._writer)
+    await _record(engine, Edit(budget=budget, by="a top-up of the shared budget"), tip.iteration)
+    return True
+
 # %% ../../nbs/engine/09_engine.ipynb #1e412fc6
 async def _reserve_for(engine, action):
     outcome = await reserve(engine)
@@ -305,6 +320,7 @@ async def _advance(engine):
             await engine.reread()
             action = engine.next_action()
         if action is None or isinstance(action, Wait): return None
+        if not isinstance(action, Announce | Execute) and await _take_raises(engine): continue
         engine.lease.check()
         engine.reservation = None
         if isinstance(action, AskModel) and engine.log.tip.budget.metered: action = await _reserve_for(engine, action)
