@@ -96,12 +96,14 @@ def _integrity(path, how):
 _PAGE, _PATIENCE = 1024, 10.0  # bytes; seconds to wait for a lock
 _CHECKPOINT = 16000  # pages in the `-wal` file before they are moved into the database: a page that changed often is moved once
 _INTERVAL = 30.0  # seconds after which they are moved, too
+_FRESH = 0.05  # seconds for which a look at the file need not be repeated before a commit; after it, it always is
 
 class SQLite(Rows):
     "A store in one SQLite file; holds a connection, safe to share between threads"
     _db: Any = None
     _file_id: Any = None  # of the open file, where its file system has such
     _wal_id: Any = None
+    _checked_at = 0.0  # when the file was last seen to be in its place
     _moved_at, _moved_changes = 0.0, 0  # when the log was last moved into the database, and how much had changed by then
     read_only = False  # looked at, not written to
     now = "((julianday('now') - 2440587.5) * 86400.0)"
@@ -150,7 +152,10 @@ class SQLite(Rows):
         "Raise `StoreError` if what is written goes nowhere"
         if self._file_id is None: return
         try:
-            if _identity(self._file) == self._file_id and (not self._wal_id or _identity(self._wal)[:2] == self._wal_id): return
+            file, wal, known, log = os.stat(self._file), os.stat(self._wal) if self._wal_id else None, self._file_id, self._wal_id
+            if (file.st_ino, file.st_dev, file.st_size > 0) == known and (wal is None or (wal.st_ino, wal.st_dev) == log):
+                self._checked_at = time.monotonic()
+                return
             changed = _identity(self._file) != self._file_id
         except OSError as e: changed = e
         raise StoreError(f"{self.url}: {_what_became(self._file, self._wal, changed)} while it was open here, "
@@ -224,7 +229,7 @@ class SQLite(Rows):
 
     def _locked(self, act, *args):
         if self._db is None: self._opened()
-        if self._file_id is not None: self._check_file()
+        if self._file_id is not None and time.monotonic() - self._checked_at > _FRESH: self._check_file()
         try: found = self._try(act, args)
         except sqlite3.IntegrityError: raise DuplicateKey from None
         except sqlite3.Error as e:

@@ -167,7 +167,8 @@ def at_random(trouble, trials, seed=7):
 
 
 RIGHTS = {"rights taken": "REVOKE ALL ON ALL TABLES IN SCHEMA agentnb FROM chaos_role", "schema closed": "REVOKE ALL ON SCHEMA agentnb FROM chaos_role",
-    "table dropped": "DROP TABLE agentnb.steps", "read-only": "ALTER ROLE chaos_role SET default_transaction_read_only = on", "login taken": "ALTER ROLE chaos_role NOLOGIN"}
+    "table dropped": "DROP TABLE agentnb.steps", "read-only": "ALTER ROLE chaos_role SET default_transaction_read_only = on",
+    "login taken": "ALTER ROLE chaos_role NOLOGIN"}
 
 
 def rights(url, how, rng):
