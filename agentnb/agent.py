@@ -9,6 +9,7 @@ __all__ = ['Ticks', 'Agent']
 import copy, sys, warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from os import PathLike
 from typing import Any, Self
 
 from pydantic import ValidationError
@@ -78,8 +79,8 @@ def _why_no_tool(given):
 def _refuse_kinds(ask, budget, store):
     if not isinstance(ask, Ask): raise TypeError(f"Agent(ask: no Ask, got {ask!r}). Write ask=Ask(temperature=0, max_tokens=2000).")
     if not isinstance(budget, Budget | None): raise TypeError(f"Agent(budget: no Budget, got {budget!r}). Write budget=Budget(usd=0.5).")
-    if not isinstance(store, str | None) and not hasattr(store, "heads"):
-        raise TypeError(f"Agent(store: no store, got {store!r}). Write store='sqlite:///runs.db', 'postgresql://host/database' or 'memory:'.")
+    if not isinstance(store, str | PathLike | None) and not hasattr(store, "heads"):
+        raise TypeError(f"Agent(store: no store, got a {type(store).__name__}). Write store='sqlite:///runs.db', 'postgresql://host/database' or 'memory:'.")
 
 def _answer_type(result):
     if result is None or isinstance(result, Tool): return None
@@ -126,7 +127,7 @@ class Agent(Portable):
         policy: Sequence[Rule] = (),  # which calls may be made; settings are read after these
         grant: Sequence[str] | None = None,  # scopes that tools may use: `fs:write:reports/`; all if not given
         budget: Budget | None = None,  # what one run may spend; settings say if not given
-        store: str | Store | None = None,  # where runs are kept; settings say if not given
+        store: str | PathLike | Store | None = None,  # where runs are kept; settings say if not given
         max_iterations: int | None = None,  # model replies per run; settings say if not given
         unattended: str | Callable[[Request, State], Decision | None] | None = None,  # `wait`, `approve`, `reject` or a function
         clock: Callable[[], datetime] = machine_clock,  # for tests

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['Body', 'check_labels', 'Origin', 'Started', 'check_caller', 'Replied', 'Intent', 'Returned', 'Request', 'Decision',
-           'Edit', 'Note', 'Finished', 'Step']
+           'Edit', 'Note', 'Finished', 'as_utc', 'Step']
 
 # %% ../../nbs/core/07_steps.ipynb #67a26cfd
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -183,12 +183,18 @@ class Finished(Value):
 Body = Annotated[Started | Replied | Intent | Returned | Request | Decision | Edit | Note | Finished, Field(discriminator="kind")]
 
 # %% ../../nbs/core/07_steps.ipynb #13973049
+def as_utc(
+    at: datetime,  # as some clock says it; without a zone it is this machine's time
+) -> datetime:  # the same moment
+    "A time in UTC, so that times sort as text too"
+    return at if at.tzinfo is UTC else at.astimezone(UTC)
+
 class Step(Value):
     "One durable record of a run"
     run_id: str  # the run
     index: int  # 0, 1, 2 ...
     iteration: int = 0  # the model reply it belongs to; 0 before the first
-    at: datetime  # when it was written, UTC
+    at: Annotated[datetime, AfterValidator(as_utc)]  # when it was written, UTC
     body: Body  # what happened
     @property
     def kind(self) -> str: return self.body.kind

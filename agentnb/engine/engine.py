@@ -14,7 +14,7 @@ from typing import Any
 from ..core.foreign import await_code, error_text, name_of_code
 from ..core.messages import Delta
 from ..core.state import READ_RESULT, State
-from ..core.steps import Body, Decision, Intent, Note, Replied, Request, Returned, Started, Step
+from ..core.steps import Body, Decision, Edit, Intent, Note, Replied, Request, Returned, Started, Step
 from .actions import Action, Announce, AskModel, Execute, Wait, affordable_calls, next_action, out_of_budget_action, ready_calls
 from .breakpoints import Break
 from .definitions import AgentSource, code_change, lost_tools, newest_tool
@@ -24,7 +24,7 @@ from .perform import PERFORM, ModelFailed
 from .policy import Rulings, has_functions
 from .reserve import Reservation, recover, reserve, settle
 from ..log.forks import SideEffect, side_effects_after
-from ..log.log import Log
+from ..log.log import Log, with_raises
 from ..log.pages import pages_tool
 from ..log.requests import decide, remembered_decision
 from ..store.lease import HeldLease
@@ -158,6 +158,10 @@ class Engine:
         "Take in what others wrote"
         for step in await call_store(self.log.store, self.log.store.read, self.log.run_id, self.tip.index): self.log.accept(step)
 
+    async def reopen(self) -> bool:  # True if it was
+        "Let a run know that a budget which it shares was topped up elsewhere; one that was stopped can go on then"
+        return await _take_raises(self) if self.tip.status == "stopped" else False
+
     async def catch_up(self,
         fresh: bool = True,  # others may have gone on with the run since it was last looked at
     ) -> None:
@@ -238,6 +242,7 @@ async def _catch_up(engine, fresh):
     if not (_definition_changed(engine) or fresh): return
     if not log.steps: engine.first_body = engine.agent.beginning(engine.first_body) if engine.first_body else None
     if log.steps and (recovered := await recover(engine)): await _record(engine, recovered, engine.tip.iteration)
+    if log.steps: await engine.reopen()
     if not log.steps or engine.tip.status in ("done", "stopped"): return
     engine.refuse_lost_tools(engine.agent)
     changed = code_change(engine.tip, engine.agent)
@@ -289,6 +294,16 @@ async def _record_running_calls(engine):
     while set(engine.running_calls) - asking_calls(engine):
         body = await first_news(engine)
         if body: await _record(engine, body, engine.tip.iteration)
+
+# %% ../../nbs/engine/10_engine.ipynb #39252dcd
+async def _take_raises(engine):
+    if not any(level.shared for level in engine.tip.budget.levels): return False
+    store, tip = engine.log.store, engine.tip
+    budget = await call_store(store, with_raises, store, tip.budget)
+    if budget == tip.budget: return False
+    engine._writer = writer_of(store, engine._writer)
+    await _record(engine, Edit(budget=budget, by="a top-up of the shared budget"), tip.iteration)
+    return True
 
 # %% ../../nbs/engine/10_engine.ipynb #1e412fc6
 async def _reserve_for(engine, action):
@@ -343,6 +358,7 @@ async def _advance(engine):
             await engine.reread()
             if engine.log.tip.open_calls and has_functions(engine.agent.policy): await engine.ask_rules()
             action = engine.next_action()
+        if action and not isinstance(action, Announce | Execute | Wait) and await _take_raises(engine): continue
         engine.reservation = None
         news = await take_news(engine) if engine.running_calls or engine.news else []
         if not news and (action is None or isinstance(action, Wait)): return None
@@ -443,6 +459,7 @@ async def _drive(engine, stop, wait, keep_lease):
             drop_calls(engine)
             if keep_lease and engine.tip.status not in ("done", "stopped"): engine.lease.release_soon()
             else: await engine.lease.release()
+    if not keep_lease or engine.tip.status in ("done", "stopped"): writer.rest()
 
 async def _go_on(engine, stop, wait, fresh):
     await engine.catch_up(fresh)

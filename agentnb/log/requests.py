@@ -70,7 +70,7 @@ def decide(
         log.refresh()
         if request not in log.tip.requests: return _already_decided(log, request)
         waited = log.seconds_since(log.tip.asked_at[request.request_id])
-        try: log.append(decision.model_copy(update={"seconds": waited}))
+        try: log.append(decision.model_copy(update={"seconds": waited}), topped_up=log.tip.budget if request.about == "budget" else None)
         except RunConflict: continue
         return _first_decision(log, request)
 
