@@ -160,7 +160,7 @@ def test_reading_calls_of_one_reply_are_made_side_by_side():
     async def look(n: int) -> str:
         together.append(n)
         most.append(len(together))
-        await asyncio.sleep(0.01 * (5 - n))
+        await asyncio.sleep(0.05 * (5 - n))
         together.remove(n)
         return f"{n}"
     made = Agent(Scripted([[call("look", n=n) for n in range(5)], "done"]), [look], store="memory:")

@@ -208,7 +208,7 @@ def test_a_file_of_somebody_else_is_opened_to_read(tmp_path):
 def test_a_file_of_an_older_agentnb_is_read_without_changing_it(tmp_path):
     agent(tmp_path/"runs.db").run_sync("go")
     with sqlite3.connect(tmp_path/"runs.db") as db:
-        db.executescript("DROP TABLE runs; DROP TABLE labels; PRAGMA user_version=3; PRAGMA wal_checkpoint(TRUNCATE)")
+        db.executescript("DROP TABLE runs; DROP TABLE labels; DROP TABLE contents; DROP TABLE uses; PRAGMA user_version=3; PRAGMA wal_checkpoint(TRUNCATE)")
     before = (tmp_path/"runs.db").read_bytes()
     store = open_store(f"{tmp_path}/runs.db?mode=ro")
     assert len(store.runs()) == 1 and store.check() == [] and (tmp_path/"runs.db").read_bytes() == before
