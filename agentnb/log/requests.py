@@ -6,7 +6,7 @@
 __all__ = ['decide', 'remembered_decision', 'Pending', 'open_requests']
 
 # %% ../../nbs/log/03_requests.ipynb #297daf8c
-import warnings
+import json, warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -76,6 +76,18 @@ def remembered_decision(
     approval = use_approval(log.store, request.call, log.tip.tools[request.call.tool], log.tip.agent, log.run_id, log.clock())
     return Decision(request_id=request.request_id, verdict="approve", by=f"{approval.by}, remembered", remembered=approval.id) if approval else None
 
+# %% ../../nbs/log/03_requests.ipynb #ad73c24b
+def _read_answer(request, given):
+    "How an answer is written down: as text, and whether that is JSON"
+    try: text = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as e:
+        raise ValueError(f"request {request.request_id} is answered with text or a JSON value, not with a {type(given).__name__}: {e}.") from None
+    if not request.form: return text, bool(request.interrupt) and not isinstance(given, str)
+    readings = [json.dumps(given, ensure_ascii=False), text] if isinstance(given, str) else [text]
+    problems = [schema_error_in_text(said, request.form) for said in readings]
+    if all(problems): raise ValueError(f"request {request.request_id} ({request.question}) wants another answer: {problems[-1]}.")
+    return next(said for said, wrong in zip(readings, problems) if not wrong), True
+
 # %% ../../nbs/log/03_requests.ipynb #f41e92cf
 class Pending:
     "An open request of a run, and the ways to answer it"
@@ -132,11 +144,12 @@ class Pending:
         return decide(self.log, self.request, Decision(request_id=self.request.request_id, verdict="reject", message=message, by=by))
 
     def answer(self,
-        message: str,  # the answer; for a call, its result
+        message: Any,  # the answer, text or any JSON value; for a call, its result
         by: str = "you",  # who decides
     ) -> Decision:  # the one that counts
         "Answer the question, or do the call's work yourself and tell its result"
-        return decide(self.log, self.request, Decision(request_id=self.request.request_id, verdict="answer", message=message, by=by))
+        text, typed = _read_answer(self.request, message)
+        return decide(self.log, self.request, Decision(request_id=self.request.request_id, verdict="answer", message=text, typed=typed, by=by))
 
     def abort(self,
         message: str = "",  # why

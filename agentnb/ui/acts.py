@@ -6,6 +6,7 @@
 __all__ = ['ACTS', 'TooLate', 'decide', 'top_up', 'add_break']
 
 # %% ../../nbs/ui/05_acts.ipynb #6a0ee383
+import json
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -18,6 +19,10 @@ from ..log.requests import open_requests
 # %% ../../nbs/ui/05_acts.ipynb #4addf7e2
 class TooLate(ValueError):
     "A request that is no longer open"
+
+def _read_json(text):
+    try: return json.loads(text)
+    except ValueError: raise ValueError(f"{text!r} is no JSON. Write 7, true, null, \"words\", [...] or {{...}}, or answer in text.") from None
 
 def _approval_options(choices) -> dict[str, Any]:
     if not choices: return {}
@@ -34,7 +39,8 @@ def decide(
     "Answer a request as the browser says; raises `FieldErrors`, `ToolError` or `TooLate`"
     pending = next((p for p in open_requests(log) if p.request_id == message["request"]), None)
     if pending is None: raise TooLate(f"Request {message['request']} was already decided.")
-    if message["verdict"] != "approve": getattr(pending, dict(reject="reject", answer="answer", abort="abort")[message["verdict"]])(message.get("message", ""))
+    if message["verdict"] == "answer" and message.get("json"): pending.answer(_read_json(message.get("message", "")))
+    elif message["verdict"] != "approve": getattr(pending, dict(reject="reject", answer="answer", abort="abort")[message["verdict"]])(message.get("message", ""))
     else:
         args = read_fields(form_of(pending.request, log.tip), message.get("typed") or {})
         pending.approve(args=args or None, **_approval_options(message.get("keep")))

@@ -74,7 +74,12 @@ def card_of(
         sure=None if request.confidence is None else round(request.confidence, 2), preview=diff_html(request.preview) if request.preview else "",
         fields=form_of(request, state),
         tool=visible(request.call.tool) if request.call else "", agent=visible(state.agent), code=f"run.pending[{place}].{_CODE[request.about]}", age=age,
-        effects=consequences(request, state, steps), decided=_decision_text(decided) if decided else "")
+        effects=consequences(request, state, steps), json=_answer_kind(request), decided=_decision_text(decided) if decided else "")
+
+def _answer_kind(request):
+    "Can the answer be JSON, and what is it at first?"
+    if request.about != "answer" or not request.interrupt or request.call: return ""
+    return "json" if request.form and request.form.get("type") != "string" else "text"
 
 def _decision_text(d):
     word = dict(approve="approved", reject="rejected", answer="answered", abort="stopped")[d.verdict]
