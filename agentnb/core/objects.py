@@ -53,7 +53,7 @@ def _same(one, two):
     said = _try(lambda: one == two) if type(one).__eq__ is not object.__eq__ else None
     if said is False: return False
     if fields is not None: return _same(fields, _fields(two))
-    return said is True or said is None and type(one).__eq__ is object.__eq__ and object_text(one) == object_text(two)
+    return said is True
 
 # %% ../../nbs/core/15_objects.ipynb #c2ae5b8a
 def _same_array(one, two):

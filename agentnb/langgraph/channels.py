@@ -81,9 +81,11 @@ def read_values(
 
 def _read(graph, channel, value, held):
     try:
-        if isinstance(value, dict) and [*value] == [_STORED]: return graph.checkpointer.serde.loads_typed((value[_STORED][0], base64.b64decode(value[_STORED][1])))
+        stored = isinstance(value, dict) and [*value] == [_STORED]
+        if stored: value = graph.checkpointer.serde.loads_typed((value[_STORED][0], base64.b64decode(value[_STORED][1])))
         if _holds_messages(graph, channel): return convert_to_messages(value)
         declared = _declared(graph, channel)
+        if stored and declared in (Any, object): return value
         return _like(held, value) if declared in (Any, object) else _as_kind(declared, value)
     except Exception as e: raise ValueError(f"{channel} cannot become what the graph holds there: {e}. Edit it again.") from None
 

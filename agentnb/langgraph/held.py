@@ -203,11 +203,14 @@ async def _try_edits(engine, edits):
         await _note_error(engine, e, started)
         raise
 
-def _answers_elsewhere(engine, head):
-    "Requests that are open here, and which the thread no longer asks"
-    live = {i.id for i in head.interrupts}
+def _not_asked(engine, head):
+    "Requests that are open here and not in the thread: those whose node has yet to ask them there, and those that were answered there"
+    live, silent = {i.id for i in head.interrupts}, {t.name for t in head.tasks if t.result is None and not t.interrupts}
     gone = [r for r in engine.tip.requests if r.interrupt not in live and r.interrupt not in _OWN]
-    return [Decision(request_id=r.request_id, verdict="answer", message="answered in the thread itself", by="another client") for r in gone]
+    return [r for r in gone if r.node in silent], [r for r in gone if r.node not in silent]
+
+def _answered_elsewhere(requests):
+    return [Decision(request_id=r.request_id, verdict="answer", message="answered in the thread itself", by="another client") for r in requests]
 
 # %% ../../nbs/langgraph/05_held.ipynb #3a862395
 async def _copy_from_parent(engine, checkpoint):
@@ -232,7 +235,7 @@ async def _first_questions(engine, checkpoint):
 
 # %% ../../nbs/langgraph/05_held.ipynb #39568e7b
 async def _advance(engine):
-    engine.new_steps, seconds, has_stepped = [], 0.0, False
+    engine.new_steps, seconds, resumed = [], 0.0, None  # the interrupts that this advance has answered in the thread
     if not engine.log.steps or engine.graph_input is not None:
         if step := await _begin(engine): return step
     while True:
@@ -243,13 +246,16 @@ async def _advance(engine):
         elif place_of(head) != checkpoint.body.place:
             if step := await _record_checkpoints(engine, checkpoint.body.place, head, seconds): return step
         elif engine.tip.requests:
-            if not (decided := _answers_elsewhere(engine, head)): return None
-            if step := await engine.write(*decided): return step
+            unasked, answered = _not_asked(engine, head)
+            if unasked and resumed is None: seconds, resumed = await _run_superstep(engine, Command()), set()
+            elif not answered: return None
+            elif step := await engine.write(*_answered_elsewhere(answered)): return step
         elif engine.tip.status in ("done", "stopped"): return None
         elif edits := [b for b in after if isinstance(b, Edit) and (b.messages is not None or b.values is not None)]: await _try_edits(engine, edits)
         elif isinstance((bodies := _next_bodies(engine, head, after, await _done_before_edit(engine, head)))[0], Command):
-            if has_stepped: raise RuntimeError(f"the graph took no step from checkpoint {checkpoint.body.place} of thread {engine.log.run_id}.")
-            seconds, has_stepped = await _run_superstep(engine, bodies[0]), True
+            ids = set(bodies[0].resume)
+            if resumed is not None and ids <= resumed: raise RuntimeError(f"the graph took no step from checkpoint {checkpoint.body.place} of thread {engine.log.run_id}.")
+            seconds, resumed = await _run_superstep(engine, bodies[0]), (resumed or set()) | ids
         elif step := await engine.write(*bodies): return step
 
 # %% ../../nbs/langgraph/05_held.ipynb #a047d45e
@@ -350,7 +356,9 @@ class HeldRun(Run):
 
 def _last_answer(steps, checkpoint, index):
     "The last step of what a fork shares: with the questions after its checkpoint, and the answers that they had"
-    def is_shared(body): return isinstance(body, Request) and body.interrupt not in _OWN or isinstance(body, Decision) and body.verdict != "abort"
+    def is_shared(body):
+        if isinstance(body, Edit): return bool(body.as_node) or body.messages is None and body.values is None
+        return isinstance(body, Request) and body.interrupt not in _OWN or isinstance(body, Decision) and body.verdict != "abort" or isinstance(body, Started)
     last = checkpoint
     while last < index and is_shared(steps[last + 1].body): last += 1
     while checkpoint < last < len(steps) - 1 and isinstance(steps[last + 1].body, Request): last += 1
