@@ -51,9 +51,32 @@ def _decision(run, request, value):
     except ToolError as e: raise ValueError(f"request {request.request_id}: {e}") from None
     return Decision(request_id=request.request_id, **answer.model_dump())
 
+# %% ../../nbs/langgraph/06_graphs.ipynb #d26ac1d7
+_TYPES = dict(approve="approve", accept="approve", edit="approve", reject="reject", ignore="reject", respond="answer", response="answer")
+
+def _own_form(run, given):
+    "LangChain's own answers in ours; anything else as it is"
+    said = given["decisions"] if isinstance(given, Mapping) and "decisions" in given else given
+    if not isinstance(said, list): return given
+    requests = run.tip.requests
+    if len(said) != len(requests): raise ValueError(f"{len(said)} decisions for {len(requests)} open requests: {', '.join(r.request_id for r in requests)}. Give one for each, in order.")
+    return {r.request_id: _own_answer(r, d) for r, d in zip(requests, said)}
+
+def _own_answer(request, said):
+    kind = said.get("type") if isinstance(said, Mapping) else None
+    if kind not in _TYPES: raise ValueError(f"{said!r} does not answer request {request.request_id} ({request.question}). Its type is one of {', '.join(_TYPES)}.")
+    words = said.get("message", said.get("args"))
+    if kind != "edit": return dict(verdict=_TYPES[kind], **({"message": str(words)} if words else {}))
+    action = said.get("edited_action") or said.get("args") or {}
+    name, args = action.get("name", action.get("action")), action.get("args")
+    if request.call is None or name != request.call.tool or not isinstance(args, Mapping):
+        wanted = f"{request.call.tool} with its arguments" if request.call else "an answer in words"
+        raise ValueError(f"request {request.request_id} ({request.question}) is about {wanted}, not about {name!r}: only arguments can be edited.")
+    return dict(verdict="approve", args=dict(args))
+
 # %% ../../nbs/langgraph/06_graphs.ipynb #de3c3db5
 def _decisions(run, answers):
-    requests = {r.request_id: r for r in run.tip.requests}
+    requests, answers = {r.request_id: r for r in run.tip.requests}, _own_form(run, answers)
     if not isinstance(answers, Mapping) or "verdict" in answers:
         if len(requests) > 1:
             raise ValueError(f"{len(requests)} requests are open: {', '.join(requests)}. Answer by id: {{'{next(iter(requests))}': {answers!r}}}.")
@@ -69,7 +92,7 @@ def _answer_schema(run):
         @classmethod
         def fits(cls, given):
             _decisions(run, given)
-            return given
+            return _own_form(run, given)
     return Answers
 
 # %% ../../nbs/langgraph/06_graphs.ipynb #3c105548

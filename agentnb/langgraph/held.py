@@ -154,8 +154,9 @@ _OWN = ("breakpoint", "again")  # questions of the run itself, not of a node
 async def _done_before_edit(engine, head):
     "The nodes that ran in the superstep that an edit began anew"
     if head.metadata.get("source") != "update" or not head.parent_config or not head.next: return []
-    before = await engine.thread.state(engine.log.run_id, head.parent_config["configurable"]["checkpoint_id"])
-    return [t.name for t in before.tasks if t.result is not None and not t.interrupts and not t.error and t.name in head.next]
+    place = head.parent_config["configurable"]["checkpoint_id"]
+    before, done = await engine.thread.state(engine.log.run_id, place), await engine.thread.finished_tasks(engine.log.run_id, place)
+    return [t.name for t in before.tasks if t.id in done and t.name in head.next]
 
 def _next_bodies(engine, head, after, again):
     ended = max((i + 1 for i, b in enumerate(after) if isinstance(b, Finished) or isinstance(b, Decision) and b.verdict == "abort"), default=0)
@@ -205,7 +206,7 @@ async def _try_edits(engine, edits):
 
 def _not_asked(engine, head):
     "Requests that are open here and not in the thread: those whose node has yet to ask them there, and those that were answered there"
-    live, silent = {i.id for i in head.interrupts}, {t.name for t in head.tasks if t.result is None and not t.interrupts}
+    live, silent = {i.id for i in head.interrupts}, {t.name for t in head.tasks if t.name in head.next and not t.interrupts}
     gone = [r for r in engine.tip.requests if r.interrupt not in live and r.interrupt not in _OWN]
     return [r for r in gone if r.node in silent], [r for r in gone if r.node not in silent]
 

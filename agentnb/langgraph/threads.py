@@ -38,8 +38,8 @@ class Thread:
         checkpoint_id: str | None = None,  # which checkpoint; the latest if not given
     ) -> Any:  # as LangGraph takes it
         "The config that names a checkpoint"
-        chosen = dict(thread_id=thread_id, checkpoint_ns="", checkpoint_id=checkpoint_id)
-        return {**self.config, "configurable": {**self.config.get("configurable", {}), **chosen}}
+        chosen = dict(thread_id=thread_id, checkpoint_ns="", **({"checkpoint_id": checkpoint_id} if checkpoint_id else {}))
+        return {**self.config, "configurable": {**{k: v for k, v in self.config.get("configurable", {}).items() if k != "checkpoint_id"}, **chosen}}
 
     async def call(self,
         target: Any,  # the graph, or its saver
@@ -80,6 +80,14 @@ class Thread:
         if self._sync: found = await asyncio.to_thread(lambda: list(saver.list(config)))
         else: found = [t async for t in saver.alist(config)]
         return sorted(found, key=lambda t: t.checkpoint["id"])
+
+    async def finished_tasks(self,
+        thread_id: str,  # which thread
+        checkpoint_id: str,  # which checkpoint
+    ) -> set[str]:  # their ids
+        "What ran to its end in the superstep after a checkpoint, without a question"
+        saved = await self.call(self.graph.checkpointer, "get_tuple", self.config_at(thread_id, checkpoint_id))
+        return {task for task, rows in _all_writes(saved).items() if not any(channel in _CONTROL for channel, _ in rows)} if saved else set()
 
     async def run_superstep(self,
         thread_id: str,  # which thread

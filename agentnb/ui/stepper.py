@@ -69,6 +69,8 @@ def page_of(
     return dict(tab=tab, html=html, cards=_cards(run, index) if tab == "Step" else [], earlier=earlier)
 
 # %% ../../nbs/ui/07_stepper.ipynb #9ff4912f
+_LINES = dict(call="\n→ {0.text}\n", begin="\n▸ {0.node}\n", end="\n✓ {0.node}\n", event="\n· {0.text}\n")
+
 class _Speech:
     "What the model is saying; holds how much of it was told"
     def __init__(self): self.text, self.sent = "", 0
@@ -78,7 +80,7 @@ class _Speech:
 
     def add(self, delta: Delta):
         if delta.kind == "restart": self.clear()
-        else: self.text += visible(f"\n→ {delta.text}\n" if delta.kind == "call" else delta.text)
+        else: self.text += visible(_LINES[delta.kind].format(delta) if delta.kind in _LINES else delta.text)
 
     def message(self):
         start, self.sent = max(self.sent, 0), len(self.text)
