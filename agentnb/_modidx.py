@@ -1363,6 +1363,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                         'agentnb/langgraph/threads.py'),
                                            'agentnb.langgraph.threads._all_writes': ( 'langgraph/threads.html#_all_writes',
                                                                                       'agentnb/langgraph/threads.py'),
+                                           'agentnb.langgraph.threads._answers_before': ( 'langgraph/threads.html#_answers_before',
+                                                                                          'agentnb/langgraph/threads.py'),
                                            'agentnb.langgraph.threads._copy_subgraphs': ( 'langgraph/threads.html#_copy_subgraphs',
                                                                                           'agentnb/langgraph/threads.py'),
                                            'agentnb.langgraph.threads._delta': ( 'langgraph/threads.html#_delta',

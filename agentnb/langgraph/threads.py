@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from langchain_core.messages import AIMessageChunk
+from langgraph import types
 from langgraph.types import StateSnapshot
 
 from ..core.messages import Delta
@@ -126,7 +127,14 @@ def _all_writes(saved):
     "What is stored after a checkpoint, by task"
     return {k: [w[1:] for w in rows] for k, rows in groupby(sorted(saved.pending_writes or [], key=lambda w: w[0]), lambda w: w[0])}
 
-def _kept_writes(saved, shared):
+def _answers_before(graph, saved, task_id, ids):
+    "How many answers a task had before its question; `None` if that cannot be found out"
+    name_of, namespace = getattr(types, "_interrupt_id", None), saved.config["configurable"].get("checkpoint_ns", "")
+    nodes = {n for g in (graph, *(g for _, g in graph.get_subgraphs(recurse=True))) for n in g.nodes}
+    places = [f"{namespace}|{n}:{task_id}" if namespace else f"{n}:{task_id}" for n in nodes]
+    return next((k for k in range(50) for place in places if name_of(place, k) in ids), None) if name_of else None
+
+def _kept_writes(graph, saved, shared):
     "What goes along of the writes after a checkpoint, by task; and whether a question is open in it"
     kept, is_open = {}, False
     for task_id, writes in _all_writes(saved).items():
@@ -136,9 +144,9 @@ def _kept_writes(saved, shared):
         if not ids: kept[task_id] = [w for w in writes if w[0] != "__resume__"]
         elif ids <= shared.answered: kept[task_id] = writes
         elif ids & shared.asked:
-            is_open, is_done = True, len(writes) > len(control)
-            answers = given[:-1] if is_done else given
-            kept[task_id] = [("__interrupt__", control["__interrupt__"]), *([("__resume__", answers)] if answers else [])]
+            is_open, before = True, _answers_before(graph, saved, task_id, ids) if given else 0
+            count = before if before is not None else len(given) - (len(writes) > len(control))
+            if count <= len(given): kept[task_id] = [("__interrupt__", control["__interrupt__"]), *([("__resume__", given[:count])] if count else [])]
         else: is_open = True
     return kept, is_open
 
@@ -164,7 +172,7 @@ async def copy_checkpoint(
     await _copy_subgraphs(thread, source, place, target, shared)
     above = None
     for saved in reversed(chain):
-        writes = _all_writes(saved) if saved is not chain[0] else _kept_writes(saved, shared)[0] if _is_unfinished(saved) else {}
+        writes = _all_writes(saved) if saved is not chain[0] else _kept_writes(thread.graph, saved, shared)[0] if _is_unfinished(saved) else {}
         await _put(thread, target, saved, writes, above)
         above = saved.checkpoint["id"]
 
@@ -183,6 +191,6 @@ async def _copy_subgraphs(thread, source, place, target, shared):
         namespace = t.config["configurable"].get("checkpoint_ns", "")
         first, _, task = namespace.partition("|")[0].partition(":")
         if not first or namespace in closed or t.checkpoint["id"] >= (after if unfinished else place) or task and task not in tasks: continue
-        writes, is_open = (_all_writes(t), False) if t.checkpoint["id"] < place else _kept_writes(t, shared)
+        writes, is_open = (_all_writes(t), False) if t.checkpoint["id"] < place else _kept_writes(thread.graph, t, shared)
         if is_open: closed.add(namespace)
         await _put(thread, target, t, writes, t.parent_config and t.parent_config["configurable"]["checkpoint_id"])
