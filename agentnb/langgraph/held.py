@@ -34,6 +34,8 @@ from ..core.steps import Decision, Edit, Finished, Note, Origin, Request, Starte
 from ..store.opening import open_store
 from ..store.protocol import RunConflict, RunNotFound, Store, StoreError, call_store, read_run
 from .threads import Shared, Thread, copy_checkpoint, place_of
+from ..host.show import html_of
+from ..views.drawing import Visits, graph_html, shape_of
 
 # %% ../../nbs/langgraph/05_held.ipynb #1ed68a10
 class _Definition(NamedTuple):
@@ -73,6 +75,7 @@ class GraphEngine(Engine):
     ):
         super().__init__(log, definition)
         self.thread, self.graph_input, self.new_steps = Thread(definition.graph, definition.config, definition.context), graph_input, list[Step]()
+        self.ahead = dict[str, tuple[str, ...]]()  # by place: the nodes that come after it
 
     def refuse_lost_tools(self, agent=None): pass
     async def catch_up(self, fresh=True): await self.reread()
@@ -132,6 +135,7 @@ async def _record_checkpoints(engine, place, head, seconds):
     if place_of(chain[-1]) != place: chain = [chain[0], None]
     step = None
     for before, after in reversed(list(zip(chain[1:], chain))):
+        engine.ahead[place_of(after)] = after.next
         bodies = superstep_bodies(engine.tip.messages, before, after, seconds)
         step = await engine.write(*bodies, iteration=engine.tip.iteration + (after.metadata["source"] == "loop"))
         if step is None: break
@@ -336,7 +340,7 @@ class HeldRun(Run):
         log = _GraphLog(run_id or new_run_id(self.log.clock()), self.store, self.log.clock)
         log.share(self.log, last + 1)
         made = HeldRun(GraphEngine(self.agent, log))
-        made.attended = self.attended
+        made.attended, made.engine.ahead = self.attended, dict(self.engine.ahead)
         if state is not None and messages is None and state.messages != made.tip.messages: messages = tuple(state.messages)
         change = [made._edit_body(messages, values, as_node, "fork")] if messages is not None or values is not None else []
         log.append_all(Started(parent=Origin(run_id=self.run_id, index=last), labels=added), *change)
@@ -350,10 +354,31 @@ class HeldRun(Run):
         self.attended = lambda: False
         return run_blocking(self.wait())
 
+    def graph_html(self,
+        index: int | None = None,  # of a step; the one that is looked at if not given
+    ) -> str:  # empty if the graph cannot be drawn
+        "The graph as a picture: where the run was, where it is, what it asks"
+        return _picture(self, self.place if index is None else index)
+
+    def _repr_html_(self):
+        picture = self.graph_html()
+        return html_of(self) + (f"<details open><summary>Graph</summary>{picture}</details>" if picture else "")
+
     async def values(self) -> Any:  # as the graph has them
         "The channels at the step that is looked at"
         checkpoint = self.engine.last_checkpoint(max(self.place, 1))[0]
         return (await self.engine.thread.state(checkpoint.run_id, checkpoint.body.place)).values
+
+def _picture(run, index):
+    shape, state = shape_of(run.agent.graph), run.state_at(index)
+    if shape is None: return ""
+    notes = [s.body for s in run.steps[:index + 1] if isinstance(s.body, Note) and s.body.place]
+    went, asking = [split_names(n.tool) for n in notes if n.tool], [r.node for r in state.requests if r.node]
+    last, ahead = (went[-1] if went else ["__start__"]) if run.steps else [], run.engine.ahead.get(notes[-1].place, ()) if notes else ()
+    states = dict.fromkeys(ahead, "failed" if state.status == "failed" else "next")
+    if state.status == "done": states = {"__end__": "now"}
+    elif not asking: states = dict.fromkeys(last, "now") | states
+    return graph_html(shape, Visits(went, states | dict.fromkeys(asking, "asks")), str(run.agent.graph.name))
 
 def _last_answer(steps, checkpoint, index):
     "The last step of what a fork shares: with the questions after its checkpoint, and the answers that they had"

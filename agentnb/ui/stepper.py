@@ -52,7 +52,7 @@ def _state_page(run, index, find):
 
 def page_of(
     run,  # an `agentnb.agent.Run`
-    tab: str = "Step",  # or `Messages`, `State`, `Cost`, `Raw`
+    tab: str = "Step",  # or `Messages`, `State`, `Cost`, `Raw`, `Graph` of a held graph
     index: int | None = None,  # of a step; the one that is looked at if not given
     find: str = "",  # in the state
     more: int = 40,  # messages
@@ -64,6 +64,7 @@ def page_of(
     if tab == "Messages": html, earlier = messages_html(state.messages[-more:]), max(len(state.messages) - more, 0)
     elif tab == "State": html = _state_page(run, index, find)
     elif tab == "Cost": html = cost_html(state, run.steps[:index + 1], cascade_html(run))
+    elif tab == "Graph": html = run.graph_html(index)
     elif tab == "Raw": html = code_html(step.model_dump_json(indent=2), "json")
     else: html = "" if isinstance(step.body, Request) else step_html(step)
     return dict(tab=tab, html=html, cards=_cards(run, index) if tab == "Step" else [], earlier=earlier)
