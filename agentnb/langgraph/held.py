@@ -377,7 +377,8 @@ def _picture(run, index):
     last, ahead = (went[-1] if went else ["__start__"]) if run.steps else [], run.engine.ahead.get(notes[-1].place, ()) if notes else ()
     states = dict.fromkeys(ahead, "failed" if state.status == "failed" else "next")
     if state.status == "done": states = {"__end__": "now"}
-    elif not asking: states = dict.fromkeys(last, "now") | states
+    elif asking: went, states = [*went, [*dict.fromkeys((*ahead, *asking))]], {}  # what stands beside a question has run
+    else: states = dict.fromkeys(last, "now") | states
     return graph_html(shape, Visits(went, states | dict.fromkeys(asking, "asks")), str(run.agent.graph.name))
 
 def _last_answer(steps, checkpoint, index):

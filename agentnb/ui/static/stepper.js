@@ -106,7 +106,7 @@ const PANELS = {
   },
   fork(h, send, close) {
     const model = make("input", { type: "text", "aria-label": "Model", placeholder: "as it is" }), text = make("textarea", { rows: 2, "aria-label": "Instructions", placeholder: "as they are" });
-    return [`Another run that shares steps 0 to ${h.place}`, make("div", { className: "an-keep" }, labelled("model", model), labelled("instructions", text)),
+    return [`Another run that shares steps 0 to ${h.place}`, make("div", { className: "an-keep", hidden: h.graph }, labelled("model", model), labelled("instructions", text)),
       make("div", { className: "an-buttons" }, button("Fork", () => { send({ type: "fork", model: model.value, instructions: text.value }); close(); }, { main: true }), button("Cancel", close),
         make("span", { className: "an-muted" }, "also: ", make("code", {}, `run.fork(at=${h.place})`)))];
   },
