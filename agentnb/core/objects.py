@@ -29,6 +29,7 @@ def _fields(value):
     if held or not dataclasses.is_dataclass(value): return held or None
     return {f.name: _try(getattr, value, f.name) for f in dataclasses.fields(value)}
 
+# %% ../../nbs/core/15_objects.ipynb #73da9328
 def _has(value, *names): return all(_try(getattr, type(value), n) is not None for n in names)
 def _is_array(value): return _has(value, "shape") and (_has(value, "dtype") or _has(value, "dtypes"))
 

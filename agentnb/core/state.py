@@ -95,8 +95,9 @@ NEW_STATE = State.model_construct()
 
 # %% ../../nbs/core/08_state.ipynb #e5fd9a48
 def _started(state, body, step):
-    own = dict(run_id=step.run_id, caller=body.caller, labels={**state.labels, **body.labels} if body.labels else state.labels, status="running")
-    if body.parent: return dict(own, status="waiting" if state.requests else "running", parent=body.parent, result=None, reason="", abort_reason="", unusable_replies=0)
+    status = "waiting" if body.parent and state.requests else "running"
+    own = dict(run_id=step.run_id, caller=body.caller, labels={**state.labels, **body.labels} if body.labels else state.labels, status=status)
+    if body.parent: return dict(own, parent=body.parent, result=None, reason="", abort_reason="", unusable_replies=0)
     return dict(own, root=step.run_id, task=body.task, agent=body.agent, model=body.model, instructions=body.instructions, examples=body.examples,
         messages=GrowingTuple(body.messages), tools={t.name: t for t in body.tools}, result_tool=body.result_tool, answer=body.answer, grant=body.grant,
         max_iterations=body.max_iterations, budget=body.budget, plan=body.plan)

@@ -28,6 +28,7 @@ def _declared(graph, channel):
 
 def _holds_messages(graph, channel): return "add_messages" in getattr(getattr(graph.channels[channel], "operator", None), "__name__", "")
 
+# %% ../../nbs/langgraph/04_channels.ipynb #fd23d611
 def _as_kind(kind, value):
     "`value` as a `kind`; raises `ValueError`"
     room = getattr(kind, "__module__", "").partition(".")[0] if isinstance(kind, type) else ""

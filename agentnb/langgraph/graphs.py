@@ -59,12 +59,15 @@ def _own_form(run, given):
     said = given["decisions"] if isinstance(given, Mapping) and "decisions" in given else given
     if not isinstance(said, list): return given
     requests = run.tip.requests
-    if len(said) != len(requests): raise ValueError(f"{len(said)} decisions for {len(requests)} open requests: {', '.join(r.request_id for r in requests)}. Give one for each, in order.")
+    if len(said) != len(requests):
+        names = ", ".join(r.request_id for r in requests)
+        raise ValueError(f"{len(said)} decisions for {len(requests)} open requests: {names}. Give one for each, in order.")
     return {r.request_id: _own_answer(r, d) for r, d in zip(requests, said)}
 
 def _own_answer(request, said):
     kind = said.get("type") if isinstance(said, Mapping) else None
-    if kind not in _TYPES: raise ValueError(f"{said!r} does not answer request {request.request_id} ({request.question}). Its type is one of {', '.join(_TYPES)}.")
+    if kind not in _TYPES:
+        raise ValueError(f"{said!r} does not answer request {request.request_id} ({request.question}). Its type is one of {', '.join(_TYPES)}.")
     words = said.get("message", said.get("args"))
     if kind != "edit": return dict(verdict=_TYPES[kind], **({"message": str(words)} if words else {}))
     action = said.get("edited_action") or said.get("args") or {}

@@ -26,7 +26,7 @@ from .channels import read_values, write_values
 from .langchain import from_langchain, short_text, requests_of, resume_value, messages_in, split_names, superstep_bodies, to_langchain
 from ..core.conversation import with_call_ids
 from ..log.log import Log
-from ..core.messages import Call, Delta, Message, ToolSpec
+from ..core.messages import Call, Message, ToolSpec
 from ..run import Run, new_run_id
 from ..host.settings import load_settings, store_url
 from ..core.state import State
@@ -153,6 +153,7 @@ async def _apply_edits(engine, edits):
     def overwriting(k, v): return Overwrite(v) if isinstance(channels[k], BinaryOperatorAggregate) or type(channels[k]).__name__ == "DeltaChannel" else v
     await engine.thread.update(engine.log.run_id, {k: overwriting(k, v) for k, v in values.items()}, as_node)
 
+# %% ../../nbs/langgraph/05_held.ipynb #96fb7bb6
 _OWN = ("breakpoint", "again")  # questions of the run itself, not of a node
 
 async def _done_before_edit(engine, head):
@@ -166,7 +167,8 @@ def _next_bodies(engine, head, after, again):
     ended = max((i + 1 for i, b in enumerate(after) if isinstance(b, Finished) or isinstance(b, Decision) and b.verdict == "abort"), default=0)
     requests, decisions = [b for b in after[ended:] if isinstance(b, Request)], {b.request_id: b for b in after if isinstance(b, Decision)}
     if engine.tip.abort_reason: return [Finished(status="stopped", reason=engine.tip.abort_reason)]
-    if new := [i for i in head.interrupts if i.id not in {r.interrupt for r in requests}]: return requests_of(new, engine.tip, {i.id: t.name for t in head.tasks for i in t.interrupts})
+    if new := [i for i in head.interrupts if i.id not in {r.interrupt for r in requests}]:
+        return requests_of(new, engine.tip, {i.id: t.name for t in head.tasks for i in t.interrupts})
     if not head.tasks: return [Finished(status="done", result=_result(head))]
     if not requests and engine.tip.iteration >= engine.tip.max_iterations:
         return [Finished(status="stopped", reason=f"recursion_limit={engine.tip.max_iterations} reached")]
@@ -176,12 +178,13 @@ def _next_bodies(engine, head, after, again):
     where, asked = _breakpoint(engine.agent.graph, engine.last_nodes(), head.next), {r.interrupt for r in requests}
     if again and "again" not in asked: return [Request(request_id=f"q{engine.tip.index}", about="answer", interrupt="again",
         question=f"Run {', '.join(again)} again? That was done before the edit, and follows it once more.")]
-    if where and not asked - {"again"}: return [Request(request_id=f"q{engine.tip.index}", about="answer", question=f"Go on {where}? The graph has a breakpoint there.",
-        interrupt="breakpoint")]
+    if where and not asked - {"again"}: return [Request(request_id=f"q{engine.tip.index}", about="answer", interrupt="breakpoint",
+        question=f"Go on {where}? The graph has a breakpoint there.")]
     refused = [r for r in requests if r.interrupt in _OWN and decisions[r.request_id].verdict == "reject"]
     if refused: return [Finished(status="stopped", reason=f"not {where}" if refused[-1].interrupt == "breakpoint" else f"not again: {', '.join(again)}")]
     return [Command(resume={i.id: resume_value(i.value, [(r, decisions[r.request_id]) for r in requests if r.interrupt == i.id]) for i in head.interrupts})]
 
+# %% ../../nbs/langgraph/05_held.ipynb #786687b9
 def _result(head):
     messages = messages_in(head)
     return str(messages[-1].text) if messages and messages[-1].type == "ai" else short_text(head.values, 10_000)
@@ -198,6 +201,7 @@ async def _run_superstep(engine, command):
         raise
     return engine.log.seconds_since(started)
 
+# %% ../../nbs/langgraph/05_held.ipynb #79328f14
 async def _note_error(engine, error, started):
     await engine.write(Note(about="error", text=error_text(error), seconds=engine.log.seconds_since(started)))
 
@@ -208,6 +212,7 @@ async def _try_edits(engine, edits):
         await _note_error(engine, e, started)
         raise
 
+# %% ../../nbs/langgraph/05_held.ipynb #5ff8aa1d
 def _not_asked(engine, head):
     "Requests that are open here and not in the thread: those whose node has yet to ask them there, and those that were answered there"
     live, silent = {i.id for i in head.interrupts}, {t.name for t in head.tasks if t.name in head.next and not t.interrupts}
@@ -258,8 +263,9 @@ async def _advance(engine):
         elif engine.tip.status in ("done", "stopped"): return None
         elif edits := [b for b in after if isinstance(b, Edit) and (b.messages is not None or b.values is not None)]: await _try_edits(engine, edits)
         elif isinstance((bodies := _next_bodies(engine, head, after, await _done_before_edit(engine, head)))[0], Command):
-            ids = set(bodies[0].resume)
-            if resumed is not None and ids <= resumed: raise RuntimeError(f"the graph took no step from checkpoint {checkpoint.body.place} of thread {engine.log.run_id}.")
+            ids = set[str](bodies[0].resume or ())
+            if resumed is not None and ids <= resumed:
+                raise RuntimeError(f"the graph took no step from checkpoint {checkpoint.body.place} of thread {engine.log.run_id}.")
             seconds, resumed = await _run_superstep(engine, bodies[0]), (resumed or set()) | ids
         elif step := await engine.write(*bodies): return step
 
@@ -287,8 +293,7 @@ def _nodes_after_cut(store, origin):
         origin = next((s.body.parent for s in reversed(steps) if isinstance(s.body, Started) and s.run_id == origin.run_id), None)
 
 # %% ../../nbs/langgraph/05_held.ipynb #26dcf7e1
-class HeldRun(Run):
-    "A run of a graph; holds its engine, and the place in its log that is looked at"
+class _EditableRun(Run):
     engine: GraphEngine
     @property
     def task(self) -> str: return self.tip.task or short_text(self.engine.graph_input or "")
@@ -321,6 +326,9 @@ class HeldRun(Run):
         read = messages and with_call_ids([from_langchain(m) if isinstance(m, BaseMessage) else m for m in messages])
         return Edit(**change, values=written, as_node=as_node or last[0], messages=None if read is None else tuple(read))
 
+# %% ../../nbs/langgraph/05_held.ipynb #a0f5a56d
+class HeldRun(_EditableRun):
+    "A run of a graph; holds its engine, and the place in its log that is looked at"
     def fork(self,
         at: int | None = None,  # the last step to share; the one that is looked at if not given
         state: State | None = None,  # go on from the conversation of this state
@@ -362,13 +370,14 @@ class HeldRun(Run):
 
     def _repr_html_(self):
         picture = self.graph_html()
-        return html_of(self) + (f"<details open><summary>Graph</summary>{picture}</details>" if picture else "")
+        return (html_of(self) or "") + (f"<details open><summary>Graph</summary>{picture}</details>" if picture else "")
 
     async def values(self) -> Any:  # as the graph has them
         "The channels at the step that is looked at"
         checkpoint = self.engine.last_checkpoint(max(self.place, 1))[0]
         return (await self.engine.thread.state(checkpoint.run_id, checkpoint.body.place)).values
 
+# %% ../../nbs/langgraph/05_held.ipynb #d7b7db28
 def _picture(run, index):
     shape, state = shape_of(run.agent.graph), run.state_at(index)
     if shape is None: return ""
@@ -381,6 +390,7 @@ def _picture(run, index):
     else: states = dict.fromkeys(last, "now") | states
     return graph_html(shape, Visits(went, states | dict.fromkeys(asking, "asks")), str(run.agent.graph.name))
 
+# %% ../../nbs/langgraph/05_held.ipynb #f66234c9
 def _last_answer(steps, checkpoint, index):
     "The last step of what a fork shares: with the questions after its checkpoint, and the answers that they had"
     def is_shared(body):
@@ -418,7 +428,8 @@ def hold(
     if input is None and run_id is None: raise ValueError("hold(graph, input) begins a run; hold(graph, thread_id=...) goes on with one.")
     if not graph.checkpointer and run_id: raise ValueError(f"the graph has no checkpointer, so it has no thread {run_id}: compile it with one.")
     if not graph.checkpointer: graph = graph.copy(update=dict(checkpointer=InMemorySaver()))
-    definition = _Definition(graph, settings, open_store(store or store_url(load_settings())), clock, {}, _check_budget(budget), check_labels(labels), context=context)
+    definition = _Definition(graph, settings, open_store(store or store_url(load_settings())), clock, {}, _check_budget(budget),
+        check_labels(labels), context=context)
     try: steps = read_run(definition.store, run_id) if run_id else ()
     except RunNotFound: steps = ()
     engine = GraphEngine(definition, _GraphLog(run_id or new_run_id(clock()), definition.store, clock, steps), input)

@@ -99,6 +99,7 @@ def split_names(
     found = re.findall(r'("(?:[^"\\]|\\.)*")(?:, |$)|((?:(?!, ).)+)(?:, |$)', text, re.DOTALL)
     return [*dict.fromkeys(json.loads(quoted) if quoted else plain for quoted, plain in found)]
 
+# %% ../../nbs/langgraph/02_langchain.ipynb #30349946
 def messages_in(
     snapshot: StateSnapshot,  # of a graph
 ) -> list[BaseMessage]:  # empty if the graph has no conversation
@@ -135,6 +136,7 @@ def _actions(value):
 def _is_action(given, name): return isinstance(given, dict) and isinstance(given.get(name), str) and isinstance(given.get("args") or {}, dict)
 def _action(given, about, name): return given[name], _json_args(given.get("args") or {}), str(about.get("description") or "")
 
+# %% ../../nbs/langgraph/02_langchain.ipynb #6d7f30d3
 def requests_of(
     interrupts: Sequence[Interrupt],  # of a superstep
     state: State,  # of the run that asks

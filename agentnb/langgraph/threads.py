@@ -106,6 +106,7 @@ class Thread:
         if self._sync: return await asyncio.to_thread(stream)
         async for piece in self.graph.astream(graph_input, self.config_at(thread_id), **how): forward(piece)
 
+# %% ../../nbs/langgraph/03_threads.ipynb #c279b6ff
 def _delta(namespace, mode, piece):
     path = "".join(f"{part.partition(':')[0]} / " for part in namespace)
     if mode == "custom": return Delta("event", short_text(piece, 500), path.removesuffix(" / "))
@@ -113,7 +114,6 @@ def _delta(namespace, mode, piece):
     message, about = piece
     said = isinstance(message, AIMessageChunk) and message.text
     return Delta("text", str(message.text), str(about.get("langgraph_node", ""))) if said else None
-
 
 # %% ../../nbs/langgraph/03_threads.ipynb #55f19998
 class Shared(NamedTuple):
@@ -127,6 +127,7 @@ def _all_writes(saved):
     "What is stored after a checkpoint, by task"
     return {k: [w[1:] for w in rows] for k, rows in groupby(sorted(saved.pending_writes or [], key=lambda w: w[0]), lambda w: w[0])}
 
+# %% ../../nbs/langgraph/03_threads.ipynb #16264866
 def _answers_before(graph, saved, task_id, ids):
     "How many answers a task had before its question; `None` if that cannot be found out"
     name_of, namespace = getattr(types, "_interrupt_id", None), saved.config["configurable"].get("checkpoint_ns", "")
@@ -150,6 +151,7 @@ def _kept_writes(graph, saved, shared):
         else: is_open = True
     return kept, is_open
 
+# %% ../../nbs/langgraph/03_threads.ipynb #64044c20
 async def _put(thread, target, saved, writes, above=None):
     saver, namespace = thread.graph.checkpointer, saved.config["configurable"].get("checkpoint_ns", "")
     here = dict(configurable=dict(thread_id=target, checkpoint_ns=namespace, **({"checkpoint_id": above} if above else {})))
@@ -186,7 +188,7 @@ async def _copy_subgraphs(thread, source, place, target, shared):
     after = next((t.checkpoint["id"] for t in own if t.parent_config and t.parent_config["configurable"]["checkpoint_id"] == place), "~")
     here, closed = next((t for t in own if t.checkpoint["id"] == place), None), set()
     unfinished = here is not None and _is_unfinished(here)
-    tasks = {w[0] for w in here.pending_writes or []} if unfinished else set()
+    tasks = {w[0] for w in here.pending_writes or []} if here and unfinished else set()
     for t in saved:
         namespace = t.config["configurable"].get("checkpoint_ns", "")
         first, _, task = namespace.partition("|")[0].partition(":")

@@ -14,15 +14,17 @@ from typing import Any
 from ..engine.breakpoints import Break
 from .edits import edit_of
 from .forms import form_of, read_fields
-from ..log.requests import open_requests
+from ..log.requests import Pending, open_requests
 
 # %% ../../nbs/ui/05_acts.ipynb #4addf7e2
 class TooLate(ValueError):
     "A request that is no longer open"
 
+_WAYS = dict(reject=Pending.reject, answer=Pending.answer, abort=Pending.abort)
+
 def _read_json(text):
     try: return json.loads(text)
-    except ValueError: raise ValueError(f"{text!r} is no JSON. Write 7, true, null, \"words\", [...] or {{...}}, or answer in text.") from None
+    except ValueError: raise ValueError(f'{text!r} is no JSON. Write 7, true, null, "words", [...] or {{...}}, or answer in text.') from None
 
 def _approval_options(choices) -> dict[str, Any]:
     if not choices: return {}
@@ -32,6 +34,7 @@ def _approval_options(choices) -> dict[str, Any]:
     return dict(remember=wide, everywhere=bool(choices.get("everywhere")), uses=int(choices["uses"]) if choices.get("uses") else None,
         seconds=float(minutes) * 60 if minutes else None)
 
+# %% ../../nbs/ui/05_acts.ipynb #29313c90
 def decide(
     log,  # of a run
     message: dict[str, Any],  # request, verdict, changed fields, message, what to remember
@@ -40,7 +43,7 @@ def decide(
     pending = next((p for p in open_requests(log) if p.request_id == message["request"]), None)
     if pending is None: raise TooLate(f"Request {message['request']} was already decided.")
     if message["verdict"] == "answer" and message.get("json"): pending.answer(_read_json(message.get("message", "")))
-    elif message["verdict"] != "approve": getattr(pending, dict(reject="reject", answer="answer", abort="abort")[message["verdict"]])(message.get("message", ""))
+    elif message["verdict"] != "approve": _WAYS[message["verdict"]](pending, message.get("message", ""))
     else:
         args = read_fields(form_of(pending.request, log.tip), message.get("typed") or {})
         pending.approve(args=args or None, **_approval_options(message.get("keep")))

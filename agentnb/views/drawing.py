@@ -7,7 +7,7 @@ __all__ = ['Edge', 'Shape', 'shape_of', 'Visits', 'graph_svg', 'graph_html']
 
 # %% ../../nbs/views/12_drawing.ipynb #f2fbcf32
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .text import COLOURS, escape_html, visible
@@ -103,29 +103,34 @@ def _columns(rows, links, widths):
 # %% ../../nbs/views/12_drawing.ipynb #eb8269de
 _HIGH, _STEP, _GAP = 26, 62, 26  # pixels: a box, from row to row, beside a box
 _INK = dict(asks=COLOURS["human"], now=COLOURS["model"], next=COLOURS["model"], failed=COLOURS["error"], been=COLOURS["ok"])
+_DASH, _BOLD = ' stroke-dasharray="3 3"', ' font-weight="600"'
 _WORDS = dict(asks="asks a question", now="the run is here", next="comes next", failed="failed", been="")
 
 def _label(name): return {"__start__": "start", "__end__": "end"}.get(name, text if len(text := visible(name, 200)) <= 28 else text[:27] + "…")
 def _width(name): return 44 if name in ("__start__", "__end__") else max(64, 7.2 * len(_label(name)) + 26)
 
+# %% ../../nbs/views/12_drawing.ipynb #872ca62c
 def _box(name, x, y, count, state, folds):
     wide, ink = _width(name), _INK.get(state, "currentColor")
     said = ", ".join(filter(None, (f"{count} time{'s' * (count != 1)}" if count else "not yet", _WORDS.get(state, ""))))
     faint = 1 if count or state else .5
     box = f'x="{x - wide / 2:.1f}" y="{y - _HIGH / 2:.1f}" width="{wide:.1f}" height="{_HIGH}" rx="{_HIGH / 2 if name.startswith("__") else 5}"'
-    fill = f'fill="{ink}" fill-opacity="{.14 if state in ("asks", "now", "failed") else 0}"'
-    line = f'stroke="{ink}" stroke-width="{2 if state in ("asks", "now", "failed") else 1.2}" stroke-opacity="{1 if state else .45}"'
-    shapes = f'<rect {box} {fill} {line}{" stroke-dasharray=" + chr(34) + "3 3" + chr(34) if state == "next" else ""}/>'
-    if folds: shapes += f'<rect x="{x - wide / 2 + 3:.1f}" y="{y - _HIGH / 2 + 3:.1f}" width="{wide - 6:.1f}" height="{_HIGH - 6}" rx="3" fill="none" stroke="currentColor" stroke-opacity=".3"/>'
-    bold = ' font-weight="600"' if state in ("asks", "now", "failed") else ""
-    text = f'<text x="{x:.1f}" y="{y + 4:.1f}" text-anchor="middle" fill="currentColor" fill-opacity="{max(faint, .7)}"{bold}>{escape_html(_label(name))}</text>'
+    strong = state in ("asks", "now", "failed")
+    fill = f'fill="{ink}" fill-opacity="{.14 if strong else 0}"'
+    line = f'stroke="{ink}" stroke-width="{2 if strong else 1.2}" stroke-opacity="{1 if state else .45}"{_DASH if state == "next" else ""}'
+    shapes = f'<rect {box} {fill} {line}/>'
+    inside = f'x="{x - wide / 2 + 3:.1f}" y="{y - _HIGH / 2 + 3:.1f}" width="{wide - 6:.1f}" height="{_HIGH - 6}" rx="3"'
+    if folds: shapes += f'<rect {inside} fill="none" stroke="currentColor" stroke-opacity=".3"/>'
+    look = f'fill="currentColor" fill-opacity="{max(faint, .7)}"{_BOLD if strong else ""}'
+    text = f'<text x="{x:.1f}" y="{y + 4:.1f}" text-anchor="middle" {look}>{escape_html(_label(name))}</text>'
     badge = _badge(x + wide / 2, y - _HIGH / 2, "?" if state == "asks" else "!" if state == "failed" else f"{count}×" if count > 1 else "", ink)
     return f"<g><title>{escape_html(_label(name))}: {said}</title>{shapes}{text}{badge}</g>"
 
 def _badge(x, y, text, ink):
     if not text: return ""
     wide = 16 if len(text) == 1 else 7 * len(text) + 8
-    back = f'<rect x="{x - wide / 2 - 2:.1f}" y="{y - 8:.1f}" width="{wide}" height="16" rx="8" style="fill:{ink if ink != "currentColor" else COLOURS["plain"]}"/>'
+    fill = COLOURS["plain"] if ink == "currentColor" else ink
+    back = f'<rect x="{x - wide / 2 - 2:.1f}" y="{y - 8:.1f}" width="{wide}" height="16" rx="8" style="fill:{fill}"/>'
     return f'{back}<text x="{x - 2:.1f}" y="{y + 4:.1f}" text-anchor="middle" font-size="10.5" font-weight="700" style="fill:var(--an-bg,#fff)">{text}</text>'
 
 # %% ../../nbs/views/12_drawing.ipynb #74be55dd
@@ -141,6 +146,7 @@ def _line(d, edge, taken, end):
     tip = f'<path d="M-4 -7 L0 0 L4 -7" transform="translate({x:.1f} {y:.1f}) rotate({turn})" {look}/>'
     return f'<path d="{d}" {look}{dash}/>{tip}'
 
+# %% ../../nbs/views/12_drawing.ipynb #4a1dfa4d
 def _edge_label(text, x, y, anchor="middle"):
     if not text: return ""
     shown = text if len(text) <= 22 else text[:21] + "…"
@@ -179,6 +185,7 @@ def _with_taken(shape, visits):
     found = [Edge(a, b, "", False) for a, b in sorted(taken) if b not in reached and a in shape.names and b in shape.names and a != b]
     return [*shape.edges, *found], taken
 
+# %% ../../nbs/views/12_drawing.ipynb #9aeeb855
 def graph_svg(
     shape: Shape,  # as from `shape_of`
     visits: Visits = Visits(),  # of a run
@@ -198,17 +205,23 @@ def graph_svg(
     for e, path in paths.items():
         points = [(x[n], y[n]) for n in path]
         points[0], points[-1] = (points[0][0], points[0][1] + _HIGH / 2), (points[-1][0], points[-1][1] - _HIGH / 2 - 1)
-        lines.append((_line(_path(points), e, (e.source, e.target) in taken, (*points[-1], 0)), _edge_label(e.label, sum(p[0] for p in points[:2]) / 2, sum(p[1] for p in points[:2]) / 2 + 4)))
+        (x1, y1), (x2, y2) = points[:2]
+        lines.append((_line(_path(points), e, (e.source, e.target) in taken, (*points[-1], 0)), _edge_label(e.label, (x1 + x2) / 2, (y1 + y2) / 2 + 4)))
     lines += [("", _back(e, x, y, right + 14 + 12 * i, (e.source, e.target) in taken)) for i, e in enumerate(back)]
     words = max((6 * min(len(e.label), 22) + 8 for e in back), default=0)
     seen = lambda n: states.get(n) or ("been" if counts[n] or n == "__start__" and visits.supersteps else "")
     boxes = [_box(n, x[n], y[n], counts[n], seen(n), n in shape.inner) for n in shape.names]
+    names = _spoken(shape, counts, states, title)
     wide, high = right - left + 16 + (8 + 12 * len(back) + words if back else 0), 24 + _HIGH + (len(rows) - 1) * _STEP
-    return (f'<svg role="img" aria-label="{escape_html(_spoken(shape, counts, states, title))}" viewBox="{left:.0f} 0 {wide:.0f} {high:.0f}" width="{wide:.0f}" '
-        f'style="max-width:100%;height:auto;font:12px system-ui,sans-serif;color:inherit">{"".join(a for a, _ in lines)}{"".join(boxes)}{"".join(b for _, b in lines)}</svg>')
+    style = "max-width:100%;height:auto;font:12px system-ui,sans-serif;color:inherit"
+    size = f'viewBox="{left:.0f} 0 {wide:.0f} {high:.0f}" width="{wide:.0f}" style="{style}"'
+    drawn = "".join([*(a for a, _ in lines), *boxes, *(b for _, b in lines)])
+    return f'<svg role="img" aria-label="{escape_html(names)}" {size}>{drawn}</svg>'
 
+# %% ../../nbs/views/12_drawing.ipynb #14490fe5
 def _spoken(shape, counts, states, title):
-    said = lambda n: ", ".join(filter(None, (_label(n), f"{counts[n]} time{'s' * (counts[n] != 1)}" if counts[n] else "", _WORDS.get(states.get(n, ""), ""))))
+    times = lambda n: f"{counts[n]} time{'s' * (counts[n] != 1)}" if counts[n] else ""
+    said = lambda n: ", ".join(filter(None, (_label(n), times(n), _WORDS.get(states.get(n, ""), ""))))
     return f"Graph {visible(title, 80)}: {'; '.join(said(n) for n in shape.names if not n.startswith('__'))}"[:1000]
 
 # %% ../../nbs/views/12_drawing.ipynb #85365a00

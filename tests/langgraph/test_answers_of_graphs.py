@@ -62,7 +62,8 @@ def test_what_is_no_json_is_refused_in_words_and_the_question_stays(value):
     assert len(run.pending) == 1
 
 
-@pytest.mark.parametrize("schema, wrong, right, read", [({"type": "integer", "maximum": 9}, 40, 4, 4), ({"type": "integer"}, "many", "4", 4), (Size, {"pods": "x"}, {"pods": 2}, Size(pods=2)),
+@pytest.mark.parametrize("schema, wrong, right, read", [({"type": "integer", "maximum": 9}, 40, 4, 4), ({"type": "integer"}, "many", "4", 4),
+    (Size, {"pods": "x"}, {"pods": 2}, Size(pods=2)),
     ({"type": "string"}, 3, "3", "3"), ({"type": "boolean"}, "yes", "true", True)])
 def test_an_answer_fits_the_schema_that_the_node_gave(schema, wrong, right, read):
     run = waiting(asking(got := [], response_schema=schema))
@@ -129,7 +130,8 @@ def test_events_and_the_progress_of_nodes_are_heard_while_they_work(is_async):
         return {"out": 1}
     async def say_async(s): return say(s)
     inner = StateGraph(Out).add_node("deep", say_async if is_async else say).add_edge(START, "deep").compile()
-    graph = StateGraph(Out).add_node("say, loudly", say_async if is_async else say).add_node("sub", inner).add_edge(START, "say, loudly").add_edge("say, loudly", "sub").compile(InMemorySaver())
+    g = StateGraph(Out).add_node("say, loudly", say_async if is_async else say).add_node("sub", inner)
+    graph = g.add_edge(START, "say, loudly").add_edge("say, loudly", "sub").compile(InMemorySaver())
     run, heard = hold(graph, {"out": 0}, store="memory:"), []
     run.listeners.append(heard.append)
     asyncio.run(run.wait())
@@ -172,13 +174,16 @@ def agent_graph():
 def test_the_middleware_form_of_answers_is_understood(decisions, done, legacy):
     graph, thread, acted = agent_graph()
     old = dict(approve="accept", reject="ignore", respond="response")
-    said = [dict(type=old.get(d["type"], d["type"]), args=dict(action="restart", args=d["edited_action"]["args"]) if "edited_action" in d else d.get("message")) for d in decisions]
+    def args(d): return dict(action="restart", args=d["edited_action"]["args"]) if "edited_action" in d else d.get("message")
+    said = [dict(type=old.get(d["type"], d["type"]), args=args(d)) for d in decisions]
     out = graph.invoke(Command(resume=said if legacy else dict(decisions=decisions)), thread)
     assert out["status"] == "done" and acted == done
 
 
-@pytest.mark.parametrize("given, said", [({"decisions": [{"type": "approve"}]}, "1 decisions for 2 open"), ({"decisions": [{"type": "allow"}, {"type": "approve"}]}, "'allow'.*one of approve"),
-    ({"decisions": [{"type": "edit", "edited_action": {"name": "stop", "args": {}}}, {"type": "approve"}]}, "not about 'stop'"), ({"decisions": ["approve", "approve"]}, "does not answer"),
+@pytest.mark.parametrize("given, said", [({"decisions": [{"type": "approve"}]}, "1 decisions for 2 open"),
+    ({"decisions": [{"type": "allow"}, {"type": "approve"}]}, "'allow'.*one of approve"),
+    ({"decisions": [{"type": "edit", "edited_action": {"name": "stop", "args": {}}}, {"type": "approve"}]}, "not about 'stop'"),
+    ({"decisions": ["approve", "approve"]}, "does not answer"),
     ({"decisions": [{"type": "edit", "edited_action": {"name": "restart", "args": {"service": 3}}}, {"type": "approve"}]}, "service")])
 def test_a_middleware_answer_that_does_not_fit_is_refused_in_words(given, said):
     graph, thread, acted = agent_graph()

@@ -68,7 +68,8 @@ def pickling(): return InMemorySaver(serde=JsonPlusSerializer(pickle_fallback=Tr
 def test_any_object_in_the_state_is_compared_by_what_it_holds_and_shown(make):
     assert same_value(make(1), make(1)) and not same_value(make(1), make(2)) and not same_value(make(1), None)
     assert len(object_text(make(1))) <= 200 and plain_value(make(1)) is not None
-    g = StateGraph(Open).add_node("load", lambda s: {"table": make(1)}).add_node("clean", lambda s: {"table": make(2), "log": ["x"]}).add_node("rest", lambda s: {"log": ["y"]})
+    g = StateGraph(Open).add_node("load", lambda s: {"table": make(1)}).add_node("rest", lambda s: {"log": ["y"]})
+    g.add_node("clean", lambda s: {"table": make(2), "log": ["x"]})
     run = hold(g.add_edge(START, "load").add_edge("load", "clean").add_edge("clean", "rest").compile(pickling()), {"log": []}, store="memory:")
     asyncio.run(run.wait())
     told = [s.body.text for s in run.steps if s.kind == "note" and s.body.tool]
@@ -110,8 +111,10 @@ def typed(seen):
     return StateGraph(Typed).add_node("first", first).add_node("second", second).add_edge(START, "first").add_edge("first", "second").compile(pickling())
 
 
-@pytest.mark.parametrize("values, said", [({"tries": "soon"}, "tries does not fit .*valid integer"), ({"tries": 10}, "less than or equal to 9"), ({"plan": {"goal": 3}}, "goal"),
-    ({"plan": {"goal": "x", "pods": 0}}, "greater than 0"), ({"log": "text"}, "valid list"), ({"reading": {"values": 1}}, "service"), ({"tries": None}, "tries")])
+@pytest.mark.parametrize("values, said", [({"tries": "soon"}, "tries does not fit .*valid integer"), ({"tries": 10}, "less than or equal to 9"),
+    ({"plan": {"goal": 3}}, "goal"),
+    ({"plan": {"goal": "x", "pods": 0}}, "greater than 0"), ({"log": "text"}, "valid list"),
+    ({"reading": {"values": 1}}, "service"), ({"tries": None}, "tries")])
 def test_an_edit_is_checked_against_the_schema_before_it_is_logged(values, said):
     run = hold(typed(seen := []), {"log": []}, store="memory:")
     asyncio.run(run.until(kind="note"))
@@ -136,7 +139,8 @@ def test_an_edit_with_values_that_are_no_json_survives_in_the_log(tmp_path):
     def look(s):
         seen.append(s["table"])
         return {"log": ["looked"]}
-    g = StateGraph(Open).add_node("load", lambda s: {"table": np.arange(3.0)}).add_node("look", look).add_edge(START, "load").add_edge("load", "look").compile(saver)
+    g = StateGraph(Open).add_node("load", lambda s: {"table": np.arange(3.0)}).add_node("look", look)
+    g = g.add_edge(START, "load").add_edge("load", "look").compile(saver)
     store = f"sqlite:///{tmp_path}/runs.db"
     run = hold(g, {"log": []}, thread_id="t", store=store)
     asyncio.run(run.step())

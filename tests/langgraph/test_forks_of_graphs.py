@@ -29,7 +29,8 @@ class Order(TypedDict, total=False):
 @pytest.fixture(params=["memory", "sqlite", "agentnb"])
 def saver(request, tmp_path):
     if request.param == "memory": return InMemorySaver()
-    return AgentnbSaver(f"sqlite:///{tmp_path}/saver.db") if request.param == "agentnb" else SqliteSaver(sqlite3.connect(tmp_path/"lg.db", check_same_thread=False))
+    if request.param == "agentnb": return AgentnbSaver(f"sqlite:///{tmp_path}/saver.db")
+    return SqliteSaver(sqlite3.connect(tmp_path/"lg.db", check_same_thread=False))
 
 
 def shop(saver, done, inner_memory=None):
@@ -47,7 +48,8 @@ def shop(saver, done, inner_memory=None):
         return fn
     inner = StateGraph(Order).add_node("pack", act("pack")).add_node("label", ask("label", "address?", "size?")).add_node("send", act("send"))
     inner = inner.add_edge(START, "pack").add_edge("pack", "label").add_edge("label", "send").compile(checkpointer=inner_memory)
-    g = StateGraph(Order).add_node("begin", act("begin")).add_node("pay", act("pay")).add_node("ask", ask("ask", "ship?")).add_node("parcel", inner).add_node("close", act("close"))
+    g = StateGraph(Order).add_node("begin", act("begin")).add_node("pay", act("pay")).add_node("ask", ask("ask", "ship?"))
+    g.add_node("parcel", inner).add_node("close", act("close"))
     g.add_edge(START, "begin").add_edge("begin", "pay").add_edge("begin", "ask").add_edge("begin", "parcel")
     return g.add_edge(["pay", "ask", "parcel"], "close").add_edge("close", END).compile(checkpointer=saver)
 
@@ -171,7 +173,8 @@ def test_sends_and_loops(saver):
         if s["item"] == "b": return {"out": [interrupt("b?")]}
         return {"out": [s["item"]]}
     def again(s): return "fan" if len(s["out"]) < 6 else END
-    g = StateGraph(Order).add_node("fan", lambda s: Command(goto=[Send("work", {"item": i}) for i in "abc"])).add_node("work", work).add_node("turn", lambda s: {})
+    g = StateGraph(Order).add_node("fan", lambda s: Command(goto=[Send("work", {"item": i}) for i in "abc"]))
+    g.add_node("work", work).add_node("turn", lambda s: {})
     graph = g.add_edge(START, "fan").add_edge("work", "turn").add_conditional_edges("turn", again, ["fan", END]).compile(saver)
     run = hold(graph, {"out": []}, store="memory:")
     asyncio.run(run.until(kind="request"))
