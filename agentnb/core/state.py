@@ -110,7 +110,8 @@ def _with_pages(tools, messages):
 
 # %% ../../nbs/core/08_state.ipynb #e5fd9a48
 def _started(state, body, step):
-    own = dict(run_id=step.run_id, caller=body.caller, labels={**state.labels, **body.labels} if body.labels else state.labels, status="running")
+    status = "waiting" if body.parent and state.requests else "running"
+    own = dict(run_id=step.run_id, caller=body.caller, labels={**state.labels, **body.labels} if body.labels else state.labels, status=status)
     if body.parent: return dict(own, parent=body.parent, result=None, reason="", abort_reason="", unusable_replies=0)
     return dict(own, root=step.run_id, task=body.task, agent=body.agent, model=body.model, instructions=body.instructions, examples=body.examples,
         messages=GrowingTuple(body.messages), tools=_with_pages({t.name: t for t in body.tools}, body.messages), result_tool=body.result_tool,

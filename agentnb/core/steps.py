@@ -118,8 +118,9 @@ class Request(Value):
     preview: str = ""  # what it would do, as its tool says
     confidence: float | None = None  # how sure the model was, 0 to 1
     interrupt: str = ""  # of a held graph, which makes of the answer what it likes
+    node: str = ""  # of a held graph: who asks
     within: str = ""  # the call that waits for the answer while it is made, by its id: the answer goes to it
-    form: dict[str, Any] | None = None  # JSON schema of an object: what is filled in
+    form: dict[str, Any] | None = None  # JSON schema of the answer, where the asker gave one; of what is filled in, where a call waits
     link: str = ""  # a page that a person is sent to
     role: Literal["user", "assistant"] = "user"  # in whose name the answer stands in the conversation
     attempts: tuple[Attempt, ...] = ()  # models that were asked before the human
@@ -134,6 +135,7 @@ class Decision(Value):
     verdict: Literal["approve", "reject", "answer", "abort"]  # the answer
     args: dict[str, Any] | None = None  # changed arguments, where approved with changes
     message: str = ""  # the reason or the answer, told to the model
+    typed: bool = False  # the message is a value in JSON, not text
     by: str = ""  # who
     remembered: str = ""  # the yes that was kept for the next time, or that answered here
     seconds: float = 0.0  # how long the request was open

@@ -59,7 +59,7 @@ def decide(
     if decision.request_id != request.request_id: raise ValueError(f"decision about {decision.request_id} given for request {request.request_id}")
     if request.about == "answer" and decision.verdict == "approve" and not (request.interrupt or request.within):
         raise ValueError(f"request {request.request_id} is a question, which no yes answers: use .answer('...'), .reject('why') or .abort().")
-    if request.form is not None: decision = _filled_form(request, decision)
+    if request.within and request.form is not None: decision = _filled_form(request, decision)
     args = log.check_arguments(request.call, decision.args) if decision.args is not None and request.call else decision.args
     wrong = request.role == "assistant" and decision.verdict == "answer" and log.tip.answer and schema_error_in_text(decision.message, log.tip.answer)
     if wrong: raise ToolError("invalid_input", f"the answer is the run's result, and does not fit its type: {wrong}.", "Answer in JSON.")
@@ -93,6 +93,18 @@ def remembered_decision(
     if request.about != "approve" or request.call is None or request.interrupt: return None
     approval = use_approval(log.store, request.call, log.tip.tools[request.call.tool], log.tip.agent, log.run_id, log.clock())
     return Decision(request_id=request.request_id, verdict="approve", by=f"{approval.by}, remembered", remembered=approval.id) if approval else None
+
+# %% ../../nbs/log/03_requests.ipynb #ad73c24b
+def _read_answer(request, given):
+    "How an answer is written down: as text, and whether that is JSON"
+    try: text = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as e:
+        raise ValueError(f"request {request.request_id} is answered with text or a JSON value, not with a {type(given).__name__}: {e}.") from None
+    if request.within or not request.form: return text, bool(request.interrupt) and not isinstance(given, str)
+    readings = [json.dumps(given, ensure_ascii=False), text] if isinstance(given, str) else [text]
+    problems = [schema_error_in_text(said, request.form) for said in readings]
+    if all(problems): raise ValueError(f"request {request.request_id} ({request.question}) wants another answer: {problems[-1]}.")
+    return next(said for said, wrong in zip(readings, problems) if not wrong), True
 
 # %% ../../nbs/log/03_requests.ipynb #f41e92cf
 class Pending:
@@ -150,12 +162,12 @@ class Pending:
         return decide(self.log, self.request, Decision(request_id=self.request.request_id, verdict="reject", message=message, by=by))
 
     def answer(self,
-        message: Any,  # the answer; for a call, its result; for a form, its fields
+        message: Any,  # the answer, text or any JSON value; for a call, its result; for a form, its fields
         by: str = "you",  # who decides
     ) -> Decision:  # the one that counts
         "Answer the question, or do the call's work yourself and tell its result"
-        said = message if isinstance(message, str) else json.dumps(message, ensure_ascii=False)
-        return decide(self.log, self.request, Decision(request_id=self.request.request_id, verdict="answer", message=said, by=by))
+        text, typed = _read_answer(self.request, message)
+        return decide(self.log, self.request, Decision(request_id=self.request.request_id, verdict="answer", message=text, typed=typed, by=by))
 
     def abort(self,
         message: str = "",  # why

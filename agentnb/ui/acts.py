@@ -6,6 +6,7 @@
 __all__ = ['ACTS', 'TooLate', 'decide', 'top_up', 'add_break']
 
 # %% ../../nbs/ui/05_acts.ipynb #6a0ee383
+import json
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -13,11 +14,17 @@ from typing import Any
 from ..engine.breakpoints import Break
 from .edits import edit_of
 from .forms import form_of, read_fields
-from ..log.requests import open_requests
+from ..log.requests import Pending, open_requests
 
 # %% ../../nbs/ui/05_acts.ipynb #4addf7e2
 class TooLate(ValueError):
     "A request that is no longer open"
+
+_WAYS = dict(reject=Pending.reject, answer=Pending.answer, abort=Pending.abort)
+
+def _read_json(text):
+    try: return json.loads(text)
+    except ValueError: raise ValueError(f'{text!r} is no JSON. Write 7, true, null, "words", [...] or {{...}}, or answer in text.') from None
 
 def _approval_options(choices) -> dict[str, Any]:
     if not choices: return {}
@@ -27,6 +34,7 @@ def _approval_options(choices) -> dict[str, Any]:
     return dict(remember=wide, everywhere=bool(choices.get("everywhere")), uses=int(choices["uses"]) if choices.get("uses") else None,
         seconds=float(minutes) * 60 if minutes else None)
 
+# %% ../../nbs/ui/05_acts.ipynb #29313c90
 def decide(
     log,  # of a run
     message: dict[str, Any],  # request, verdict, changed fields, message, what to remember
@@ -34,11 +42,12 @@ def decide(
     "Answer a request as the browser says; raises `FieldErrors`, `ToolError` or `TooLate`"
     pending = next((p for p in open_requests(log) if p.request_id == message["request"]), None)
     if pending is None: raise TooLate(f"Request {message['request']} was already decided.")
-    if message["verdict"] != "approve": getattr(pending, dict(reject="reject", answer="answer", abort="abort")[message["verdict"]])(message.get("message", ""))
+    if message["verdict"] == "answer" and message.get("json"): pending.answer(_read_json(message.get("message", "")))
+    elif message["verdict"] != "approve": _WAYS[message["verdict"]](pending, message.get("message", ""))
     else:
         fields = form_of(pending.request, log.tip)
         args = read_fields(fields, message.get("typed") or {})
-        if pending.request.form is not None: args = {f["name"]: f["value"] == "true" for f in fields if f["kind"] == "flag"} | args
+        if pending.request.within and pending.request.form is not None: args = {f["name"]: f["value"] == "true" for f in fields if f["kind"] == "flag"} | args
         pending.approve(args=args or None, **_approval_options(message.get("keep")))
 
 # %% ../../nbs/ui/05_acts.ipynb #c9972f7f

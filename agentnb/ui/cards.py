@@ -77,9 +77,14 @@ def card_of(
     decided = next((s.body for s in steps if isinstance(s.body, Decision) and s.body.request_id == request.request_id), None)
     return dict(id=request.request_id, about=request.about, heading=heading(request, state), reason=reason(request, state), why=_ask_reason(request),
         sure=None if request.confidence is None else round(request.confidence, 2), preview=diff_html(request.preview) if request.preview else "",
-        fields=form_of(request, state), within=bool(request.within), link=visible(request.link, 4000),
+        fields=form_of(request, state), within=bool(request.within), link=visible(request.link, 4000), json=_answer_kind(request),
         tool=visible(request.call.tool) if request.call else "", agent=visible(state.agent), code=f"run.pending[{place}].{_code(request)}", age=age,
         effects=consequences(request, state, steps), decided=_decision_text(decided) if decided else "")
+
+def _answer_kind(request):
+    "Can the answer be JSON, and what is it at first?"
+    if request.about != "answer" or not request.interrupt or request.call: return ""
+    return "json" if request.form and request.form.get("type") != "string" else "text"
 
 def _decision_text(d):
     word = dict(approve="approved", reject="rejected", answer="answered", abort="stopped")[d.verdict]

@@ -76,7 +76,7 @@ def form_of(
     state: State,  # after it
 ) -> list[Field]:  # the arguments of its call; for a budget, by how much each limit may rise
     "What can be filled in before a yes"
-    if request.form is not None: return [_unfilled(f) for f in fields_of(request.form, {})]
+    if request.within and request.form is not None: return [_unfilled(f) for f in fields_of(request.form, {})]
     if request.about == "budget":
         limits = dict.fromkeys(k for level in state.budget.levels for k in level.limit_names)
         return fields_of(dict(properties={k: dict(type="number", description="more") for k in limits}), {})

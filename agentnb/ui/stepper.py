@@ -54,7 +54,7 @@ def _state_page(run, index, find):
 
 def page_of(
     run,  # an `agentnb.agent.Run`
-    tab: str = "Step",  # or `Messages`, `State`, `Cost`, `Raw`
+    tab: str = "Step",  # or `Messages`, `State`, `Cost`, `Raw`, `Graph` of a held graph
     index: int | None = None,  # of a step; the one that is looked at if not given
     find: str = "",  # in the state
     more: int = 40,  # messages
@@ -66,11 +66,14 @@ def page_of(
     if tab == "Messages": html, earlier = messages_html(state.messages[-more:], Drawn(run.store)), max(len(state.messages) - more, 0)
     elif tab == "State": html = _state_page(run, index, find)
     elif tab == "Cost": html = cost_html(state, run.steps[:index + 1], cascade_html(run))
+    elif tab == "Graph": html = run.graph_html(index)
     elif tab == "Raw": html = code_html(step.model_dump_json(indent=2), "json")
     else: html = "" if isinstance(step.body, Request) else step_html(step, Drawn(run.store))
     return dict(tab=tab, html=html, cards=_cards(run, index) if tab == "Step" else [], earlier=earlier)
 
 # %% ../../nbs/ui/07_stepper.ipynb #9ff4912f
+_LINES = dict(call="\n→ {0.text}\n", begin="\n▸ {0.node}\n", end="\n✓ {0.node}\n", event="\n· {0.text}\n")
+
 class _Speech:
     "What the model is saying; holds how much of it was told"
     def __init__(self): self.text, self.sent = "", 0
@@ -81,7 +84,7 @@ class _Speech:
     def add(self, delta: Delta):
         if delta.kind == "restart": self.clear()
         elif delta.kind == "progress": self.text, self.sent = visible(f"… {delta.text}"), -1
-        else: self.text += visible(f"\n→ {delta.text}\n" if delta.kind == "call" else delta.text)
+        else: self.text += visible(_LINES[delta.kind].format(delta) if delta.kind in _LINES else delta.text)
 
     def message(self):
         start, self.sent = max(self.sent, 0), len(self.text)

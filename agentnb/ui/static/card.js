@@ -21,13 +21,14 @@ const LABELS = { answer: "your answer", budget: "why not", outcome: "its result,
 function card(c, send) {
   const fields = c.fields.map(field), wrong = make("div", { className: "an-wrong", role: "alert" });
   const answer = make("textarea", { rows: 1, placeholder: LABELS[c.about], "aria-label": "Message" }), more = make("div", { className: "an-more", hidden: true });
+  const asJson = make("input", { type: "checkbox", checked: c.json === "json" }), kind = make("label", { className: "an-muted", hidden: !c.json }, asJson, " as JSON: 7, true, null, […], {…}");
   const typed = () => Object.fromEntries(fields.filter(f => f.changed()).map(f => [f.name, f.read()]));
   const tell = (verdict, rest = {}) => {
     for (const f of fields) f.wrong.textContent = "";
     wrong.textContent = "";
     send({ type: "decide", request: c.id, verdict, ...rest });
   };
-  const say = (verdict, otherwise = "") => () => tell(verdict, { message: answer.value || otherwise });
+  const say = (verdict, otherwise = "") => () => tell(verdict, { message: answer.value || otherwise, ...(c.json && asJson.checked && verdict === "answer" ? { json: true } : {}) });
   const approve = () => tell("approve", { typed: typed() });
   const plain = button("Approve", approve, { key: "a", main: true }), changed = button("Approve with changes", approve);
   const reset = button("Reset", () => { for (const f of fields) f.reset(); watch(); });
@@ -64,7 +65,7 @@ function card(c, send) {
     return { node, id: c.id, about: "", wrong() {}, age() {} };
   }
   if (c.link) node.append(make("p", {}, make("a", { href: c.link, target: "_blank", rel: "noopener noreferrer" }, c.link)));
-  if (c.about !== "approve" && !c.within) node.append(answer);
+  if (c.about !== "approve" && !c.within) node.append(answer, kind);
   node.append(wrong, make("div", { className: "an-buttons an-answers" }, ...answers, make("span", { className: "an-space" }),
     make("span", { className: "an-muted" }, "also: ", make("code", {}, c.code))), more, make("div", { className: "an-muted an-effects" }, c.effects));
   node.oninput = watch;

@@ -106,7 +106,7 @@ const PANELS = {
   },
   fork(h, send, close) {
     const model = make("input", { type: "text", "aria-label": "Model", placeholder: "as it is" }), text = make("textarea", { rows: 2, "aria-label": "Instructions", placeholder: "as they are" });
-    return [`Another run that shares steps 0 to ${h.place}`, make("div", { className: "an-keep" }, labelled("model", model), labelled("instructions", text)),
+    return [`Another run that shares steps 0 to ${h.place}`, make("div", { className: "an-keep", hidden: h.graph }, labelled("model", model), labelled("instructions", text)),
       make("div", { className: "an-buttons" }, button("Fork", () => { send({ type: "fork", model: model.value, instructions: text.value }); close(); }, { main: true }), button("Cancel", close),
         make("span", { className: "an-muted" }, "also: ", make("code", {}, `run.fork(at=${h.place})`)))];
   },
@@ -120,7 +120,7 @@ const PANELS = {
 
 // ---- the page about a step
 
-const TABS = ["Step", "Messages", "State", "Cost", "Raw"];
+const TABS = ["Step", "Messages", "State", "Graph", "Cost", "Raw"];
 
 function pages(send, request) {
   const tabs = make("div", { className: "an-tabs", role: "tablist", "aria-label": "About the step" }), pane = make("div", { className: "an-pane", role: "tabpanel", tabIndex: 0 });
@@ -152,9 +152,9 @@ function pages(send, request) {
   tabs.onkeydown = e => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[e.key];
     if (!step) return;
-    const next = (TABS.indexOf(tab) + step + TABS.length) % TABS.length;
-    buttons[next].focus();
-    choose(TABS[next]);
+    const shown = buttons.filter(b => !b.hidden), next = shown.findIndex(b => b.dataset.tab === tab) + step + shown.length;
+    shown[next % shown.length].focus();
+    choose(shown[next % shown.length].dataset.tab);
     e.preventDefault(); e.stopPropagation();
   };
   find.oninput = () => { clearTimeout(wait); wait = setTimeout(ask, 150); };
@@ -187,7 +187,7 @@ function pages(send, request) {
     tabs, pane, ask,
     busy(on) { pane.setAttribute("aria-busy", String(on)); },
     tab: () => tab, choose, cards: () => cards,
-    name(h) { names = { Step: h.tab }; buttons[2].lastChild.textContent = h.changed ? `${h.changed} changed` : ""; mark(); },
+    name(h) { names = { Step: h.tab }; buttons[TABS.indexOf("Graph")].hidden = !h.graph; buttons[TABS.indexOf("State")].lastChild.textContent = h.changed ? `${h.changed} changed` : ""; mark(); },
     shown: () => shown,
     forget() { open.clear(); folds.clear(); },
     paint(m) {
