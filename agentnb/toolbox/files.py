@@ -7,6 +7,7 @@ __all__ = ['FileReadTools', 'diff', 'patch_text', 'FileWriteTools', 'files']
 
 # %% ../../nbs/toolbox/01_files.ipynb #2ae72537
 import difflib, os
+from collections import Counter
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -24,13 +25,15 @@ _PAGE, _LINE, _SCAN, _WHOLE = 20_000, 2_000, 64_000_000, 5_000_000
 _Count = Annotated[int, Field(ge=1)]
 
 def _lines(f) -> Iterator[tuple[str, int]]:
+    size = 0
     while line := f.readline(_LINE):
         left = 0
         while not line.endswith(b"\n") and (more := f.readline(_LINE)):
             left += len(more)
-            if more.endswith(b"\n") or f.tell() > _SCAN: break
+            if more.endswith(b"\n") or size + left > _SCAN: break
         yield line.rstrip(b"\r\n").decode("utf-8", "backslashreplace"), left
-        if f.tell() > _SCAN: return (yield "", -1)
+        size += len(line) + left
+        if size > _SCAN: return (yield "", -1)
 
 def _is_binary(f):
     head = f.read(8192)
@@ -105,7 +108,8 @@ class FileReadTools:
             if e.kind == "more" or seen > _SCAN or len(found) > 10_000: return _page_text(found, page, 100, _INCOMPLETE)
             if e.kind != "file" or not _matches(e, folder, pattern): continue
             lines, all_read, size = self._search_file(e.path, normalize(text), normalize)
-            found, seen, more = found + lines, seen + size, more if all_read else _INCOMPLETE
+            found += lines
+            seen, more = seen + size, more if all_read else _INCOMPLETE
         return _page_text(found, page, 100, more)
 
     def _search_file(self, path, text, normalize):
@@ -121,6 +125,12 @@ def _decode(data, path):
     try: return data.decode()
     except UnicodeDecodeError: raise ToolError("invalid_input", f"{path!r} is not UTF-8 text.", "These tools would damage it: ask the person.") from None
 
+def _alike(old, new):
+    "How many pairs of equal lines there are, as difflib counts them"
+    a, b = Counter(old), Counter(new)
+    most = len(new) // 100 + 1 if len(new) >= 200 else len(new)
+    return sum(count * b[line] for line, count in a.items() if b[line] <= most)
+
 def diff(
     before: str,  # the old text
     after: str,  # the new one
@@ -135,20 +145,28 @@ def diff(
     while tail < min(len(old), len(new)) - same and old[-1 - tail] == new[-1 - tail]: tail += 1
     end = max(tail - 3, 0)
     old, new = old[begin:len(old) - end], new[begin:len(new) - end]
-    if len(old) * len(new) > 4_000_000: return f"{path}: {len(old):,} lines are replaced by {len(new):,}."
+    if len(old) * len(new) > 4_000_000 or _alike(old, new) * min(len(old), len(new)) > 6_000_000:
+        return f"{path}: {len(old):,} lines are replaced by {len(new):,}."
     shown = [line[:300] for line in difflib.unified_diff(old, new, path, path, lineterm="")]
     return "\n".join(shown[:most] + [f"[{len(shown) - most:,} more lines]"] * (len(shown) > most))
 
 # %% ../../nbs/toolbox/01_files.ipynb #28b33145
+_MOST_PLACES, _MOST_WORK = 10_000, 50_000_000  # of a text in another; characters that are compared
+
 def _occurrences(text, part):
-    at = text.find(part)
+    found, at = list[int](), text.find(part)
     while at >= 0:
-        yield at
+        found.append(at)
+        if len(found) > _MOST_PLACES or len(found) * len(part) > _MOST_WORK:
+            raise ToolError("conflict", f"The text {part[:40]!r}… stands there more than {len(found) - 1:,} times.", "Give more of the text around it.")
         at = text.find(part, at + 1)
+    return found
 
 def _unpatched_places(text, old, new):
-    patched_places = list(_occurrences(text, new)) if old in new else []
-    inside = [i for i in range(len(new) - len(old) + 1) if new.startswith(old, i)] if patched_places else []
+    patched_places = _occurrences(text, new) if old in new else []
+    inside = _occurrences(new, old) if patched_places else []
+    if len(patched_places) * len(inside) > 1_000_000:
+        raise ToolError("conflict", "The new text holds the old one too often.", "Give more of the text around it.")
     return sorted({*_occurrences(text, old)} - {d + i for d in patched_places for i in inside})
 
 def patch_text(
