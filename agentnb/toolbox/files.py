@@ -17,7 +17,7 @@ from pydantic import Field
 
 from ..tools.contract import ToolError
 from ..tools.scopes import escape_scope
-from .rooted import Root, load, save, scan, walk
+from .rooted import Root, load, same_version, save, scan, walk
 from ..tools.tool import Tool
 
 # %% ../../nbs/toolbox/01_files.ipynb #53786d38
@@ -62,7 +62,9 @@ class FileReadTools:
     "What can be read in a folder"
     def __init__(self,
         root: Root,  # where
-    ): self.root = root
+    ): self.root, self.seen = root, dict[str, os.stat_result]()
+
+    def _key(self, path): return "/".join(self.root.parts(path))
 
     def list_files(self,
         folder: str = ".",  # whose content is shown
@@ -84,6 +86,8 @@ class FileReadTools:
         "Read a text file, from a line on"
         shown, size, at = list[str](), 0, 0
         with self.root.open(path) as f:
+            self.seen[self._key(path)] = os.fstat(f.fileno())
+            if len(self.seen) > 1000: self.seen.pop(next(iter(self.seen)))
             if _is_binary(f): raise ToolError("invalid_input", f"{path!r} is not a text: {os.fstat(f.fileno()).st_size:,} bytes.", "Use another file.")
             for at, (text, left) in enumerate(_lines(f), 1):
                 if left < 0 and not shown: raise ToolError("invalid_input", f"{path!r} is too big to read from line {line} on.", "Use search_files.")
@@ -201,6 +205,10 @@ class FileWriteTools(FileReadTools):
             return None, None
         return _decode(data, path), version
 
+    def _check_seen(self, path, version):
+        if (seen := self.seen.get(self._key(path))) and not same_version(seen, version):
+            raise ToolError("conflict", f"{path!r} was changed since you read it.", "Read it again, then decide.")
+
     def write_file(self,
         path: str,  # its folders are made
         content: Annotated[str, Field(max_length=1_000_000)],  # all of it
@@ -209,9 +217,11 @@ class FileWriteTools(FileReadTools):
         "Write a whole text file; to change a part of one, use patch_file"
         text, version = self._load(path)
         if text == content: return f"{path} is so already."
+        if version and overwrite: self._check_seen(path, version)
         if version and not overwrite:
             raise ToolError("conflict", f"{path!r} is there already.", "Read it; then change a part with patch_file, or say overwrite=true.")
-        save(self.root, path, content.encode(), version)
+        save(self.root, path, content.encode(), version, None if text is None else text.encode())
+        self.seen.pop(self._key(path), None)
         return f"{path}: {len(content.splitlines())} lines written."
 
     def patch_file(self,
@@ -222,7 +232,8 @@ class FileWriteTools(FileReadTools):
         "Replace one place in a text file"
         text, after, version = self._patch(path, old, new)
         if text == after: return f"{path} is so already."
-        save(self.root, path, after.encode(), version)
+        save(self.root, path, after.encode(), version, text.encode())
+        self.seen.pop(self._key(path), None)
         return f"{path} is patched in line {text.count(chr(10), 0, len(os.path.commonprefix([text, after]))) + 1}."
 
     def _patch(self, path, old, new):
@@ -234,7 +245,9 @@ class FileWriteTools(FileReadTools):
         path: str, content: str, overwrite: bool,  # as for `write_file`
     ) -> str:  # a unified diff
         "What `write_file` would change"
-        return diff(self._load(path)[0] or "", content, path) or "Nothing changes."
+        text, version = self._load(path)
+        if version: self.seen.setdefault(self._key(path), version)
+        return diff(text or "", content, path) or "Nothing changes."
 
     def preview_patch(self,
         path: str, old: str, new: str,  # as for `patch_file`
