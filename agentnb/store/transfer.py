@@ -65,6 +65,7 @@ def _wrong_place(step):
     if not step.run_id.isprintable() or not step.run_id.strip(): return f"{step.run_id!r} is no id of a run: it holds nothing that can be seen, or more"
     return "its index or its iteration is no number of a step" if max(abs(step.index), abs(step.iteration)) > _MOST_NUMBER else ""
 
+# %% ../../nbs/store/09_transfer.ipynb #877f3e65
 def _parse_lines(lines, contents) -> Iterator[tuple[int, Step]]:
     for n, line in enumerate(lines, 1):
         if not line.strip(): continue

@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Lines of an export, rows and tapes of any shape: what is wrong is said with its place, and nothing of it is written."""
 import asyncio, json
 
