@@ -81,7 +81,7 @@ class Tape:
         if not isinstance(tape, dict): raise ValueError(f"{self.path} is not a tape: it holds no recordings by their digests.")
         for key, entry in tape.items():
             if not isinstance(entry, dict) or not isinstance(entry.get("request"), dict) or not isinstance(entry.get("results", {}), dict):
-                raise ValueError(f"{self.path}: the recording {key[:40]!r} has no request, or results in no form that a tape has. Delete it, or record it again.")
+                raise ValueError(f"{self.path}: the recording {key[:40]!r} has no request, or no results of a tape's form. Delete it, or record it again.")
         return tape
 
     def _miss_text(self, request, tape):
