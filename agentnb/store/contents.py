@@ -10,8 +10,6 @@ import base64, hashlib, json
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import ValidationError
-
 from ..core.contents import MOST_BYTES
 from ..core.messages import Content
 from .protocol import Store, StoreError
