@@ -179,9 +179,9 @@ def _origin(step): return step.body.parent if isinstance(step.body, Started) els
 
 def _run_not_found(store, run_id):
     known = store.runs()
-    near = difflib.get_close_matches(run_id, known, 3, 0.5)
+    near = difflib.get_close_matches(run_id[:200], known, 3, 0.5)
     hint = f"Nearest: {', '.join(near)}." if near else f"Newest: {', '.join(known[:3])}." if known else "It has no runs."
-    return RunNotFound(f"{store.url} has no run {run_id!r}. {hint}")
+    return RunNotFound(f"{store.url} has no run {run_id[:200]!r}. {hint}")
 
 # %% ../../nbs/store/00_protocol.ipynb #a2db42ab
 READ_ERRORS = (StoreError, LookupError, StopIteration, ValueError)  # what reading or folding a damaged run raises

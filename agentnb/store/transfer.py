@@ -59,6 +59,14 @@ def export_runs(
     return _lines(store, wanted)
 
 # %% ../../nbs/store/09_transfer.ipynb #14875960
+_MOST_ID, _MOST_NUMBER = 1000, 2**31 - 1  # characters; what every database keeps
+
+def _wrong_place(step):
+    if len(step.run_id) > _MOST_ID: return f"the run's id {step.run_id[:40]!r}… has {len(step.run_id):,} characters, and {_MOST_ID:,} are the most"
+    if not step.run_id.isprintable() or not step.run_id.strip(): return f"{step.run_id!r} is no id of a run: it holds nothing that can be seen, or more"
+    return "its index or its iteration is no number of a step" if max(abs(step.index), abs(step.iteration)) > _MOST_NUMBER else ""
+
+# %% ../../nbs/store/09_transfer.ipynb #877f3e65
 def _parse_lines(lines, contents) -> Iterator[tuple[int, Step]]:
     for n, line in enumerate(lines, 1):
         if not line.strip(): continue
@@ -66,10 +74,12 @@ def _parse_lines(lines, contents) -> Iterator[tuple[int, Step]]:
         except StoreError as e: raise StoreError(f"line {n}: {e}. The run that refers to it was not imported; the runs before it were.", "damaged") from None
         if content: contents[content[0].sha256] = content
         if content: continue
-        try: yield n, Step.model_validate_json(line)
+        try: step = Step.model_validate_json(line)
         except ValidationError as e:
-            wrong = redact(describe_errors(e, "line", 3))
+            wrong = redact(describe_errors(e, "line", 3))[:1000]
             raise StoreError(f"line {n} is no step: {wrong}. Its run was not imported; the runs before it were.", "damaged") from None
+        if wrong := _wrong_place(step): raise StoreError(f"line {n}: {wrong}. Its run was not imported; the runs before it were.", "damaged")
+        yield n, step
 
 def _shared_steps(store, step, n):
     if not (origin := _parent(step)): return []
@@ -83,8 +93,8 @@ def _check_run(store, run_id, numbers, steps):
     state = fold(_shared_steps(store, steps[0], numbers[0]))
     for n, step in zip(numbers, steps):
         try: state = state.apply(step)
-        except (ValueError, LookupError, StopIteration) as e:
-            why = str(e) or "it answers a request that was not made"
+        except (ValueError, LookupError, StopIteration, TypeError, ArithmeticError, RecursionError) as e:
+            why = str(e)[:1000] or "it answers a request that was not made"
             raise StoreError(f"line {n}: {step.key} does not fit what stands before it: {why}. The run was not imported.", "damaged") from None
 
 # %% ../../nbs/store/09_transfer.ipynb #b4bc5d2b

@@ -23,7 +23,7 @@ def visible(
     "Text in which nothing is hidden"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2, default=str)
     if most is not None and len(text) > most: text = f"{text[:most]}… ({len(text) - most:,} more characters)"
-    return text if text.isprintable() else "".join(map(_visible_character, text))
+    return text if text.isprintable() else text.translate({ord(c): _visible_character(c) for c in set(text)})
 
 # %% ../../nbs/views/00_text.ipynb #27174ee8
 def escape_html(
