@@ -13,7 +13,7 @@ from typing import Any
 
 from ..core.foreign import await_code, error_text, name_of_code
 from ..core.messages import Delta
-from ..core.state import READ_RESULT, State
+from ..core.state import READ_RESULT, OpenCall, State
 from ..core.steps import Body, Decision, Intent, Note, Replied, Request, Returned, Started, Step
 from .actions import Action, Announce, AskModel, Execute, Wait, affordable_calls, next_action, out_of_budget_action, ready_calls
 from .breakpoints import Break
@@ -25,11 +25,13 @@ from .reserve import Reservation, recover, reserve, settle
 from ..log.forks import SideEffect, side_effects_after
 from ..log.log import Log
 from ..log.pages import pages_tool
+from ..log.place import place_of
 from ..log.requests import decide, remembered_decision
 from ..store.lease import HeldLease
 from ..store.protocol import ContentRow, RunConflict, call_store
 from ..store.writer import Writer, writer_of
 from ..tools.contract import NO_DATA, RunData
+from ..tools.identity import identity_changes, identity_of
 from ..tools.tool import Tool, ToolError
 
 # %% ../../nbs/engine/09_engine.ipynb #720e5cf0
@@ -65,6 +67,7 @@ class Engine:
         self.running_calls = dict[str, asyncio.Task]()  # calls, by id
         self.contents = dict[str, list[ContentRow]]()  # bytes that are to be written together with the result of a call, by its id
         self.kept_rows = list[tuple[str, str, str]]()  # what is to be written together with the result of the call that was just made
+        self.place = ""  # where this is, once a decision depends on it
         self.known_side_effects: list[SideEffect] | None = None  # what was done in the world after the cut of a fork, once it is known
         self._writer: Writer | None = None
         self._first_step: tuple[Step, State] | None = None
@@ -130,10 +133,19 @@ class Engine:
     def next_action(self) -> Action | None:  # `None` once the run has ended
         "The one thing that comes next"
         tip, rules = self.log.tip, self.rulings.before(self.agent.policy)
-        return next_action(tip, rules, self.session, self.calls_elsewhere() if tip.parent else {})
+        return next_action(tip, rules, self.session, self.calls_elsewhere() if tip.parent else {}, self.changes_since_yes)
+
+    def changes_since_yes(self,
+        c: OpenCall,  # approved
+    ) -> str:  # empty if nothing is
+        "What is different from what a person approved, in words"
+        if c.place != self.place: return "it was approved elsewhere, and this log was brought here" if c.place else "it is not known where it was approved"
+        tool = self.log.tools.get(c.call.tool)
+        return identity_changes(c.identity, identity_of(tool)) if tool else ""
 
     async def ask_rules(self) -> None:
-        "Ask the functions of the policy about the calls that are open"
+        "Find out where this is, if a call was approved; ask the functions of the policy about the calls that are open"
+        if not self.place and any([c.phase == "approved" or c.place for c in self.tip.open_calls]): await _find_place(self)
         if not has_functions(self.agent.policy): return
         tip = self.log.tip
         open_calls = [c.call for c in affordable_calls(tip) if c.phase != "asked" and not c.problem]
@@ -216,6 +228,8 @@ def _definition_changed(engine):
     same = agent is engine.agent and engine.log.tools is agent.tools and all([tools[name] is t for name, t in agent.tools.items()])
     if not same: engine.agent, agent.tools, engine.log.tools = agent, tools, tools
     return not same
+
+async def _find_place(engine): engine.place = await call_store(engine.log.store, place_of, engine.log.store, engine.log.clock())
 
 async def _catch_up(engine, fresh):
     log = engine.log

@@ -6,9 +6,10 @@
 __all__ = ['MCPClient', 'tools_from_mcp']
 
 # %% ../../nbs/mcp/02_client.ipynb #21bd803e
-import asyncio, shlex, threading, weakref
+import asyncio, hashlib, shlex, threading, weakref
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Self, cast
+from urllib.parse import urlsplit
 
 from ..core.portable import NotPortable
 from ..tools.contract import ToolError
@@ -63,6 +64,13 @@ class _Connecting:
     def _read_tools(self, definitions) -> Self: raise NotImplementedError
 
 # %% ../../nbs/mcp/02_client.ipynb #02371c9a
+def _server_identity(target, options):
+    given = [options.get(k) or {} for k in ("env", "headers")]
+    digest = hashlib.sha256(repr([*map(sorted, [g.items() for g in given])]).encode("utf-8", "backslashreplace")).hexdigest()[:8] if any(given) else ""
+    query = urlsplit(target).query if isinstance(target, str) else ""
+    more = f" (query {hashlib.sha256(query.encode()).hexdigest()[:8]})" if query else ""
+    return dict(server=server_name(target) + more, folder=options.get("cwd") or "", settings=digest)
+
 class MCPClient(_Connecting):
     "Tools of an MCP server; holds a connection, to be closed"
     def __init__(self,
@@ -98,7 +106,7 @@ class MCPClient(_Connecting):
             trusted = self._trust if isinstance(self._trust, bool) else d["name"] in self._trust
             try:
                 if any(t.original_name == d["name"] for t in made): raise ToolDefinitionError(f"tool `{d['name']}`: the server has two tools of this name.")
-                made.append(MCPTool(d, self._call, names[d["name"]], trusted, **self._contract))
+                made.append(MCPTool(d, self._call, names[d["name"]], trusted, fingerprint=_server_identity(self.target, self._options), **self._contract))
             except ToolDefinitionError as e: out[d["name"]] = str(e)
         self.tools, self.left_out = made, out
         return self

@@ -7,7 +7,8 @@ __all__ = ['IDEMPOTENCY_META', 'FAILURE_META', 'read_hints', 'read_result', 'dig
 
 # %% ../../nbs/mcp/00_schemas.ipynb #a769d9e7
 import hashlib, json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
@@ -80,6 +81,7 @@ class MCPTool(SchemaTool):
         trusted: bool = False,  # may its hints count
         timeout: float | None = 60.0,  # seconds that a call may take
         scopes: Sequence[str] = (),  # what it needs to be granted; arguments stand in them as `{path}`
+        fingerprint: Mapping[str, str] = MappingProxyType({}),  # which server it is
     ):
         self.original_name, self.annotations, schema = definition["name"], definition.get("annotations") or {}, definition.get("inputSchema")
         if not isinstance(schema, dict) or schema.get("type") != "object":
@@ -87,5 +89,5 @@ class MCPTool(SchemaTool):
         tool_validator(schema, self.original_name)
         async def act(args, context): return await make_call(self, args, context)
         hints, text = read_hints(self.annotations, trusted), json_safe(definition.get("description") or "")
-        super().__init__(self.original_name, text, json_safe(schema), act, name, None, scopes, timeout=timeout, **hints)
-        self.spec = self.spec.model_copy(update=dict(code=digest(definition)))
+        super().__init__(self.original_name, text, json_safe(schema), act, name, None, scopes, timeout=timeout, fingerprint=fingerprint, **hints)
+        self.spec, self.acts = self.spec.model_copy(update=dict(code=digest(definition))), None

@@ -117,7 +117,8 @@ def python(
     limits = f"One call may take {bounds.seconds:g} seconds and {bounds.memory >> 20} MiB of memory."
     about = _ABOUT + (_NO_SANDBOX_NOTE.format(why=problem) if problem else _SANDBOX_NOTE) + limits
     again = "Forget all variables and files of run_python and begin again."
-    tools = PythonTools([Tool(run_python, description=about, **_tool_hints(problem)),
-        Tool(restart_python, description=again, destructive=False, idempotent=True, open_world=False)])
+    where = dict(sandbox=f"none: {problem}" if problem else "bwrap", folders=", ".join(kernel_options[1]), bounds=repr(bounds))
+    tools = PythonTools([Tool(run_python, description=about, fingerprint=where, **_tool_hints(problem)),
+        Tool(restart_python, description=again, fingerprint=where, destructive=False, idempotent=True, open_world=False)])
     tools.kernels = {}
     return tools
