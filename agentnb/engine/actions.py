@@ -15,7 +15,7 @@ from .loops import find_loop
 from ..core.messages import Call, Failure
 from ..core.value import Value
 from .policy import Rule, evaluate
-from ..tools.scopes import missing_scopes
+from ..tools.scopes import Unfilled, missing_scopes
 from ..core.state import OpenCall, State
 
 # %% ../../nbs/engine/02_actions.ipynb #549829c0
@@ -66,8 +66,11 @@ def _question(call, reason=""):
     return f"{call.tool}({args})?" + (f" {reason}" if reason else "")
 
 def _grant_failure(state, c):
-    if state.grant is None or c.phase == "intended": return None
-    if not (missing := missing_scopes(state.tools[c.call.tool], c.call.args, state.grant)): return None
+    spec = state.tools[c.call.tool]
+    if not spec.scopes or c.phase == "intended" or not (missing := missing_scopes(spec, c.call.args, state.grant)): return None
+    if unfilled := [s for s in missing if isinstance(s, Unfilled)]:
+        said = f"{c.call.tool} needs {unfilled[0]}, which cannot be filled in from these arguments."
+        return Failure(kind="permission_denied", message=said, hint="Give the arguments that it names.")
     return Failure(kind="permission_denied", message=f"{c.call.tool} needs {', '.join(missing)}, which this agent is not granted.", hint="Do without it.")
 
 def _earlier_call(state, c, calls_elsewhere):

@@ -17,7 +17,7 @@ from ..core.state import READ_RESULT, OpenCall, State
 from ..core.steps import Body, Decision, Intent, Note, Replied, Request, Returned, Started, Step
 from .actions import Action, Announce, AskModel, Execute, Wait, affordable_calls, next_action, out_of_budget_action, ready_calls
 from .breakpoints import Break
-from .definitions import AgentSource, code_change, lost_tools, newest_tool
+from .definitions import AgentSource, code_change, lost_tools, narrowed_limits, newest_tool
 from .outcomes import AgentMismatch, RequestOpen, background_line, data_missing_error, request_open_error
 from .perform import PERFORM, ModelFailed
 from .policy import Rulings, has_functions
@@ -68,6 +68,7 @@ class Engine:
         self.contents = dict[str, list[ContentRow]]()  # bytes that are to be written together with the result of a call, by its id
         self.kept_rows = list[tuple[str, str, str]]()  # what is to be written together with the result of the call that was just made
         self.place = ""  # where this is, once a decision depends on it
+        self.may_be_imported = first_body is None  # until that was looked up
         self.known_side_effects: list[SideEffect] | None = None  # what was done in the world after the cut of a fork, once it is known
         self._writer: Writer | None = None
         self._first_step: tuple[Step, State] | None = None
@@ -242,8 +243,19 @@ async def _catch_up(engine, fresh):
     if log.steps and (recovered := await recover(engine)): await _record(engine, recovered, engine.tip.iteration)
     if not log.steps or engine.tip.status in ("done", "stopped"): return
     engine.refuse_lost_tools(engine.agent)
+    await _narrow_imported(engine)
     changed = code_change(engine.tip, engine.agent)
     if changed: await _record(engine, Note(about="code", text=changed[0], change=changed[1]), engine.tip.iteration)
+
+async def _narrow_imported(engine):
+    log, engine.may_be_imported, before = engine.log, False, engine.may_be_imported
+    mark = await call_store(log.store, log.store.recall, "imported", log.run_id) if before else None
+    if not mark or not mark[1]: return
+    imported = log.state_at(min(int(mark[1]), len(log.steps)) - 1)
+    same = imported.max_iterations == engine.tip.max_iterations and imported.budget == engine.tip.budget
+    narrowed = narrowed_limits(engine.tip, engine.agent) if same else None
+    if narrowed: await _record(engine, Note(about="code", text=narrowed[0], change=narrowed[1]), engine.tip.iteration)
+    await call_store(log.store, log.store.keep, "imported", log.run_id, "", log.clock())
 
 # %% ../../nbs/engine/09_engine.ipynb #699e50a8
 async def _record(engine, body, iteration, kept=()):

@@ -7,7 +7,7 @@ __all__ = ['DatabaseTools', 'sql']
 
 # %% ../../nbs/toolbox/09_sql.ipynb #1b5b4af6
 from fnmatch import fnmatchcase
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import Field
@@ -78,7 +78,7 @@ def sql(
     "Tools for one database"
     tools = DatabaseTools(_database(url, seconds, most))
     place, is_remote = escape_scope(tools.database.place), not isinstance(tools.database, SQLiteDatabase)
-    where = dict(database=_database_name(tools.database))
-    reads = [Tool(tools.query, read_only=True, open_world=is_remote, scopes=[f"sql:read:{place}"], timeout=seconds + 20, fingerprint=where, preview=tools.preview),
-        Tool(tools.tables, read_only=True, open_world=is_remote, scopes=[f"sql:read:{place}"], timeout=seconds + 20, fingerprint=where)]
-    return reads + [Tool(tools.execute, open_world=is_remote, scopes=[f"sql:write:{place}"], timeout=seconds + 20, fingerprint=where, preview=tools.preview)] * write
+    options = dict[str, Any](open_world=is_remote, timeout=seconds + 20, fingerprint=dict(database=_database_name(tools.database)))
+    reads = [Tool(tools.query, read_only=True, scopes=[f"sql:read:{place}"], **options, preview=tools.preview),
+        Tool(tools.tables, read_only=True, scopes=[f"sql:read:{place}"], **options)]
+    return reads + [Tool(tools.execute, scopes=[f"sql:write:{place}"], **options, preview=tools.preview)] * write

@@ -80,8 +80,8 @@ def _is_foreign_class(cls):
 _MOST = 5_000  # things on one walk
 _PLAIN = (bool, int, float, complex, str, bytes, types.NoneType, types.EllipsisType)
 _BY_REPR = ("decimal", "datetime", "uuid", "fractions", "zoneinfo", "ipaddress", "re")
-_WITHOUT_TARGET = ("_thread", "threading", "asyncio", "_asyncio", "logging", "random", "_random", "queue", "_queue", "weakref", "_weakref", "itertools", "_contextvars",
-    "numpy", "pandas", "builtins", "time", "functools", "operator", "typing", "pydantic_core", "_io")
+_WITHOUT_TARGET = frozenset("""_thread threading asyncio _asyncio logging random _random queue _queue weakref _weakref itertools _contextvars numpy pandas
+    builtins time functools operator typing pydantic_core _io""".split())
 
 class _Walk:
     "What a function reaches; holds what was seen"
@@ -141,7 +141,8 @@ class _Walk:
 
     def _object(self, value):
         cls, held = type(value), _attributes(value)
-        if all(hasattr(value, k) for k in ("spec", "fn")) and hasattr(value.spec, "model_dump_json"): return f"tool {value.spec.model_dump_json()} {self.text(value.fn)}"
+        is_tool = all(k in held for k in ("spec", "acts", "fingerprint"))
+        if is_tool: return f"tool {value.spec.model_dump_json()} {self.text(value.acts)} {self.text(value.fingerprint)}"
         foreign = _is_foreign_class(cls)
         if foreign and not held and cls.__module__.partition(".")[0] not in _WITHOUT_TARGET: self.known = False
         if foreign: return f"{cls.__module__}.{cls.__qualname__} {sorted(_places(held))}"

@@ -45,8 +45,8 @@ def can_be_remembered(
     return bool(identity) and "process" not in identity
 
 # %% ../../nbs/tools/08_identity.ipynb #ed7787b9
-_SAID = dict(code="its code, or what it works with, is different", schema="its arguments are described differently", process="its code cannot be known outside of the process that asked",
-    definition="its server describes it differently")
+_SAID = dict(code="its code, or what it works with, is different", schema="its arguments are described differently",
+    process="its code cannot be known outside of the process that asked", definition="its server describes it differently")
 
 def _change(name, before, now):
     if name in _SAID: return _SAID[name]

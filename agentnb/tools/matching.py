@@ -21,7 +21,8 @@ def text_of(
 _PYTHON = {"True": "true", "False": "false", "None": "null"}
 
 def _fits_text(glob, value):
-    return fnmatchcase(text_of(value), glob if isinstance(value, str) else str(_PYTHON.get(glob, glob)))
+    wanted = glob if isinstance(value, str) else str(_PYTHON.get(glob, glob))
+    return text_of(value) == wanted or fnmatchcase(text_of(value), wanted)
 
 # %% ../../nbs/tools/09_matching.ipynb #3558ea5d
 def path_roots(
