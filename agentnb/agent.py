@@ -111,12 +111,13 @@ def _refuse_task(task):
     said = f"a task is text, a list of messages or a State that has some; got {task!r:.80}. {_TASK}{elsewhere}"
     raise ValueError(said) if isinstance(task, State | str) or task == [] else TypeError(said)
 
-# %% ../nbs/01_agent.ipynb #3169a73a
+# %% ../nbs/01_agent.ipynb #325ea21c
 def _check_rules(name, rules, specs):
     try: worth_saying = check_rules(rules, specs)
     except ValueError as e: raise ValueError(f"Agent({name}): {e}") from None
     for words in worth_saying: warnings.warn(f"agent {name}: {words}", stacklevel=4)
 
+# %% ../nbs/01_agent.ipynb #3169a73a
 # chkstyle: skip
 class Agent(Portable):
     "Which model, which tools, which rules; the same definition serves many runs"

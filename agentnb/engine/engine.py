@@ -247,6 +247,7 @@ async def _catch_up(engine, fresh):
     changed = code_change(engine.tip, engine.agent)
     if changed: await _record(engine, Note(about="code", text=changed[0], change=changed[1]), engine.tip.iteration)
 
+# %% ../../nbs/engine/09_engine.ipynb #a9587aa1
 async def _narrow_imported(engine):
     log, engine.may_be_imported, before = engine.log, False, engine.may_be_imported
     mark = await call_store(log.store, log.store.recall, "imported", log.run_id) if before else None

@@ -188,6 +188,7 @@ def _values(kind):
     if not isinstance(kind, dict): return []
     return kind.get("enum") or ([kind["const"]] if "const" in kind else [True, False] if kind.get("type") == "boolean" else [])
 
+# %% ../../nbs/engine/00_policy.ipynb #834c8594
 def rule_problem(
     rule: Rule,  # of a policy
     tools: Mapping[str, ToolSpec],  # by name
@@ -208,11 +209,11 @@ def check_rules(
     rules: Sequence[Rule],  # of a policy, in their order
     tools: Mapping[str, ToolSpec],  # by name
 ) -> list[str]:  # what is worth a warning, in words
-    "Find rules that can never fit; raises `ValueError` where one denies or asks, or names an argument that no tool has"
+    "Find rules that can never fit; raises `ValueError` where one denies, or names an argument that no tool has"
     warnings = list[str]()
     for i, rule in enumerate(rules):
         problem = rule_problem(rule, tools)
-        if problem and (rule.effect != "allow" or _wrong_argument(rule, tools)): raise ValueError(problem)
+        if problem and (rule.effect == "deny" or _wrong_argument(rule, tools)): raise ValueError(problem)
         if problem: warnings.append(problem)
         above = next((r for r in rules[:i] if rule.effect == "deny" and r.effect != "deny" and _covers(r, rule)), None)
         if above: raise ValueError(f"a rule denies {rule.tool}, and never does: one above it says {above.effect} to all calls of {above.tool}. Put it first.")

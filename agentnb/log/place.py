@@ -10,6 +10,8 @@ import os, secrets
 from datetime import datetime
 from typing import Any
 
+from ..store.protocol import StoreError
+
 # %% ../../nbs/log/09_place.ipynb #71c3f4bb
 _SPACE = "place"
 
@@ -24,6 +26,8 @@ def place_of(
 ) -> str:  # made where there is none yet
     "The name of a store"
     if not (known := store.recall(_SPACE, "name")):
-        store.keep_all((_SPACE, "name", secrets.token_hex(6)), at=at, once=True)
+        name = secrets.token_hex(6)
+        try: store.keep_all((_SPACE, "name", name), at=at, once=True)
+        except StoreError: store.keep(_SPACE, "name", name, at)  # a saver of LangGraph keeps one value at a time
         known = store.recall(_SPACE, "name")
     return known[1] + _file_number(store)

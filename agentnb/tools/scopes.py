@@ -43,6 +43,7 @@ def _fill(template, args):
     try: return [_ScopeFormatter().vformat(template, (), args)]
     except (LookupError, AttributeError, TypeError, ValueError): return [Unfilled(template)]
 
+# %% ../../nbs/tools/00_scopes.ipynb #3c2e9ffb
 def needed_scopes(
     spec: ToolSpec,  # a tool
     args: Mapping[str, Any],  # of a call, validated

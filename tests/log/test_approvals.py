@@ -264,10 +264,11 @@ def test_rules_of_settings_ini_come_after_those_of_the_code(tmp_path, monkeypatc
 def test_a_rule_about_nearly_a_tool_is_a_question():
     @tool
     def restart(service: str) -> str: return service
-    rules = [Rule(tool="restrat", effect="deny"), Rule(tool="rest*", effect="ask"), Rule(tool="pay", effect="ask"), Rule(tool="restart", effect="ask")]
+    rules = [Rule(tool="restrat", effect="ask"), Rule(tool="rest*", effect="ask"), Rule(tool="pay", effect="ask"), Rule(tool="restart", effect="ask")]
     with pytest.warns(UserWarning) as said: Agent(Scripted(["done"]), [restart], policy=rules, store="memory:")
     assert [str(w.message) for w in said] == ["agent agent: a rule speaks of restrat, and there is no such tool. Is restart meant?"]
     assert said[0].filename == __file__
+    with pytest.raises(ValueError, match="restrat, and there is no such tool"): Agent(Scripted(["done"]), [restart], policy=[Rule(tool="restrat", effect="deny")])
 
 
 def test_cost_an_approver_and_a_rule_that_fails():

@@ -135,8 +135,8 @@ DENY = dict(effect="deny")
 @pytest.mark.parametrize("policy, said", [
     ([Rule(tool="pay", args={"cent": "1"}, **DENY)], "argument cent"), ([Rule(tool="pay", args={"cent": "1"}, effect="allow")], "argument cent"),
     ([Rule(args={"path": "secrets/*"}, **DENY)], "argument path"), ([Rule(tool="p*", args={"to": "bob"}, effect="ask")], "argument to"),
-    ([Rule(tool="pya", **DENY)], "Is pay meant"), ([Rule(tool="Pay", effect="ask")], "Is pay meant"),
-    ([Rule(tool="pay", args={"force": "yes"}, **DENY)], "which it never is"), ([Rule(tool="pay", args={"force": "1"}, effect="ask")], "which it never is"),
+    ([Rule(tool="pya", **DENY)], "Is pay meant"), ([Rule(tool="Pay", **DENY)], "Is pay meant"),
+    ([Rule(tool="pay", args={"force": "yes"}, **DENY)], "which it never is"), ([Rule(tool="pay", args={"force": "1"}, **DENY)], "which it never is"),
     ([Rule(effect="allow"), Rule(tool="pay", **DENY)], "never does"),
     ([Rule(tool="pay", effect="ask"), Rule(tool="pay", args={"cents": "1"}, **DENY)], "never does")])
 def test_a_rule_that_never_fits_is_an_error_when_the_agent_is_made(policy, said):
