@@ -268,7 +268,8 @@ def test_a_rule_about_nearly_a_tool_is_a_question():
     with pytest.warns(UserWarning) as said: Agent(Scripted(["done"]), [restart], policy=rules, store="memory:")
     assert [str(w.message) for w in said] == ["agent agent: a rule speaks of restrat, and there is no such tool. Is restart meant?"]
     assert said[0].filename == __file__
-    with pytest.raises(ValueError, match="restrat, and there is no such tool"): Agent(Scripted(["done"]), [restart], policy=[Rule(tool="restrat", effect="deny")])
+    rule = Rule(tool="restrat", effect="deny")
+    with pytest.raises(ValueError, match="restrat, and there is no such tool"): Agent(Scripted(["done"]), [restart], policy=[rule])
 
 
 def test_cost_an_approver_and_a_rule_that_fails():
