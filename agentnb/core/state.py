@@ -30,6 +30,8 @@ class OpenCall(Value):
     confidence: float | None = None  # how sure the model was
     key: str = ""  # idempotency key, once intended
     session: str = ""  # who intended it
+    identity: dict[str, str] = {}  # of its tool, as a person approved it
+    place: str = ""  # where it was approved; empty if nobody was asked
 
 # %% ../../nbs/core/08_state.ipynb #5910e07d
 # chkstyle: skip
@@ -233,7 +235,8 @@ def _decision(state, body, step):
     if request.call is None: return dict(changes, messages=state.messages + (Message(role=role, content=body.message),))
     call = request.call.model_copy(update={"args": body.args}) if body.args is not None else request.call
     if body.args is not None and _is_plan_tool(state, call.tool): changes["plan_unsent"] = False
-    if body.verdict == "approve": return dict(changes, open_calls=_with_call(state, call.id, phase="approved", call=call))
+    approved = dict(phase="approved", call=call, identity=body.identity, place=body.place)
+    if body.verdict == "approve": return dict(changes, open_calls=_with_call(state, call.id, **approved))
     why = "It is not known whether this happened; a human chose to skip it." if request.about == "outcome" else "A human said no."
     answer = Message(role="tool", content=body.message, call_id=call.id, tool=call.tool)
     if body.verdict == "reject": answer = refusal_message(call, why, body.message)

@@ -127,6 +127,7 @@ class Request(Value):
     usage: Usage = Usage()  # what those used
     cost: Decimal | None = Decimal(0)  # of that, US dollars; `None` is unknown
     seconds: float = 0.0  # how long they took
+    identity: dict[str, str] = {}  # what the tool of the call is and where it points, as it is shown
 
 class Decision(Value):
     "A human, or a policy in their place, answered"
@@ -139,6 +140,8 @@ class Decision(Value):
     by: str = ""  # who
     remembered: str = ""  # the yes that was kept for the next time, or that answered here
     seconds: float = 0.0  # how long the request was open
+    identity: dict[str, str] = {}  # of the tool, as the request showed it: the answer is about no other
+    place: str = ""  # the store in which it was given: in another one it does not count
 
 # %% ../../nbs/core/07_steps.ipynb #be5b6e6e
 class Edit(Value):
@@ -157,6 +160,7 @@ class Edit(Value):
     answer: dict[str, Any] | None = None  # as in `Started`; an empty one takes the type away
     values: dict[str, Any] | None = None  # of a held graph, by channel: JSON
     as_node: str | None = None  # of a held graph: what follows, follows this node
+    grant: tuple[str, ...] | None = None  # other scopes that its tools may use
     by: str = ""  # who
 
 # %% ../../nbs/core/07_steps.ipynb #b6aeca2b

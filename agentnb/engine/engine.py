@@ -13,11 +13,11 @@ from typing import Any
 
 from ..core.foreign import await_code, error_text, name_of_code
 from ..core.messages import Delta
-from ..core.state import READ_RESULT, State
+from ..core.state import READ_RESULT, OpenCall, State
 from ..core.steps import Body, Decision, Edit, Intent, Note, Replied, Request, Returned, Started, Step
 from .actions import Action, Announce, AskModel, Execute, Wait, affordable_calls, next_action, out_of_budget_action, ready_calls
 from .breakpoints import Break
-from .definitions import AgentSource, code_change, lost_tools, newest_tool
+from .definitions import AgentSource, code_change, lost_tools, narrowed_limits, newest_tool
 from .outcomes import AgentMismatch, RequestOpen, background_line, data_missing_error, request_open_error
 from .hosting import asking_calls, begin_call, drop_calls, first_news, lost_questions, may_ask, take_news
 from .perform import PERFORM, ModelFailed
@@ -26,11 +26,13 @@ from .reserve import Reservation, recover, reserve, settle
 from ..log.forks import SideEffect, side_effects_after
 from ..log.log import Log, with_raises
 from ..log.pages import pages_tool
+from ..log.place import place_of
 from ..log.requests import decide, remembered_decision
 from ..store.lease import HeldLease
 from ..store.protocol import ContentRow, RunConflict, call_store
 from ..store.writer import Writer, writer_of
 from ..tools.contract import NO_DATA, RunData
+from ..tools.identity import identity_changes, identity_of
 from ..tools.tool import Tool, ToolError
 
 # %% ../../nbs/engine/10_engine.ipynb #720e5cf0
@@ -69,6 +71,8 @@ class Engine:
         self.heard: asyncio.Future | None = None  # set by the next news
         self.sampled: Any = None  # what the model was asked for a call, until it is durable
         self.kept_rows = list[tuple[str, str, str]]()  # what is to be written together with the result of the call that was just made
+        self.place = ""  # where this is, once a decision depends on it
+        self.may_be_imported = first_body is None  # until that was looked up
         self.known_side_effects: list[SideEffect] | None = None  # what was done in the world after the cut of a fork, once it is known
         self._writer: Writer | None = None
         self._first_step: tuple[Step, State] | None = None
@@ -141,10 +145,24 @@ class Engine:
     def next_action(self) -> Action | None:  # `None` once the run has ended
         "The one thing that comes next"
         tip, rules = self.log.tip, self.rulings.before(self.agent.policy)
-        return next_action(tip, rules, self.session, self.calls_elsewhere() if tip.parent else {})
+        return next_action(tip, rules, self.session, self.calls_elsewhere() if tip.parent else {}, self.changes_since_yes)
+
+    def changes_since_yes(self,
+        c: OpenCall,  # approved
+    ) -> str:  # empty if nothing is
+        "What is different from what a person approved, in words"
+        if c.place != self.place: return "it was approved elsewhere, and this log was brought here" if c.place else "it is not known where it was approved"
+        tool = self.log.tools.get(c.call.tool)
+        return identity_changes(c.identity, identity_of(tool)) if tool else ""
+
+    def must_look(self) -> bool:
+        "Is there something to find out before the next action is known?"
+        calls = self.log.tip.open_calls
+        return bool(calls) and (has_functions(self.agent.policy) or not self.place and any([c.phase == "approved" or c.place for c in calls]))
 
     async def ask_rules(self) -> None:
-        "Ask the functions of the policy about the calls that are open"
+        "Find out where this is, if a call was approved; ask the functions of the policy about the calls that are open"
+        if not self.place and any([c.phase == "approved" or c.place for c in self.tip.open_calls]): await _find_place(self)
         tip = self.log.tip
         open_calls = [c.call for c in affordable_calls(tip) if c.phase != "asked" and not c.problem]
         await self.rulings.ask(self.agent.policy, open_calls, tip.tools, tip.cost)
@@ -231,6 +249,8 @@ def _definition_changed(engine):
     if not same: engine.agent, agent.tools, engine.log.tools = agent, tools, tools
     return not same
 
+async def _find_place(engine): engine.place = await call_store(engine.log.store, place_of, engine.log.store, engine.log.clock())
+
 async def _catch_up(engine, fresh):
     log = engine.log
     if fresh and log.steps: await engine.reread()
@@ -245,8 +265,20 @@ async def _catch_up(engine, fresh):
     if log.steps: await engine.reopen()
     if not log.steps or engine.tip.status in ("done", "stopped"): return
     engine.refuse_lost_tools(engine.agent)
+    await _narrow_imported(engine)
     changed = code_change(engine.tip, engine.agent)
     if changed: await _record(engine, Note(about="code", text=changed[0], change=changed[1]), engine.tip.iteration)
+
+# %% ../../nbs/engine/10_engine.ipynb #a9587aa1
+async def _narrow_imported(engine):
+    log, engine.may_be_imported, before = engine.log, False, engine.may_be_imported
+    mark = await call_store(log.store, log.store.recall, "imported", log.run_id) if before else None
+    if not mark or not mark[1]: return
+    imported = log.state_at(min(int(mark[1]), len(log.steps)) - 1)
+    same = imported.max_iterations == engine.tip.max_iterations and imported.budget == engine.tip.budget
+    narrowed = narrowed_limits(engine.tip, engine.agent) if same else None
+    if narrowed: await _record(engine, Note(about="code", text=narrowed[0], change=narrowed[1]), engine.tip.iteration)
+    await call_store(log.store, log.store.keep, "imported", log.run_id, "", log.clock())
 
 # %% ../../nbs/engine/10_engine.ipynb #699e50a8
 async def _record(engine, body, iteration, kept=()):
@@ -352,11 +384,11 @@ def _deliver_sample(engine):
 async def _advance(engine):
     if engine.first_body and not engine.log.steps: return await _write_first_step(engine)
     while True:
-        if engine.log.tip.open_calls and has_functions(engine.agent.policy): await engine.ask_rules()
+        if engine.must_look(): await engine.ask_rules()
         action = engine.next_action()
         if isinstance(action, Wait):
             await engine.reread()
-            if engine.log.tip.open_calls and has_functions(engine.agent.policy): await engine.ask_rules()
+            if engine.must_look(): await engine.ask_rules()
             action = engine.next_action()
         if action and not isinstance(action, Announce | Execute | Wait) and await _take_raises(engine): continue
         engine.reservation = None

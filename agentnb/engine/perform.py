@@ -25,6 +25,7 @@ from ..core.state import READ_RESULT, State
 from ..core.steps import Finished, Intent, Note, Replied, Request, Returned
 from ..log.pages import with_next_page
 from ..store.protocol import call_store
+from ..tools.identity import identity_of
 from ..tools.results import RESULT_LIMIT
 from ..tools.tool import Context, ToolError
 
@@ -223,7 +224,9 @@ async def _preview(engine, c):
 
 async def _ask_human(engine, action):
     preview = await _preview(engine, action.call) if action.call and action.about in ("approve", "repeat") else ""
-    return Request(request_id=f"q{engine.tip.index}", preview=preview, **{k: getattr(action, k) for k in type(action).model_fields})
+    tool = engine.log.tools.get(action.call.tool) if action.call else None
+    identity = identity_of(tool) if tool else {}
+    return Request(request_id=f"q{engine.tip.index}", preview=preview, identity=identity, **{k: getattr(action, k) for k in type(action).model_fields})
 
 async def _warn(engine, action): return Note(about="budget", text=action.text, limit=action.limit)
 

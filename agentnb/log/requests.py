@@ -17,6 +17,7 @@ from ..core.state import raised_limits
 from ..core.steps import Decision, Request
 from .approval import make_approval, keep_approval, use_approval
 from .log import Log
+from .place import place_of
 from ..store.protocol import RunConflict
 from ..tools.tool import ToolError
 
@@ -70,7 +71,8 @@ def decide(
         log.refresh()
         if request not in log.tip.requests: return _already_decided(log, request)
         waited = log.seconds_since(log.tip.asked_at[request.request_id])
-        try: log.append(decision.model_copy(update={"seconds": waited}), topped_up=log.tip.budget if request.about == "budget" else None)
+        here = dict(identity=request.identity, place=place_of(log.store, log.clock())) if request.call and decision.verdict == "approve" else {}
+        try: log.append(decision.model_copy(update=dict(here, seconds=waited)), topped_up=log.tip.budget if request.about == "budget" else None)
         except RunConflict: continue
         return _first_decision(log, request)
 
@@ -91,7 +93,8 @@ def remembered_decision(
 ) -> Decision | None:  # `None` if no yes to this is remembered
     "What a remembered yes says to a request"
     if request.about != "approve" or request.call is None or request.interrupt: return None
-    approval = use_approval(log.store, request.call, log.tip.tools[request.call.tool], log.tip.agent, log.run_id, log.clock())
+    spec, now = log.tip.tools[request.call.tool], log.clock()
+    approval = use_approval(log.store, request.call, spec, log.tip.agent, log.run_id, now, request.identity, place_of(log.store, now))
     return Decision(request_id=request.request_id, verdict="approve", by=f"{approval.by}, remembered", remembered=approval.id) if approval else None
 
 # %% ../../nbs/log/03_requests.ipynb #ad73c24b
@@ -142,7 +145,7 @@ class Pending:
         if not remember: return decide(log, request, decision)
         if request.call is None or request.interrupt: raise ValueError(f"request {request.request_id} is about no call of a tool: answer it without remember=.")
         call = request.call.model_copy(update={"args": log.check_arguments(request.call, args)}) if args is not None else request.call
-        where = dict(agent=log.tip.agent, run_id="" if everywhere else log.run_id)
+        where = dict[str, Any](agent=log.tip.agent, run_id="" if everywhere else log.run_id, identity=request.identity, place=place_of(log.store, log.clock()))
         approval = make_approval(call, log.tip.tools[call.tool], remember, log.clock(), **where, uses=uses, seconds=seconds, by=by)
         made = decide(log, request, decision.model_copy(update={"remembered": approval.id}))
         if made.remembered == approval.id: self._keep_approval(approval)

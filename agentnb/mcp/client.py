@@ -6,10 +6,11 @@
 __all__ = ['MCPClient', 'tools_from_mcp']
 
 # %% ../../nbs/mcp/03_client.ipynb #21bd803e
-import asyncio, json, shlex, threading, weakref
+import asyncio, hashlib, json, shlex, threading, weakref
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal, Self, cast
+from urllib.parse import urlsplit
 
 from ..core.portable import NotPortable
 from ..tools.contract import ToolError, call_host
@@ -126,6 +127,13 @@ def _size_problem(definition):
     size = len(json.dumps(definition["inputSchema"]))
     return f"tool `{definition['name'][:60]}`: its schema has {size:,} characters." if size > LONGEST_DEFINITION else ""
 
+def _server_identity(target, options):
+    given = [options.get(k) or {} for k in ("env", "headers")]
+    digest = hashlib.sha256(repr([*map(sorted, [g.items() for g in given])]).encode("utf-8", "backslashreplace")).hexdigest()[:8] if any(given) else ""
+    query = urlsplit(target).query if isinstance(target, str) else ""
+    more = f" (query {hashlib.sha256(query.encode()).hexdigest()[:8]})" if query else ""
+    return dict(server=server_name(target) + more, folder=options.get("cwd") or "", settings=digest)
+
 class MCPClient(_Connecting):
     "Tools of an MCP server; holds a connection, to be closed"
     def __init__(self,
@@ -164,7 +172,7 @@ class MCPClient(_Connecting):
             try:
                 if too_large := _size_problem(d): raise ToolDefinitionError(too_large)
                 if any(t.original_name == d["name"] for t in made): raise ToolDefinitionError(f"tool `{d['name']}`: the server has two tools of this name.")
-                made.append(MCPTool(d, self._call, names[d["name"]], trusted, **self._contract))
+                made.append(MCPTool(d, self._call, names[d["name"]], trusted, fingerprint=_server_identity(self.target, self._options), **self._contract))
             except ToolDefinitionError as e: out[d["name"]] = str(e)
         self.tools, self.left_out = made, out
         return self

@@ -8,7 +8,8 @@ __all__ = ['IDEMPOTENCY_META', 'FAILURE_META', 'LONGEST_DESCRIPTION', 'LONGEST_D
 
 # %% ../../nbs/mcp/00_schemas.ipynb #a769d9e7
 import base64, hashlib, json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
@@ -115,6 +116,7 @@ class MCPTool(SchemaTool):
         timeout: float | None = 60.0,  # seconds of a call without a word of progress
         scopes: Sequence[str] = (),  # what it needs to be granted; arguments stand in them as `{path}`
         longest: float | None = None,  # seconds of a call that tells its progress; 20 times `timeout` if not given
+        fingerprint: Mapping[str, str] = MappingProxyType({}),  # which server it is
     ):
         self.original_name, self.annotations, schema = definition["name"], definition.get("annotations") or {}, definition.get("inputSchema")
         if not isinstance(schema, dict) or schema.get("type") != "object":
@@ -123,7 +125,7 @@ class MCPTool(SchemaTool):
         async def act(args, context): return await make_call(self, args, context)
         hints, text = read_hints(self.annotations, trusted), json_safe(definition.get("description") or "")
         if len(text) > LONGEST_DESCRIPTION: text = f"{text[:LONGEST_DESCRIPTION]} (cut: {len(text):,} characters)"
-        super().__init__(self.original_name, text, json_safe(schema), act, name, None, scopes, **hints)
+        super().__init__(self.original_name, text, json_safe(schema), act, name, None, scopes, fingerprint=fingerprint, **hints)
         self.timeout, self.longest = timeout, longest if longest is not None or timeout is None else 20 * timeout
         self.output_schema = definition.get("outputSchema") if isinstance(definition.get("outputSchema"), dict) else None
-        self.spec = self.spec.model_copy(update=dict(code=digest(definition)))
+        self.spec, self.acts = self.spec.model_copy(update=dict(code=digest(definition))), None

@@ -113,6 +113,7 @@ def import_runs(
         _check_run(store, run_id, numbers, steps)
         held = [contents.pop(c.sha256) for step in steps for c in contents_in(step.body) if c.sha256 in contents]
         store.append(*steps, **({"contents": held} if held else {}))
+        store.keep("imported", run_id, str(len(steps)), steps[-1].at)
         written.append(run_id)
     return written
 

@@ -265,7 +265,7 @@ def files(
     "Tools for the files of one folder"
     tools = FileWriteTools(Root(folder, hidden))
     place = "" if tools.root.name == "." else escape_scope(f"{tools.root.name.rstrip('/')}/")
-    options = dict[str, Any](open_world=False, timeout=30)
+    options = dict[str, Any](open_world=False, timeout=30, fingerprint=dict(root=str(tools.root.path), hidden="shown" if hidden else ""))
     reads = [Tool(f, read_only=True, scopes=[f"fs:read:{place}{{{what}}}"], **options)
         for f, what in ((tools.list_files, "folder:folder"), (tools.read_file, "path:path"), (tools.search_files, "folder:folder"))]
     if not write: return reads

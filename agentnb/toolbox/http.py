@@ -200,5 +200,6 @@ def http(
     if isinstance(allow, str) or not allow: raise ValueError("allow=: give a list of hosts, as in ['docs.python.org'].")
     for network in private: ip_network(network, strict=False)
     tools, scopes = HttpTools(Reach(allow=tuple(allow), private=tuple(private), plain=plain), seconds, most, resolve), ["net:{url:host}"]
-    reads = [Tool(tools.fetch, read_only=True, scopes=scopes, preview=tools.preview_fetch, timeout=seconds + 10)]
-    return reads + [Tool(tools.send_request, scopes=scopes, preview=tools.preview_send, timeout=seconds + 10)] * write
+    where = dict(hosts=", ".join(allow), private=", ".join(private), plain="http: too" if plain else "")
+    reads = [Tool(tools.fetch, read_only=True, scopes=scopes, preview=tools.preview_fetch, timeout=seconds + 10, fingerprint=where)]
+    return reads + [Tool(tools.send_request, scopes=scopes, preview=tools.preview_send, timeout=seconds + 10, fingerprint=where)] * write

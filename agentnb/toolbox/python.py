@@ -123,7 +123,8 @@ def python(
     free = "" if refused else problem
     about = _ABOUT + (_NO_SANDBOX_NOTE.format(why=free) if free else _SANDBOX_NOTE) + limits
     again = "Forget all variables and files of run_python and begin again."
-    tools = PythonTools([Tool(run_python, description=about, **_tool_hints(free)),
-        Tool(restart_python, description=again, destructive=False, idempotent=True, open_world=False)])
+    where = dict(sandbox=f"none: {problem}" if problem else "bwrap", folders=", ".join(kernel_options[1]), bounds=repr(bounds))
+    tools = PythonTools([Tool(run_python, description=about, fingerprint=where, **_tool_hints(free)),
+        Tool(restart_python, description=again, fingerprint=where, destructive=False, idempotent=True, open_world=False)])
     tools.kernels = {}
     return tools
