@@ -12,6 +12,7 @@ from typing import Any
 
 from ..core.state import State
 from ..core.steps import Request
+from ..core.unseen import unseen
 from ..views.text import visible
 
 Field = dict[str, Any]  # name, kind, value as it is typed, options, hint: JSON for the browser
@@ -55,7 +56,12 @@ def _field(name, schema, args, required):
     typed = json.dumps(value, ensure_ascii=False) if kind == "choice" else _input_text(kind, value)
     bounds = "".join(f", {word} {inner[k]}" for k, word in (("minimum", "at least"), ("maximum", "at most"), ("maxLength", "longest")) if k in inner)
     return dict(name=name, kind=kind, value=typed, options=options, empty=empty or name not in required and value is None, nothing=value is None,
-        hint=visible(schema.get("description", "") + bounds, 300).removeprefix(", "))
+        hint=visible(schema.get("description", "") + bounds, 300).removeprefix(", "), **_seen(name, typed), labels=[visible(o) for o in inner.get("enum", ())])
+
+def _seen(name, typed):
+    shown, lines = visible(typed), typed.count("\n") + 1
+    size = f"{lines:,} line{'s' * (lines > 1)}, {len(typed):,} characters: scroll to see all" if lines > 8 or len(typed) > 500 else ""
+    return dict(label=visible(name), doubt=unseen(f"{name}: {typed}"), shown=shown if shown != typed else "", size=size)
 
 # %% ../../nbs/ui/01_forms.ipynb #e282c569
 def form_of(
