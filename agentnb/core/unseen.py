@@ -127,8 +127,9 @@ def _sign_lines(text):
 
 def unseen(
     text: str,  # from anywhere
+    signs: bool = True,  # say also which quotation marks and blanks are others, and where there is a gap
 ) -> str:  # in words; empty if it is as it looks
     "What a reader of a text does not see, or takes for something else"
     hidden = _unmarked(text)
     lines = [f"{hidden.total():,} character{'s' * (hidden.total() > 1)} not seen: {_named(hidden)}"] if hidden else []
-    return "; ".join((*lines, *_word_lines(text), *_sign_lines(text)))
+    return "; ".join((*lines, *_word_lines(text), *(_sign_lines(text) if signs else ())))

@@ -159,8 +159,8 @@ def asked_html(
     tool = f" <code>{escape_html(request.call.tool)}</code>" if request.call else ""
     colour = COLOURS["error" if may_destroy(request, state) else "plain"]
     why = because(request)
-    return "".join([f"<p><b>{escape_html(heading(request, state))}</b>{tool}</p>",
-        f'<p><b style="color:{colour}">{escape_html(effect)}</b></p>' if effect else "",
-        f"<p>You are asked because: {escape_html(why, 2000)}</p>" if why else "",
-        quote_html("The question:", quoted(request, state)), quote_html("The model says:", _said(request, state)),
-        _doubts_html(doubts(request, state)), parts_html(args, request.preview)])
+    head = f"<p><b>{escape_html(heading(request, state))}</b>{tool}</p>"
+    said = f'<p><b style="color:{colour}">{escape_html(effect)}</b></p>' if effect else ""
+    asked = f"<p>You are asked because: {escape_html(why, 2000)}</p>" if why else ""
+    words = quote_html("The question:", quoted(request, state)) + quote_html("The model says:", _said(request, state))
+    return f"{head}{said}{asked}{words}{_doubts_html(doubts(request, state))}{parts_html(args, request.preview)}"

@@ -186,3 +186,8 @@ def shoot(page, name, view=None):
     for theme in ("dark", "light"):
         page.evaluate(THEME, theme == "dark")
         (view or page).screenshot(path=str(ARTIFACTS/f"{re.sub(r'[^-a-zA-Z0-9]+', '-', name)}-{theme}.png"), animations="disabled")
+
+
+def settle(view):
+    "Wait as a person does: until the first open card of a view has been there long enough to be answered"
+    view.locator(".an-ask:not(.an-decided)[aria-busy=false]").first.wait_for()
