@@ -191,3 +191,9 @@ def shoot(page, name, view=None):
 def settle(view):
     "Wait as a person does: until the first open card of a view has been there long enough to be answered"
     view.locator(".an-ask:not(.an-decided)[aria-busy=false]").first.wait_for()
+
+
+def approve(view, name="Approve", tool=None):
+    "Say yes as a person does: when the card can be answered, and once more in another place if `tool` may destroy"
+    view.get_by_role("button", name=name, exact=True).first.click()
+    if tool: view.get_by_role("button", name=f"Yes, call {tool}", exact=True).first.click()

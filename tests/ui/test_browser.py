@@ -2,7 +2,7 @@
 import json, urllib.request
 
 import pytest
-from lab import shoot
+from lab import approve, settle, shoot
 from playwright.sync_api import expect
 from replay import Replay
 
@@ -31,7 +31,7 @@ def test_the_quickstart_by_hand(notebook, lab):
         nb.done(i)
     view = nb.cell(hold).locator(".an-stepper")
     rows, step = view.locator(".an-steps li"), view.get_by_role("button", name="Step", exact=True)
-    approve = view.get_by_role("button", name="Approve", exact=True)
+    yes = view.get_by_role("button", name="Approve", exact=True)
     step.wait_for()
     seen = 0
     while not view.get_by_text("asks: ").count():
@@ -39,7 +39,7 @@ def test_the_quickstart_by_hand(notebook, lab):
         step.click()
         expect(rows).not_to_have_count(seen, timeout=120_000)
         seen = rows.count()
-    approve.wait_for()
+    yes.wait_for()
     view.get_by_text("waiting for you").first.wait_for()
     expect(step).to_be_disabled()
     view.scroll_into_view_if_needed()
@@ -52,8 +52,8 @@ def test_the_quickstart_by_hand(notebook, lab):
     changed.click()
     view.get_by_text("no runbook says that").wait_for()
     fix.fill("renew the certificate with certbot renew, then reload the proxy.")
-    expect(approve).to_be_disabled()
-    changed.click()
+    expect(yes).to_be_disabled()
+    approve(view, "Approve with changes")
     view.get_by_text("approved by you").first.wait_for()
     view.get_by_role("button", name="Run", exact=True).click()
     nb.cell(hold).get_by_text("Result:").wait_for()
@@ -109,8 +109,12 @@ def test_await_run_waits_for_the_click(notebook, lab):
     view.get_by_role("button", name="Approve with changes", exact=True).click()
     view.get_by_text("is not a number").first.wait_for()
     grace.fill("5")
+    settle(view)
     view.locator(".an-steps").focus()
     nb.page.keyboard.press("a")
+    view.get_by_role("button", name="Yes, call restart", exact=True).wait_for()
+    settle(view)
+    nb.page.keyboard.press("y")
     assert "done" in nb.done(2) and "after done" in nb.done(3)
     expect(nb.cell(1)).to_contain_text("restarted after 5 s")
     assert nb.page.evaluate("window.agentnb_owned") is None
