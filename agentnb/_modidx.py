@@ -1736,6 +1736,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                          'agentnb.metrics.honesty._mode': ('metrics/honesty.html#_mode', 'agentnb/metrics/honesty.py'),
                                          'agentnb.metrics.honesty._named_call': ( 'metrics/honesty.html#_named_call',
                                                                                   'agentnb/metrics/honesty.py'),
+                                         'agentnb.metrics.honesty._one_hand': ( 'metrics/honesty.html#_one_hand',
+                                                                                'agentnb/metrics/honesty.py'),
                                          'agentnb.metrics.honesty._orders': ('metrics/honesty.html#_orders', 'agentnb/metrics/honesty.py'),
                                          'agentnb.metrics.honesty._says': ('metrics/honesty.html#_says', 'agentnb/metrics/honesty.py'),
                                          'agentnb.metrics.honesty._texts': ('metrics/honesty.html#_texts', 'agentnb/metrics/honesty.py'),

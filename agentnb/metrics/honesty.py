@@ -7,7 +7,7 @@ __all__ = ['lies']
 
 # %% ../../nbs/metrics/07_honesty.ipynb #11a78446
 import ast, inspect, re, textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..core.messages import ToolSpec
@@ -18,7 +18,7 @@ from .review import Advice, Finding, words
 _finding = Advice("""
 hidden_text | high | The model reads what no person who looks at it sees. | Do not offer it: write its description yourself, without what is hidden.
 instructs_model | high | A description says what a tool does; this one tells the model what to do besides. | Do not offer it, or write its description yourself.
-names_other_tool | low | A tool that speaks of others can bend how those are used. | See whether both come from the same hand. Say in the instructions when to use which.
+names_other_tool | low | A tool that speaks of others can bend how those are used. | See whether both come from the same hand.
 wrongly_read_only | high | It is called without approval, at the same time as others, and again after a crash. | Take read_only=True away.
 wrongly_idempotent | high | After a crash it is repeated without asking, and does it twice. | Take idempotent=True away, or hold its effects to `Context.key`.
 not_destructive | medium | A policy that asks before something is lost does not ask. | Take destructive=False away.
@@ -43,25 +43,35 @@ def _hidden(spec):
         place = reveal(where.replace("properties.", ""))[:80]
         if said := unseen(text, signs=False): yield _finding(spec.name, "hidden_text", f"In {place}: {said}.")
         if found := _COMMENT.search(text): yield _finding(spec.name, "hidden_text", f"In {place}: `{found[0]}` hides text on a page.")
-        if _BLOB.search(text): yield _finding(spec.name, "hidden_text", f"In {place}: {len(max(_BLOB.findall(text), key=len)):,} characters in a row that are no words.")
+        if blob := _BLOB.search(text): yield _finding(spec.name, "hidden_text", f"In {place}: {len(blob[0]):,} characters in a row that are no words.")
         if re.search(r"[ \t]{60,}\S|\n{8,}\s*\S", text): yield _finding(spec.name, "hidden_text", f"In {place}: text stands behind a wide gap.")
 
 # %% ../../nbs/metrics/07_honesty.ipynb #0d45afcc
-_USER = r"(?:the |your |any )?(?:user|users|human|person|people|operator|customer|owner|developer|anyone|them)\b"
-_ORDERS = [re.compile(p, re.I) for p in (
-    r"\b(?:ignor\w*|disregard\w*|forget|override|bypass)\s+(?:\w+\s+){0,3}?(?:previous|prior|earlier|above|other|preceding|existing|system|all)\s+(?:\w+\s+)?(?:instruction|rule|prompt|message|guideline|direction|polic|tool|safety|restriction)\w*",
-    rf"\b(?:do not|don.?t|never|must not|without|avoid|no need to)\s+(?:\w+\s+)?(?:tell|inform|mention|reveal|show|notify|alert|warn|disclose|say)\w*\s+(?:\w+\s+){{0,4}}?(?:to\s+)?{_USER}",
-    rf"\b(?:do not|don.?t|never|without|no need to)\s+(?:\w+\s+)?(?:ask|request|seek|wait)\w*\s+(?:\w+\s+){{0,2}}?(?:for\s+)?(?:\w+\s+)?(?:approval|permission|confirmation|consent)",
+# chkstyle: skip
+_TO = r"(?:to\s+)?(?:the |your |any )?(?:user|users|human|person|people|operator|customer|owner|developer|anyone|them)\b"
+_NOT, _UP_TO = r"\b(?:do not|don.?t|never|must not|without|avoid|no need to)\s+(?:\w+\s+)?", r"(?:\w+\s+){0,3}?"
+_RULES = r"(?:\w+\s+)?(?:instruction|rule|prompt|message|guideline|direction|polic|tool|safety|restriction)\w*"
+_YES = r"(?:approval|permission|confirmation|consent)\b"
+_SECRETS = (r"(?:~/?\.|\.ssh\b|id_rsa|\.env\b|/etc/passwd|api keys?\b|\bcredentials\b|\bpasswords?\b|\baccess tokens?\b"
+    r"|(?:whole|full|entire) (?:conversation|chat|context)|(?:conversation|chat) history|system prompt)")
+_PATTERNS = [
+    rf"\b(?:ignor\w*|disregard\w*|forget|override|bypass)\s+{_UP_TO}(?:previous|prior|earlier|above|other|preceding|existing|system|all)\s+{_RULES}",
+    rf"{_NOT}(?:tell|inform|mention|reveal|show|notify|alert|warn|disclose|say)\w*\s+{_UP_TO}{_TO}",
+    rf"{_NOT}(?:ask|request|seek|wait)\w*\s+{_UP_TO}{_YES}",
     r"\b(?:keep|hide)\s+(?:this|it)\s+(?:\w+\s+){0,2}?(?:secret|hidden|confidential|private|from|between us)",
-    r"\b(?:always|must|should|have to|need to|be sure to|remember to)\s+(?:first\s+)?(?:call|invoke|use|run|execute)\s+(?:this|it|the (?:tool|function)|me)\b[^.]{0,40}\b(?:first|before|after every|after each|instead|every|always|no matter|regardless)",
+    r"\b(?:always|must|should|have to|be sure to)\s+(?:first\s+)?(?:call|invoke|use|run)\s+(?:this|it|me)\b[^.]{0,40}\b(?:first|before|every|each|instead)",
     r"\balways\s+(?:call|invoke)\b",
-    r"\b(?:before|after|whenever|instead of)\s+(?:using|calling|you use|you call|invoking|running|any|every|each)?\s*(?:any|every|each|all)?\s*(?:of the\s+)?(?:other|another)\s+tools?\b",
-    r"<\/?(?:important|system|instructions?|admin|secret|hidden|assistant|user)\b[^>]{0,40}>|\[/?(?:INST|SYSTEM)\]|<\|\w+\|>|<<SYS>>|^\s*(?:system|assistant|human)\s*:",
-    r"\b(?:new|updated|real|actual|following)\s+(?:system\s+)?instructions?\s*:|\byou are now\b|\bdeveloper mode\b|\byour (?:system prompt|previous instructions|instructions)\b|\bjailbreak",
-    r"\b(?:the\s+)?user\s+(?:has|have)\s+(?:already\s+)?(?:approved|agreed|authori[sz]ed|consented|confirmed)|\bpre-?(?:approved|authori[sz]ed)\b|\b(?:no|without)\s+(?:further\s+)?(?:approval|confirmation|permission|consent)\b",
-    r"\b(?:read|include|send|pass|copy|attach|append|forward|upload|put|provide|exfiltrate)\b[^.]{0,60}(?:~/?\.|\.ssh\b|id_rsa|\.env\b|/etc/passwd|api keys?\b|\bcredentials\b|\bpasswords?\b|\baccess tokens?\b|(?:whole|full|entire) (?:conversation|chat|context)|(?:conversation|chat) history|system prompt)",
-    r"\b(?:bcc|cc|also send|forward)\b[^.]{0,40}\S+@\S+\.\w+")]
+    r"\b(?:before|after|whenever|instead of)\s+(?:\w+\s+){0,4}?(?:other|another)\s+tools?\b",
+    r"</?(?:important|system|instructions?|admin|secret|hidden|assistant|user)\b[^>]{0,40}>|\[/?(?:INST|SYSTEM)\]|<\|\w+\|>|<<SYS>>",
+    r"^\s*(?:system|assistant|human)\s*:|\b(?:new|updated|real|actual|following)\s+(?:system\s+)?instructions?\s*:",
+    r"\byou are now\b|\bdeveloper mode\b|\byour (?:system prompt|previous instructions|instructions)\b|\bjailbreak",
+    r"\buser\s+(?:has|have)\s+(?:already\s+)?(?:approved|agreed|authori[sz]ed|consented|confirmed)|\bpre-?(?:approved|authori[sz]ed)\b",
+    rf"\b(?:no|without)\s+(?:further\s+)?{_YES}",
+    rf"\b(?:read|include|send|pass|copy|attach|append|forward|upload|put|provide|exfiltrate)\b[^.]{{0,60}}{_SECRETS}",
+    r"\b(?:bcc|cc|also send|forward)\b[^.]{0,40}\S+@\S+\.\w+"]
+_ORDERS = [re.compile(p, re.I) for p in _PATTERNS]
 
+# %% ../../nbs/metrics/07_honesty.ipynb #72c92250
 def _orders(spec):
     for where, text in _all_texts(spec):
         text = " ".join(text[:20_000].split())
@@ -69,22 +79,31 @@ def _orders(spec):
             yield _finding(spec.name, "instructs_model", f"In {reveal(where.replace('properties.', ''))[:80]}: “{reveal(said[0])[:120]}”.")
 
 # %% ../../nbs/metrics/07_honesty.ipynb #21b0a790
-_BENT = r"\b(?:instead of|rather than|never|do not|don.?t|always|must|deprecated|broken|unsafe|disabled|unavailable|whenever|when|before|replaces?|redirect\w*|prefer\w*)\b"
+_BENT = r"\b(?:instead of|rather than|never|do not|don.?t|always|must|deprecated|broken|unsafe|disabled|whenever|when|before|replaces?|redirect\w*|prefer\w*)\b"
 
-def _mentions(specs: Sequence[ToolSpec]):
+def _one_hand(a, b):
+    "Were these functions written in one module? Those of one factory are not: it makes the tools of any server"
+    where = [(getattr(f, "__module__", None), getattr(f, "__qualname__", None)) for f in (a, b)]
+    return where[0][0] == where[1][0] is not None and where[0][1] != where[1][1]
+
+def _mentions(specs: Sequence[ToolSpec], functions: Mapping[str, Any]):
     names = {s.name for s in specs if re.search(r"[_-]|[a-z][A-Z]|\d", s.name)}
     for spec in specs:
-        text = " ".join(f"{spec.description} {' '.join(t for where, t in _texts(spec.parameters) if where.endswith('.description'))}"[:20_000].split())
+        said = [spec.description, *(t for where, t in _texts(spec.parameters) if where.endswith(".description"))]
+        text = " ".join(" ".join(said)[:20_000].split())
         for sentence in re.split(r"(?<=[.;!?])\s+", text):
             for name in sorted(names & set(re.findall(r"[A-Za-z0-9_-]+", sentence)) - {spec.name}):
                 bent = re.search(_BENT, sentence, re.I)
+                if _one_hand(functions.get(spec.name), functions.get(name)): continue
                 yield _finding(spec.name, "names_other_tool", f"It speaks of `{name}`: “{reveal(sentence)[:120]}”.", severity="medium" if bent else "low")
 
 # %% ../../nbs/metrics/07_honesty.ipynb #27834e34
 _LOSES = set("unlink rmtree rmdir removedirs drop_table drop_collection delete delete_many delete_one truncate drop".split())
-_WRITES = _LOSES | set("write_text write_bytes writelines commit sendmail send_message sendall send post put patch makedirs mkdir rename symlink_to touch chmod chown move copyfile copytree to_sql to_csv insert_one insert_many update_one update_many".split())
+_WRITES = _LOSES | set("""write_text write_bytes writelines commit sendmail send_message sendall send post put patch makedirs mkdir rename symlink_to touch
+    chmod chown move copyfile copytree to_sql to_csv insert_one insert_many update_one update_many""".split())
 _MODULES = {"os": {"remove", "replace", "system", "popen", "link", "symlink"}, "shutil": {"copy", "copy2"}}
-_SQL = re.compile(r"\s*(?:(?P<lose>delete\s+from|drop\s+\w+|truncate)|(?P<write>insert\s+into|insert\s+or|update\s+\w+\s+set|alter\s+\w+|create\s+\w+|replace\s+into|merge\s+into))\b", re.I)
+_SQL = re.compile(r"\s*(?:(?P<lose>delete\s+from|drop\s+(?:table|view|index|schema|database)|truncate\s+table)"
+    r"|(?P<write>insert\s+(?:into|or)|update\s+\w+\s+set|alter\s+table|create\s+(?:table|view|index)|(?:replace|merge)\s+into))\b", re.I)
 
 def _tree(fn):
     try: return ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(fn))))
@@ -101,6 +120,7 @@ def _named_call(call):
     if isinstance(f, ast.Name): return "", f.id
     return (f.value.id if isinstance(f.value, ast.Name) else "?", f.attr) if isinstance(f, ast.Attribute) else ("", "")
 
+# %% ../../nbs/metrics/07_honesty.ipynb #c9a837f3
 def _does(tree) -> Iterator[tuple[str, str]]:
     "What a source does to the world: `lose`, `write`, `append` or `random`, and how"
     own = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
@@ -133,8 +153,10 @@ def _hints(spec, fn):
     keyed = bool(tree) and any(isinstance(n, ast.Attribute) and n.attr == "key" for n in ast.walk(tree))
     acts = [f"its source has `{done[k]}`" for k in ("lose", "write", "append") if k in done] + [f"it says `{v}`" for v in sorted(_says(spec))]
     if spec.read_only and acts: yield _finding(spec.name, "wrongly_read_only", f"Its hints say that it changes nothing; {acts[0]}.")
-    twice = [f"its source has `{done[k]}`" for k in ("append", "random") if k in done and not keyed] + [f"its name says `{w}`" for w in sorted(set(words(spec.name)) & _TWICE)]
-    if spec.idempotent and not spec.read_only and twice: yield _finding(spec.name, "wrongly_idempotent", f"Its hints say that a repeat does nothing more; {twice[0]}.")
+    twice = [f"its source has `{done[k]}`" for k in ("append", "random") if k in done and not keyed]
+    twice += [f"its name says `{w}`" for w in sorted(set(words(spec.name)) & _TWICE)]
+    if spec.idempotent and not spec.read_only and twice:
+        yield _finding(spec.name, "wrongly_idempotent", f"Its hints say that a repeat does nothing more; {twice[0]}.")
     if "lose" in done and not spec.destructive and not spec.read_only:
         yield _finding(spec.name, "not_destructive", f"Its hints say that nothing is lost; its source has `{done['lose']}`.")
 
@@ -145,4 +167,5 @@ def lies(
 ) -> list[Finding]:  # by rule
     "What a toolbox hides, orders and denies"
     pairs = [(s, functions[i] if i < len(functions) else None) for i, s in enumerate(specs)]
-    return [f for spec, fn in pairs for f in (*_hidden(spec), *_orders(spec), *_hints(spec, fn))] + list(_mentions(specs))
+    by_name = {spec.name: fn for spec, fn in pairs}
+    return [*(f for spec, fn in pairs for f in (*_hidden(spec), *_orders(spec), *_hints(spec, fn))), *_mentions(specs, by_name)]

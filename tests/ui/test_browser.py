@@ -2,7 +2,7 @@
 import json, urllib.request
 
 import pytest
-from lab import approve, settle, shoot
+from lab import approve, press, settle, shoot
 from playwright.sync_api import expect
 from replay import Replay
 
@@ -49,7 +49,7 @@ def test_the_quickstart_by_hand(notebook, lab):
     fix = view.get_by_label("fix", exact=True)
     fix.fill("reboot everything")
     changed = view.get_by_role("button", name="Approve with changes", exact=True)
-    changed.click()
+    press(changed)
     view.get_by_text("no runbook says that").wait_for()
     fix.fill("renew the certificate with certbot renew, then reload the proxy.")
     expect(yes).to_be_disabled()
@@ -106,7 +106,7 @@ def test_await_run_waits_for_the_click(notebook, lab):
     assert nb.prompt(2) == nb.prompt(3) == "[*]:"
     grace = view.get_by_label("grace", exact=True)
     grace.fill("soon")
-    view.get_by_role("button", name="Approve with changes", exact=True).click()
+    press(view.get_by_role("button", name="Approve with changes", exact=True))
     view.get_by_text("is not a number").first.wait_for()
     grace.fill("5")
     settle(view)
@@ -128,8 +128,8 @@ def test_the_stop_button_ends_the_waiting_and_not_the_run(notebook, lab):
     expect(nb.cell(2).locator(".jp-InputPrompt").first).to_have_text("[*]:")
     nb.command("kernelmenu:interrupt")
     assert "CancelledError" in nb.done(2)
-    view.get_by_role("button", name="Reject…", exact=True).click()
-    view.get_by_role("button", name="Reject", exact=True).click()
+    press(view.get_by_role("button", name="Reject…", exact=True))
+    press(view.get_by_role("button", name="Reject", exact=True))
     view.get_by_text("rejected by you").first.wait_for()
     nb.run_cell(2)
     assert "done" in nb.done(2)
@@ -191,7 +191,7 @@ def test_an_unknown_outcome_has_its_own_answers(notebook, lab):
     assert not view.get_by_role("button", name="Approve", exact=True).count()
     view.get_by_label("Message", exact=True).fill("it was restarted by hand")
     shoot(nb.page, name)
-    view.get_by_role("button", name="It happened", exact=True).click()
+    press(view.get_by_role("button", name="It happened", exact=True))
     view.get_by_text("answered by you").first.wait_for()
     nb.run_cell(2)
     assert "done ['it was restarted by hand']" in nb.done(2)

@@ -1,6 +1,7 @@
 """One press is one decision, and a card shows what is there: JupyterLab in Chromium, by a held key, by quick clicks."""
+# ruff: noqa: E501
 import pytest
-from lab import settle, shoot
+from lab import press, settle, shoot
 from playwright.sync_api import expect
 
 from agentnb.store.opening import open_store
@@ -101,12 +102,12 @@ def test_the_second_yes_is_another_act(notebook, lab):
     nb, view, decisions = opened(notebook, lab, "second", INBOX, True)
     card = view.locator(".an-ask").first
     card.get_by_text("Destructive: what it changes may be lost. Can be undone: no.").wait_for()
-    card.get_by_role("button", name="Approve", exact=True).click()
+    press(card.get_by_role("button", name="Approve", exact=True))
     sure = card.get_by_role("button", name="Yes, call drop")
     sure.wait_for()
     shoot(nb.page, "second-yes", card)
     assert not decisions()
-    sure.click()
+    press(sure)
     card.get_by_text("approved by you").wait_for()
     assert [d.verdict for d in decisions()] == ["approve"]
 

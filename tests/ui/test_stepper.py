@@ -2,7 +2,7 @@
 import json
 
 import pytest
-from lab import approve, new_page, settle, shoot, write_page
+from lab import approve, new_page, press, settle, shoot, write_page
 from places import HELPERS
 from playwright.sync_api import expect
 from scene import ALWAYS, ASKING, FORM, HOSTILE, LONG, SCENE, SCROLL
@@ -18,7 +18,7 @@ class View:
     "One stepper in the page"
     def __init__(self, nb, root): self.nb, self.page, self.root = nb, nb.page, root
     def button(self, name): return self.root.get_by_role("button", name=name, exact=True)
-    def click(self, name): self.button(name).click()
+    def click(self, name): press(self.button(name))
     def approve(self, tool, name="Approve"): approve(self.root, name, tool)
     def settled(self): self.root.locator(".an-pane[aria-busy=false]").wait_for()
     def tab(self, name):
@@ -153,7 +153,7 @@ def test_approve_with_changed_arguments(open_view):
     expect(changed).to_be_disabled()
     field("pods").fill("many")
     field("env").fill("{nonsense")
-    changed.click()
+    press(changed)
     v.sees("is not a number")
     v.sees("is not valid JSON")
     field("env").fill('{"LEVEL": 7}')
@@ -161,7 +161,7 @@ def test_approve_with_changed_arguments(open_view):
     field("mode").select_option(label="all at once")
     field("dry").uncheck()
     expect(v.button("Approve")).to_be_disabled()
-    changed.click()
+    press(changed)
     v.sees("LEVEL")   # the tool's own check: a number where text is meant
     field("env").fill('{"LEVEL": "debug"}')
     v.shoot("form")

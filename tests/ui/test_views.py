@@ -1,6 +1,6 @@
 """The views over many runs by hand: JupyterLab in Chromium, mouse and keyboard."""
 import pytest
-from lab import approve, settle, shoot
+from lab import approve, press, settle, shoot
 from places import on_path
 from playwright.sync_api import expect
 
@@ -124,7 +124,7 @@ def test_an_inbox_is_answered_by_mouse_by_keyboard_and_elsewhere(notebook, lab):
 
     last = cards.last
     last.get_by_label("grace_s").fill("soon")
-    last.get_by_role("button", name="Approve with changes").click()
+    press(last.get_by_role("button", name="Approve with changes"))
     last.get_by_text("is not a number").wait_for()
     last.get_by_label("grace_s").fill("5")
     approve(last, "Approve with changes", "restart")
@@ -139,7 +139,7 @@ def test_an_inbox_is_answered_by_mouse_by_keyboard_and_elsewhere(notebook, lab):
     held.focus()
     nb.page.keyboard.press("x")
     nb.page.keyboard.type("Not at night.")
-    held.get_by_role("button", name="Reject", exact=True).click()
+    press(held.get_by_role("button", name="Reject", exact=True))
     view.get_by_text("4 waiting", exact=True).wait_for()
     assert read_run(store, "week-16")[-1].body.message == "Not at night."
 
