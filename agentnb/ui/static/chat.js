@@ -39,7 +39,9 @@ function render({ model, el }) {
       const ids = new Set(m.cards.map(c => c.id));
       for (const [id, c] of cards) if (!ids.has(id)) { c.close(); pressed.cards.delete(c); c.node.remove(); cards.delete(id); }
       for (const c of m.cards) {   // an answered card stays in its place
-        if (!cards.has(c.id)) { cards.set(c.id, card(c, send, pressed)); asks.append(cards.get(c.id).node); }
+        const old = cards.get(c.id);
+        if (!old) { cards.set(c.id, card(c, send, pressed)); asks.append(cards.get(c.id).node); }
+        else if (old.seen !== c.seen && !old.decided) { cards.set(c.id, card(c, send, pressed)); old.close(); pressed.cards.delete(old); old.node.replaceWith(cards.get(c.id).node); }
         else if (c.decided && !cards.get(c.id).decided) cards.get(c.id).settle(c.decided, c.effects);
       }
       log.querySelector(".an-empty")?.remove();

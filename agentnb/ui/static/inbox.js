@@ -21,7 +21,13 @@ function render({ model, el }) {
     const page = { cards: [], answered: [], ...model.get("page") }, now = new Set(page.cards.map(key));
     const held = [...kept.values()].find(e => e.node.contains(document.activeElement)), at = held ? [...kept.values()].indexOf(held) : -1;
     for (const [k, e] of kept) if (!now.has(k) && !e.made.decided && page.said?.[k]) { e.made.settle(page.said[k]); e.node.className = "an-was"; }   // it stays where it is: what comes after it does not move
-    for (const c of page.cards) if (!kept.has(key(c))) { kept.set(key(c), entry(c)); list.append(kept.get(key(c)).node); }
+    for (const c of page.cards) {
+      const old = kept.get(key(c));
+      if (old && (old.made.seen === c.card.seen || old.made.decided)) continue;
+      const made = entry(c);   // new, or no longer as it was shown
+      if (old) { old.made.close(); pressed.cards.delete(old.made); old.node.replaceWith(made.node); } else list.append(made.node);
+      kept.set(key(c), made);
+    }
     clear.hidden = ![...kept.values()].some(e => e.made.decided);
     list.querySelector(":scope > .an-empty")?.remove();
     if (!page.cards.length) list.append(make("p", { className: "an-empty" }, "Nothing is waiting for you."));
