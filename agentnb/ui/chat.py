@@ -136,7 +136,7 @@ class _Link(_Feed):
     def on_message(self, _widget, message, _buffers):
         kind, self.problem, known = message.get("type", ""), "", dict(type="done", request=message.get("request"))
         try: _ACTS[kind](self, message)
-        except SecondYes: known["again"] = True
+        except SecondYes: known |= dict(again=True)
         except FieldErrors as e: known |= dict(fields={k: visible(v) for k, v in e.problems.items()}, text=visible(str(e)))
         except Exception as e: known["text"] = self.problem = visible(str(e) if isinstance(e, ValueError) else error_text(e), 2000)
         self.widget.send(known)

@@ -81,7 +81,7 @@ class _Link:
     def on_message(self, _widget, message, _buffers):
         known = dict(type="done", run=message.get("run"), request=message.get("request"))
         try: (self.resume if message.get("type") == "resume" else self.decide)(message)
-        except SecondYes: known["again"] = True
+        except SecondYes: known |= dict(again=True)
         except FieldErrors as e: known |= dict(fields={k: visible(v) for k, v in e.problems.items()}, text=visible(str(e)))
         except Exception as e: known |= dict(text=visible(str(e) if isinstance(e, ValueError) else error_text(e)))
         self.widget.send(known)
