@@ -235,8 +235,9 @@ def _decision(state, body, step):
     if request.call is None: return dict(changes, messages=state.messages + (Message(role=role, content=body.message),))
     call = request.call.model_copy(update={"args": body.args}) if body.args is not None else request.call
     if body.args is not None and _is_plan_tool(state, call.tool): changes["plan_unsent"] = False
-    approved = dict(phase="approved", call=call, identity=body.identity, place=body.place)
-    if body.verdict == "approve": return dict(changes, open_calls=_with_call(state, call.id, **approved))
+    approved = dict(phase="approved", identity=body.identity, place=body.place)
+    if body.verdict == "approve":   # a copy: what runs is what was approved, whatever becomes of the lists that were shown
+        return dict(changes, open_calls=_with_call(state, call.id, call=call.model_copy(deep=True), **approved))
     why = "It is not known whether this happened; a human chose to skip it." if request.about == "outcome" else "A human said no."
     answer = Message(role="tool", content=body.message, call_id=call.id, tool=call.tool)
     if body.verdict == "reject": answer = refusal_message(call, why, body.message)

@@ -87,7 +87,8 @@ def narrowed_limits(
     most, budget = min(state.max_iterations, agent.max_iterations), _narrower_budget(state.budget, agent.budget)
     words = [_narrowed_text("max_iterations", state.max_iterations, most)] * (most != state.max_iterations)
     words += [_narrowed_text("budget", state.budget, budget)] * (budget != state.budget)
-    change = dict[str, Any](max_iterations=most) | (dict(budget=budget) if budget != state.budget else {})
+    change = dict[str, Any](max_iterations=most)
+    if budget != state.budget: change["budget"] = budget
     return (f"it was imported: {'; '.join(words)}", Edit(**change)) if words else None
 
 # %% ../../nbs/engine/04_definitions.ipynb #16312963

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..core.state import State
 from ..core.steps import Request
+from ..core.unseen import unseen
 from ..views.text import visible
 
 Field = dict[str, Any]  # name, kind, value as it is typed, options, hint: JSON for the browser
@@ -58,13 +59,19 @@ def _field(name, schema, args, required):
     value = args.get(name, schema.get("default"))
     kind = _kind(inner)
     if kind == "text" and value is not None and not isinstance(value, str): kind = "json"
-    labels = _titled(inner)
+    labels = _titled(inner) or {json.dumps(o, ensure_ascii=False): str(o) for o in inner.get("enum", ())}
     options = [json.dumps(o, ensure_ascii=False) for o in inner.get("enum", ())] or [*labels]
     typed = json.dumps(value, ensure_ascii=False) if kind == "choice" else _input_text(kind, value)
     bounds = "".join(f", {word} {inner[k]}" for k, word in (("minimum", "at least"), ("maximum", "at most"), ("maxLength", "longest")) if k in inner)
     return dict(name=name, kind=kind, value=typed, options=options, empty=empty or name not in required and value is None, nothing=value is None,
-        hint=visible(str(schema.get("description", "")) + bounds, 300).removeprefix(", "), label=visible(str(schema.get("title") or name), 60),
+        hint=visible(str(schema.get("description", "")) + bounds, 300).removeprefix(", "), **_seen(name, schema, typed),
         labels={o: visible(t, 80) for o, t in labels.items()})
+
+def _seen(name, schema, typed):
+    shown, lines = visible(typed), typed.count("\n") + 1
+    size = f"{lines:,} line{'s' * (lines > 1)}, {len(typed):,} characters: scroll to see all" if lines > 8 or len(typed) > 500 else ""
+    label, doubt = visible(str(schema.get("title") or name), 60), unseen(f"{name}: {typed}")
+    return dict(label=label, doubt=doubt, shown=shown if shown != typed else "", size=size)
 
 # %% ../../nbs/ui/01_forms.ipynb #e282c569
 def _unfilled(field):

@@ -17,7 +17,7 @@ from .contents import Drawn
 from .drawing import graph_html
 from .grid import grid_html
 from .html import messages_html, row_html, run_html, step_html
-from .markdown import diff_html
+from .asked import parts_html
 from .receipt import cascade_html, receipt_html
 from .states import state_html
 from .text import STATUS, escape_html, visible
@@ -107,8 +107,8 @@ def agent_html(
 
 # %% ../../nbs/views/11_display.ipynb #44bfbbe8
 def _request_html(r):
-    args = tree_html(r.call.args) if r.call and r.call.args else ""
-    return f'<div role="region" aria-label="Request"><p>? <b>{escape_html(r.question)}</b></p>{args}{diff_html(r.preview) if r.preview else ""}</div>'
+    args = parts_html(r.call.args if r.call else {}, r.preview)
+    return f'<div role="region" aria-label="Request"><p>? <b>{escape_html(r.question)}</b></p>{args}</div>'
 
 def _reply_html(r):
     said = messages_html([Message(role="assistant", content=r.content or r.malformed, calls=r.calls)])

@@ -6,16 +6,12 @@
 __all__ = ['COLOURS', 'STATUS', 'visible', 'escape_html', 'region_html']
 
 # %% ../../nbs/views/00_text.ipynb #0ce9b988
-import html, json, unicodedata
+import html, json
 from typing import Any
 
+from ..core.unseen import reveal
+
 # %% ../../nbs/views/00_text.ipynb #16ad0524
-_HIDDEN_CATEGORIES = ("Cc", "Cf", "Cs", "Cn", "Zl", "Zp")
-
-def _visible_character(c):
-    if c in "\n\t\u200d" or c.isprintable() or unicodedata.category(c) not in _HIDDEN_CATEGORIES: return c
-    return f"\\x{ord(c):02x}" if ord(c) < 256 else f"\\u{ord(c):04x}"
-
 def visible(
     value: Any,  # anything; what is not text is shown as JSON
     most: int | None = None,  # characters; what is cut off is counted
@@ -23,7 +19,7 @@ def visible(
     "Text in which nothing is hidden"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2, default=str)
     if most is not None and len(text) > most: text = f"{text[:most]}… ({len(text) - most:,} more characters)"
-    return text if text.isprintable() else text.translate({ord(c): _visible_character(c) for c in set(text)})
+    return reveal(text)
 
 # %% ../../nbs/views/00_text.ipynb #27174ee8
 def escape_html(
