@@ -178,7 +178,7 @@ class Engine:
 
     async def reopen(self) -> bool:  # True if it was
         "Let a run know that a budget which it shares was topped up elsewhere; one that was stopped can go on then"
-        return await _take_raises(self) if self.tip.status == "stopped" else False
+        return await _take_raises(self) if self.tip.status == "stopped" and self.tip.budget.is_shared else False
 
     async def catch_up(self,
         fresh: bool = True,  # others may have gone on with the run since it was last looked at
@@ -329,7 +329,6 @@ async def _record_running_calls(engine):
 
 # %% ../../nbs/engine/10_engine.ipynb #39252dcd
 async def _take_raises(engine):
-    if not any(level.shared for level in engine.tip.budget.levels): return False
     store, tip = engine.log.store, engine.tip
     budget = await call_store(store, with_raises, store, tip.budget)
     if budget == tip.budget: return False
@@ -390,7 +389,7 @@ async def _advance(engine):
             await engine.reread()
             if engine.must_look(): await engine.ask_rules()
             action = engine.next_action()
-        if action and not isinstance(action, Announce | Execute | Wait) and await _take_raises(engine): continue
+        if engine.log.tip.budget.is_shared and action and not isinstance(action, Announce | Execute | Wait) and await _take_raises(engine): continue
         engine.reservation = None
         news = await take_news(engine) if engine.running_calls or engine.news else []
         if not news and (action is None or isinstance(action, Wait)): return None
