@@ -226,9 +226,10 @@ class SQLite(Rows):
         if len(statements) == 1: return self._db.execute(*statements[0]).fetchall()
         with self._transaction(): return [self._db.execute(*s).fetchall() for s in statements][-1]
 
-    def _execute_each(self, sql, rows):
-        if len(rows) == 1: return self._db.execute(sql, rows[0])
-        with self._transaction(): return self._db.executemany(sql, rows)
+    def _execute_each(self, sql, rows):  # no cursor leaves: what it holds is given back while the lock is held
+        if len(rows) == 1: self._db.execute(sql, rows[0])
+        else:
+            with self._transaction(): self._db.executemany(sql, rows)
 
     def _locked(self, act, *args):
         if self._db is None: self._opened()
