@@ -141,7 +141,7 @@ class Decision(Value):
     remembered: str = ""  # the yes that was kept for the next time, or that answered here
     seconds: float = 0.0  # how long the request was open
     identity: dict[str, str] = {}  # of the tool, as the request showed it: the answer is about no other
-    place: str = ""  # the store in which it was given: in another one it does not count
+    place: str = Field(default="", repr=False)  # the store in which it was given: in another one it does not count
 
 # %% ../../nbs/core/07_steps.ipynb #be5b6e6e
 class Edit(Value):

@@ -1,6 +1,6 @@
 """A server of tools asks in the middle of a call: its card in the stepper, filled in by hand."""
 import pytest
-from lab import shoot, write_page
+from lab import shoot, write_page, press
 from places import on_path
 
 from agentnb.store.opening import open_store
@@ -33,14 +33,14 @@ def test_a_server_asks_in_the_middle_of_a_call(notebook, lab):
     root.get_by_label("Name", exact=True).fill("Ann")
     root.get_by_label("Age", exact=True).fill("400")
     root.get_by_label("With insurance", exact=True).check()
-    root.get_by_role("button", name="Send", exact=True).click()
+    press(root.get_by_role("button", name="Send", exact=True))
     root.get_by_text("400 is greater than the maximum of 120").wait_for()
     shoot(nb.page, "stepper-elicitation", root)
     root.get_by_label("Age", exact=True).fill("41")
-    root.get_by_role("button", name="Send", exact=True).click()
+    press(root.get_by_role("button", name="Send", exact=True))
     root.get_by_text("booking asks: may your model be asked this").first.wait_for()
     shoot(nb.page, "stepper-sampling", root)
-    root.get_by_role("button", name="Allow", exact=True).click()
+    press(root.get_by_role("button", name="Allow", exact=True))
     root.locator(".an-status").get_by_text("done").wait_for()
     returned = next(s.body for s in read_run(open_store(lab.store()), "booking") if s.kind == "tool")
     assert "Ann, 41, window, insured. Bon voyage, Ann." in returned.content
