@@ -19,7 +19,7 @@ from .actions import Action, Announce, AskModel, Execute, Wait, affordable_calls
 from .breakpoints import Break
 from .definitions import AgentSource, code_change, lost_tools, narrowed_limits, newest_tool
 from .outcomes import AgentMismatch, RequestOpen, background_line, data_missing_error, request_open_error
-from .hosting import asking_calls, begin_call, drop_calls, first_news, lost_questions, may_ask, take_news
+from .hosting import asking_calls, begin_call, drop_calls, first_news, is_still_asked, lost_questions, may_ask, take_news
 from .perform import PERFORM, ModelFailed
 from .policy import Rulings, has_functions
 from .reserve import Reservation, recover, reserve, settle
@@ -306,8 +306,7 @@ def _is_own(engine, c): return c.session in ("", engine.session) or engine.tip.t
 
 def _is_still_wanted(engine, body: Body) -> bool:
     if isinstance(body, Note): return True
-    if isinstance(body, Request): return any(c.call.id == body.within for c in engine.log.tip.open_calls)
-    if isinstance(body, Decision): return any(r.request_id == body.request_id for r in engine.log.tip.requests)
+    if isinstance(body, Request | Decision): return is_still_asked(engine, body)
     if isinstance(body, Returned):
         return any([c.call.id == body.call_id and (c.phase == "approved" or _is_own(engine, c)) for c in engine.log.tip.open_calls])
     return isinstance(body, Replied) and isinstance(engine.next_action(), AskModel)
