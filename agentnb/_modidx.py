@@ -890,6 +890,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                'agentnb/engine/engine.py'),
                                        'agentnb.engine.engine._take_raises': ( 'engine/engine.html#_take_raises',
                                                                                'agentnb/engine/engine.py'),
+                                       'agentnb.engine.engine._without_sandbox': ( 'engine/engine.html#_without_sandbox',
+                                                                                   'agentnb/engine/engine.py'),
                                        'agentnb.engine.engine._write_first_step': ( 'engine/engine.html#_write_first_step',
                                                                                     'agentnb/engine/engine.py'),
                                        'agentnb.engine.engine.never_stop': ('engine/engine.html#never_stop', 'agentnb/engine/engine.py')},
