@@ -1,3 +1,4 @@
+# ruff: noqa: B023, E501
 """Rows of any shape in every table: an error that names the row, other runs are listed, and an id is never a path."""
 import asyncio, json, re, sqlite3, warnings
 from datetime import UTC, datetime
