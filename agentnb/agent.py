@@ -113,8 +113,8 @@ def _refuse_task(task):
     raise ValueError(said) if isinstance(task, State | str) or task == [] else TypeError(said)
 
 # %% ../nbs/01_agent.ipynb #325ea21c
-def _check_rules(name, rules, specs):
-    try: worth_saying = check_rules(rules, specs)
+def _check_rules(name, rules, specs, others):
+    try: worth_saying = check_rules(rules, specs, others)
     except ValueError as e: raise ValueError(f"Agent({name}): {e}") from None
     for words in worth_saying: warnings.warn(f"agent {name}: {words}", stacklevel=4)
 
@@ -158,7 +158,8 @@ class Agent(Portable):
         if isinstance(grant, str): raise TypeError(f"grant={grant!r}: give a list of scopes.")
         given, set_elsewhere = _read_rules(() if policy is None else policy), read_rules(settings.policy)
         self.policy, self.grant = (*given, *set_elsewhere), None if grant is None else tuple(grant)
-        for rules in (given, set_elsewhere): _check_rules(name, rules, {t.name: t.spec for t in self.tools.values()})
+        later = "later" if hasattr(tools, "wrap_model") or any(t.from_server for t in self.tools.values()) else "never"
+        for rules, others in ((given, later), (set_elsewhere, "elsewhere")): _check_rules(name, rules, {t.name: t.spec for t in self.tools.values()}, others)
         self.result_tool, self.max_iterations = result.name if result else "", settings.max_iterations if max_iterations is None else max_iterations
         self.ask, self.answer = ask, self.result_type.schema if self.result_type else None
         self.budget = budget or Budget(**{k: getattr(settings, v) for k, v in SECTIONS["budget"].items()})

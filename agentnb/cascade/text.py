@@ -23,7 +23,7 @@ def final_answer(
     if answer is None or isinstance(answer, float) and math.isnan(answer): return None
     if isinstance(answer, str) and answer[:1] in ("{", "["):
         try: answer = json.loads(answer)
-        except ValueError: pass
+        except (ValueError, RecursionError): pass
     if isinstance(answer, dict | list | tuple): return json.dumps(answer, sort_keys=True, default=str)
     if not isinstance(answer, str): return _plain(str(answer))
     marked = _MARKS.findall(answer)
@@ -73,7 +73,7 @@ BUCKETS = 256
 _WORDS = re.compile(r"[^\W\d_]+|\d+|[^\w\s]")
 
 @lru_cache(1 << 17)
-def _hash(word: str): return zlib.crc32(b"0" if word.isdigit() else word.encode())
+def _hash(word: str): return zlib.crc32(b"0" if word.isdigit() else word.encode(errors="surrogatepass"))
 
 def word_counts(
     text: Any,  # what is not text has no words

@@ -6,7 +6,7 @@
 __all__ = ['tutorials', 'run_page', 'prepare_lab', 'lab_command', 'open_lab']
 
 # %% ../../nbs/cli/02_lab.ipynb #b8c6d8bf
-import importlib.util, json, os, shutil, subprocess, sys
+import hashlib, importlib.util, json, os, re, shutil, subprocess, sys
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -32,6 +32,11 @@ def run_page(
     kernel = dict(display_name="Python 3", language="python", name="python3")
     return dict(cells=[cell(c) for c in cells], metadata=dict(kernelspec=kernel), nbformat=4, nbformat_minor=4)
 
+# %% ../../nbs/cli/02_lab.ipynb #6caa6278
+def _file_name(run_id):
+    if re.fullmatch(r"[\w-]{1,100}", run_id, re.ASCII): return run_id
+    return f"{re.sub(r'[^A-Za-z0-9_-]+', '-', run_id)[:40]}-{hashlib.sha256(run_id.encode(errors='replace')).hexdigest()[:12]}"
+
 # %% ../../nbs/cli/02_lab.ipynb #54ba1db7
 def prepare_lab(
     folder: Path,  # made if it is not there
@@ -44,7 +49,7 @@ def prepare_lab(
         there = folder/source.relative_to(tutorials())
         there.parent.mkdir(exist_ok=True)
         if not there.exists(): shutil.copy(source, there)
-    page = folder/(f"run-{run_id}.ipynb" if run_id else "01_quickstart.ipynb")
+    page = folder/(f"run-{_file_name(run_id)}.ipynb" if run_id else "01_quickstart.ipynb")
     if run_id and not page.exists(): page.write_text(json.dumps(run_page(run_id, agent), indent=1))
     return page
 

@@ -13,10 +13,9 @@ from typing import Any
 from ..log.listing import read_labels
 from ..store.hidden import children_of, hide, purge, unhide
 from ..host.settings import SettingsError, load_settings, store_url
-from ..core.state import fold
 from ..store.opening import open_store
 from ..store.sqlite import SQLite, file_problem, file_problems
-from ..store.protocol import READ_ERRORS, RunNotFound, StoreError, hidden_runs, read_run
+from ..store.protocol import READ_ERRORS, RunNotFound, StoreError, fold_run, hidden_runs, read_run
 from ..store.transfer import export_runs, import_runs
 
 # %% ../../nbs/cli/01_store.ipynb #71f2f27e
@@ -89,7 +88,7 @@ def _export_ids(store, args):
 def _readable_runs(store, run_ids):
     sound = []
     for run_id in [h.run_id for h in reversed(store.heads())] if run_ids is None else run_ids:
-        try: fold(read_run(store, run_id))
+        try: fold_run(read_run(store, run_id))
         except RunNotFound: raise
         except READ_ERRORS as e: print(f"{run_id}  damaged, left out: {' '.join(str(e).split())}", file=sys.stderr)
         else: sound.append(run_id)

@@ -424,7 +424,9 @@ def _rule_answers(engine, rule, request):
 async def _answer_unattended(engine):
     request, rule = engine.tip.requests[0], engine.agent.unattended
     answer = dict[str, Any](request_id=request.request_id, verdict=rule, message="Nobody is there to approve this.", by=f"unattended={rule}")
-    if callable(rule): decision = await _ask_rule(engine, rule, request)
+    tool = engine.agent.tools.get(request.call.tool) if request.call and request.about == "approve" and rule != "wait" else None
+    if tool and tool.unconfined == "missing": decision = Decision(**{**answer, **_without_sandbox(tool, rule)})
+    elif callable(rule): decision = await _ask_rule(engine, rule, request)
     else: decision = Decision(**answer) if _rule_answers(engine, rule, request) else None
     if not isinstance(decision, Decision): raise request_open_error(engine.log)
     try: decide(engine.log, request, decision)
@@ -437,6 +439,14 @@ async def _ask_rule(engine, rule, request):
     except Exception as e:
         warnings.warn(f"unattended={name_of_code(rule)} of run {engine.log.run_id} failed: {error_text(e)}. The request stays open.", stacklevel=2)
         raise request_open_error(engine.log) from e
+
+# %% ../../nbs/engine/10_engine.ipynb #033c53a7
+def _without_sandbox(tool, rule):
+    said = f"Nobody is there to be asked, and what {tool.name} runs needs a sandbox then. {tool.spec.always_ask} {_SANDBOX_OFF}"
+    warnings.warn(said, stacklevel=2)
+    return dict(verdict="reject", message=said, by=f"unattended={name_of_code(rule) if callable(rule) else rule}")
+
+_SANDBOX_OFF = 'Install bubblewrap, or make the tool with sandbox="off" and let a function decide: Agent(unattended=...).'
 
 # %% ../../nbs/engine/10_engine.ipynb #6e7273bf
 async def _answer_remembered(engine, request):

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from ..core.messages import Usage
 from ..core.value import Value
 from ..core.steps import Note, Replied, Request, Step
+from ..store.protocol import ROW_ERRORS, damaged
 
 # %% ../../nbs/engine/05_spending.ipynb #94af3478
 class Amount(NamedTuple):
@@ -80,7 +81,10 @@ def budget_lines(
     name: str,  # of a shared budget
 ) -> dict[str, BudgetLine]:  # by run id
     "All lines of a budget, as they were written"
-    return {run_id: BudgetLine.model_validate_json(text) for run_id, text in store.scan(_space(name))}
+    def line(run_id, text):
+        try: return BudgetLine.model_validate_json(text)
+        except ROW_ERRORS as e: raise damaged(f"{store.url}: the line of run {run_id[:200]} in the budget {name!r}, in the table kept,", e) from None
+    return {run_id: line(run_id, text) for run_id, text in store.scan(_space(name))}
 
 # %% ../../nbs/engine/05_spending.ipynb #6063197d
 def shared_spending(

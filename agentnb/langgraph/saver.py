@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..store.opening import open_store
-from ..store.protocol import Store
+from ..store.protocol import ROW_ERRORS, Store, damaged
 
 try:
     from langgraph.checkpoint.base import WRITES_IDX_MAP, BaseCheckpointSaver, CheckpointTuple, get_checkpoint_id, get_checkpoint_metadata, writes_sort_key
@@ -22,6 +22,7 @@ except ImportError as e: raise ImportError('Checkpoints of LangGraph need it. Ru
 
 # %% ../../nbs/langgraph/00_saver.ipynb #8ab24302
 _CHECKPOINTS, _WRITES, _VALUES = "langgraph checkpoint", "langgraph write", "langgraph value"
+_UNPACKING = (*ROW_ERRORS, AttributeError, NotImplementedError)  # what a row of any shape raises
 _ESCAPED_CHARACTERS = re.compile(r"[\x00-!\ud800-\udfff]")
 
 def _key(*parts): return "".join(_ESCAPED_CHARACTERS.sub(lambda m: f"!{ord(m[0]):02x}", str(p)) + " " for p in parts)
@@ -54,18 +55,26 @@ class _Packing(BaseCheckpointSaver[str]):
     def _unpack(self, packed):
         return packed["value"] if "value" in packed else self.serde.loads_typed((packed["type"], b64decode(packed["base64"])))
 
+    def _loaded(self, key, text):
+        try: row = json.loads(text)
+        except (ValueError, RecursionError) as e: raise self._damaged(key, e) from None
+        if isinstance(row, dict): return row
+        raise self._damaged(key, "it is no row of a saver")
+
+    def _damaged(self, key, e): return damaged(f"{self.store.url}: the row {key[:300]!r} of LangGraph in the table kept", e)
+
     def _values(self, thread, ns, versions):
         keys = {_key(thread, ns, channel, version): channel for channel, version in versions.items()}
-        return {keys[k]: self._unpack(json.loads(text)) for k, text in self.store.recall_all(_VALUES, list(keys)).items()}
+        return {keys[k]: self._unpack(self._loaded(k, text)) for k, text in self.store.recall_all(_VALUES, list(keys)).items()}
 
     def _writes(self, thread, ns, checkpoint_id):
-        rows = [(_parts(key)[3:], json.loads(text)) for key, text in self.store.scan(_WRITES, _key(thread, ns, checkpoint_id))]
+        rows = [(_parts(key)[3:], self._loaded(key, text)) for key, text in self.store.scan(_WRITES, _key(thread, ns, checkpoint_id))]
         rows.sort(key=lambda r: writes_sort_key(r[1]["path"], r[0][0], int(r[0][1])))
         return [(task, row["channel"], self._unpack(row)) for (task, _), row in rows]
 
     def _row(self, thread, ns, checkpoint_id):
-        found = self.store.recall(_CHECKPOINTS, _key(thread, ns, checkpoint_id))
-        return json.loads(found[1]) if found else None
+        found = self.store.recall(_CHECKPOINTS, key := _key(thread, ns, checkpoint_id))
+        return self._loaded(key, found[1]) if found else None
 
 # %% ../../nbs/langgraph/00_saver.ipynb #3bef2d5a
 def _config(thread, ns, checkpoint_id) -> Any: return dict(configurable=dict(thread_id=thread, checkpoint_ns=ns, checkpoint_id=checkpoint_id))
@@ -74,16 +83,19 @@ class _Reading(_Packing):
     def get_tuple(self, config):
         thread, ns, checkpoint_id = _place(config)
         if checkpoint_id: return self._tuple(self._row(thread, ns, checkpoint_id), thread, ns, checkpoint_id)
-        for key, text in self.store.scan(_CHECKPOINTS, _key(thread, ns), last=1): return self._tuple(json.loads(text), *_parts(key))
+        for key, text in self.store.scan(_CHECKPOINTS, _key(thread, ns), last=1): return self._tuple(self._loaded(key, text), *_parts(key))
 
     def list(self, config, *, filter=None, before=None, limit=None):
         left = math.inf if limit is None else limit
         for key, text in self._newest_first(config, before and get_checkpoint_id(before)) if left > 0 else ():
-            row = json.loads(text)
-            metadata = self._unpack(row["metadata"])
-            if not all(metadata.get(k) == v for k, v in (filter or {}).items()): continue
+            row = self._loaded(key, text)
+            if filter and not self._fits(key, row, filter): continue
             yield self._tuple(row, *_parts(key))
             if (left := left - 1) <= 0: return
+
+    def _fits(self, key, row, filter):
+        try: return all(self._unpack(row["metadata"]).get(k) == v for k, v in filter.items())
+        except _UNPACKING as e: raise self._damaged(key, e) from None
 
     def _newest_first(self, config, before):
         thread, ns, only = _place(config) if config else (None, None, None)
@@ -101,6 +113,10 @@ class _Reading(_Packing):
 
     def _tuple(self, row, thread, ns, checkpoint_id):
         if row is None: return None
+        try: return self._read_tuple(row, thread, ns, checkpoint_id)
+        except _UNPACKING as e: raise self._damaged(_key(thread, ns, checkpoint_id), e) from None
+
+    def _read_tuple(self, row, thread, ns, checkpoint_id):
         checkpoint, parent = self._unpack(row["checkpoint"]), row["parent"]
         versions = checkpoint["channel_versions"]
         checkpoint["channel_values"] = self._values(thread, ns, versions)
@@ -162,7 +178,7 @@ class _Tidying(_Writing):
         found = {}
         for key, text in self.store.scan(_CHECKPOINTS, prefix):
             thread, ns, checkpoint_id = _parts(key)
-            found.setdefault((thread, ns), {})[checkpoint_id] = json.loads(text)
+            found.setdefault((thread, ns), {})[checkpoint_id] = self._loaded(key, text)
         return found
 
     def _versions(self, row): return self._unpack(row["checkpoint"])["channel_versions"]

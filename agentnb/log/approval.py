@@ -6,7 +6,7 @@
 __all__ = ['Approval', 'make_approval', 'keep_approval', 'approvals', 'revoke', 'use_approval']
 
 # %% ../../nbs/log/02_approval.ipynb #ab17ba71
-import json, secrets
+import json, secrets, warnings
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -93,7 +93,14 @@ def approvals(
     store: Any,  # an `agentnb.store.protocol.Store`
 ) -> list[Approval]:  # all, also those that have run out
     "What is remembered"
-    return [Approval.model_validate_json(text) for _, text in store.scan(_SPACE)]
+    return [found for key, text in store.scan(_SPACE) if (found := _approval(key, text))]
+
+def _approval(key, text):
+    try: found, why = Approval.model_validate_json(text), ""
+    except ValueError as e: found, why = None, str(e)
+    if found and found.id == key: return found
+    why = why or f"it says that it is {found and found.id[:80]!r}"
+    warnings.warn(f"the remembered yes {key[:80]!r} in the table kept cannot be read, and covers nothing: {why[:500]}", stacklevel=4)
 
 def revoke(
     store: Any,  # an `agentnb.store.protocol.Store`

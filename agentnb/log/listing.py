@@ -13,10 +13,10 @@ from decimal import Decimal
 from typing import Any
 
 from ..store.lease import is_dead
+from ..core.unseen import reveal
 from ..core.value import Value
-from ..core.state import fold
 from ..core.steps import Origin, check_labels
-from ..store.protocol import READ_ERRORS, Head, Store, hidden_runs, read_run
+from ..store.protocol import READ_ERRORS, Head, Store, fold_run, hidden_runs, read_run
 
 # %% ../../nbs/log/06_listing.ipynb #d443d3f2
 def read_labels(
@@ -39,6 +39,8 @@ def show_labels(
 # %% ../../nbs/log/06_listing.ipynb #254c126b
 STATUSES = ("waiting", "running", "paused", "stuck", "done", "stopped", "failed", "damaged")
 
+def _shown(run_id): return run_id if len(run_id) <= 200 and run_id.isprintable() else reveal(f"{run_id[:200]}…").replace("\n", "⏎")
+
 class RunSummary(Value):
     "What a list says of a run"
     run_id: str
@@ -60,12 +62,12 @@ class RunSummary(Value):
         call = f"  (called by {self.caller.run_id} at step {self.caller.index})" if self.caller else ""
         about = " ".join(self.outcome.split()) if self.status == "damaged" else f"{self.agent}: {self.task}"
         labels = f"  [{show_labels(self.labels)}]" if self.labels else ""
-        return f"{self.run_id}  {self.status:8} {self.steps:4} steps  {about}{labels}{fork}{call}"
+        return f"{_shown(self.run_id)}  {self.status:8} {self.steps:4} steps  {about}{labels}{fork}{call}"
 
 # %% ../../nbs/log/06_listing.ipynb #5cc8223a
 def _read_summary(store, head):
     known = dict[str, Any](run_id=head.run_id, started_at=head.started_at, at=head.at)
-    try: tip = fold(read_run(store, head.run_id))
+    try: tip = fold_run(read_run(store, head.run_id))
     except READ_ERRORS as e:
         why = str(e) or "it answers a request that was not made"
         return RunSummary(**known, status="damaged", outcome=why, steps=head.last + 1, iteration=head.iteration)

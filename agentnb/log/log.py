@@ -18,7 +18,7 @@ from ..core.messages import Call
 from ..core.state import NEW_STATE, OpenCall, State, fold
 from ..core.steps import Body, Step
 from .keys import IdempotencyKeys
-from ..store.protocol import Store
+from ..store.protocol import ROW_ERRORS, Store, apply_read, damaged
 from ..tools.tool import Tool, ToolError
 
 # %% ../../nbs/log/01_log.ipynb #2dae85ea
@@ -36,7 +36,7 @@ class History:
         self.run_id, self.store, self.clock, self.tools = run_id, store, reliable(clock), tools or {}
         self.steps, self.tip, self.observers, self.keys = list[Step](), NEW_STATE, list[Callable[[Step], Any]](), IdempotencyKeys()
         self._checkpoints = [NEW_STATE]
-        for step in steps: self._add(step, self.tip.apply(step))
+        for step in steps: self._add(step, apply_read(self.tip, step))
 
     def state_at(self,
         index: int,  # of a step; -1 is before the first
@@ -104,7 +104,10 @@ def with_raises(
 ) -> Budget:  # the same where nothing is shared
     "A budget with what other runs that share it were given more"
     if budget.within: budget = budget.model_copy(update={"within": with_raises(store, budget.within)})
-    return _raised_level(budget, [json.loads(text) for _, text in store.scan(_raise_space(budget.shared))]) if budget.shared else budget
+    if not budget.shared: return budget
+    rows = store.scan(space := _raise_space(budget.shared))
+    try: return _raised_level(budget, [json.loads(text) for _, text in rows])
+    except ROW_ERRORS as e: raise damaged(f"{store.url}: a row of {space!r} in the table kept", e) from None
 
 # %% ../../nbs/log/01_log.ipynb #6692becd
 class Log(History):

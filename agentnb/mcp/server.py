@@ -104,6 +104,8 @@ class MCPServer:
         await uvicorn.Server(uvicorn.Config(self.app(host, token), host=host, port=port, log_level="warning")).serve()
 
 # %% ../../nbs/mcp/04_server.ipynb #bc166876
+_NO_SANDBOX = 'nobody can be asked here, so it needs a sandbox. {why} Install bubblewrap, or make the tool with sandbox="off", if you trust its clients.'
+
 def serve_mcp(
     tools: Iterable[Tool | Callable],  # what to lend; an agent's are `agent.tools.values()`
     allow: Collection[str] = (),  # those that may be called although they are not read-only, by name
@@ -114,7 +116,10 @@ def serve_mcp(
     made = [t if isinstance(t, Tool) else Tool(t) for t in tools]
     unknown = sorted({allow} if isinstance(allow, str) else set(allow) - {t.name for t in made})
     if unknown: raise ValueError(f"allow={unknown} names no tool. There are: {', '.join(t.name for t in made)}. It takes a list of names.")
-    asking = [t.name for t in made if t.spec.human or t.spec.always_ask]
+    open_to = [t for t in made if t.name in allow]
+    for t in open_to:
+        if t.unconfined == "missing": raise ValueError(f"allow={[t.name]}: {_NO_SANDBOX.format(why=t.spec.always_ask)}")
+    asking = [t.name for t in made if t.spec.human or t.spec.always_ask and not (t.unconfined and t in open_to)]
     if wrong := sorted({*allow} & {*asking}): raise ValueError(f"allow={wrong}: a human is asked about each call, and nobody can be asked here.")
     offered = [t for t in made if (t.spec.read_only or t.name in allow) and t.name not in asking]
     return MCPServer(offered, [t for t in made if t not in offered], name, data)

@@ -44,7 +44,7 @@ def _hidden(spec):
         if said := unseen(text, signs=False): yield _finding(spec.name, "hidden_text", f"In {place}: {said}.")
         if found := _COMMENT.search(text): yield _finding(spec.name, "hidden_text", f"In {place}: `{found[0]}` hides text on a page.")
         if blob := _BLOB.search(text): yield _finding(spec.name, "hidden_text", f"In {place}: {len(blob[0]):,} characters in a row that are no words.")
-        if re.search(r"[ \t]{60,}\S|\n{8,}\s*\S", text): yield _finding(spec.name, "hidden_text", f"In {place}: text stands behind a wide gap.")
+        if re.search(r"[ \t]{60,}|\n{8,}", text.rstrip()): yield _finding(spec.name, "hidden_text", f"In {place}: text stands behind a wide gap.")
 
 # %% ../../nbs/metrics/07_honesty.ipynb #0d45afcc
 # chkstyle: skip

@@ -112,6 +112,8 @@ def _replacements(x, y):
 _PLURAL = re.compile(r"(?!does$|this$)\w{2,}[^su]s|people|men|women|children|mice|feet|teeth|data|media")
 _QUESTION_OPENERS = frozenset("how-to what-is how what where who when why which whose is are was were does did has should am".split())
 
+_LONGEST = 4000  # characters: words are aligned, which takes the square of their number
+
 def differences(
     a: str,  # a text
     b: str,  # another
@@ -120,6 +122,7 @@ def differences(
     "What in two texts could make them mean different things"
     if a.strip() == b.strip(): return ()
     if "\n" in a.strip() + b.strip(): return ("the lines",)
+    if max(len(a), len(b)) > _LONGEST: return ("more text than is compared",)
     read = (lambda text: _read(text, synonyms)) if _is_english(a) or _is_english(b) else _tokens
     (x, asks), (y, also) = read(a), read(b)
     if len(x) != len(y): return tuple(_replacements([t.text.lower() for t in x], [t.text.lower() for t in y]))

@@ -19,7 +19,7 @@ from ..core.value import Value
 from .certificate import Certificate, certify, lower_bound
 from .embedders import Embedder, cached_embedder, similarity
 from .meaning import differences
-from ..store.protocol import call_store
+from ..store.protocol import call_store, damaged
 
 # %% ../../nbs/routing/09_semantic.ipynb #9e81673a
 class Pair(Value):
@@ -45,7 +45,11 @@ class _Evidence:
     def __init__(self, store, embedder, space, clock, min_precision, confidence):
         self._store, self._embed, self._clock, self._space = store, embedder, clock, hashlib.sha256(space.encode()).hexdigest()[:16]
         self._pairs, self.min_precision, self.confidence = dict[tuple[str, str], Pair](), min_precision, confidence
-        self._add(*(Pair.model_validate_json(text) for _, text in store.scan("semantic-pairs", f"{self._space}/")))
+        self._add(*(self._kept(key, text) for key, text in store.scan("semantic-pairs", f"{self._space}/")))
+
+    def _kept(self, key, text):
+        try: return Pair.model_validate_json(text)
+        except ValueError as e: raise damaged(f"{self._store.url}: the row {key!r} of 'semantic-pairs' in the table kept", e) from None
 
     def _add(self, *pairs):
         self._pairs |= {(p.asked, p.known): p for p in pairs}

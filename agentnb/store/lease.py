@@ -50,7 +50,7 @@ def is_dead(
     if machine != _machine_name(): return False
     try: os.kill(int(pid), 0)
     except ProcessLookupError: return True
-    except OSError: return False
+    except (OSError, ValueError, OverflowError): return False
     return _start_time(pid) != began
 
 def dead_leases(

@@ -15,10 +15,9 @@ from pydantic import ValidationError
 from ..core.contents import contents_in
 from ..core.messages import redact
 from ..core.shape import describe_errors
-from ..core.state import fold
 from ..core.steps import Intent, Started, Step
 from .contents import bytes_of, content_line, read_content_line
-from .protocol import RunConflict, RunNotFound, Store, StoreError, origin_of, read_run
+from .protocol import RunConflict, RunNotFound, Store, StoreError, fold_run, origin_of, read_run
 
 # %% ../../nbs/store/09_transfer.ipynb #dc73fb28
 def _parent(step): return step.body.parent if isinstance(step.body, Started) else None
@@ -90,7 +89,7 @@ def _shared_steps(store, step, n):
 
 def _check_run(store, run_id, numbers, steps):
     if not isinstance(steps[0].body, Started): raise StoreError(f"line {numbers[0]}: run {run_id} does not begin here: its first step is missing.", "damaged")
-    state = fold(_shared_steps(store, steps[0], numbers[0]))
+    state = fold_run(_shared_steps(store, steps[0], numbers[0]))
     for n, step in zip(numbers, steps):
         try: state = state.apply(step)
         except (ValueError, LookupError, StopIteration, TypeError, ArithmeticError, RecursionError) as e:

@@ -24,6 +24,7 @@ from ..engine.engine import Engine
 from ..engine.outcomes import RequestOpen
 from ..core.steps import Body, Decision, Edit, Finished, Intent, Note, Replied, Request, Returned, Started, Step
 from ..store.opening import open_store
+from ..store.protocol import StoreError
 from ..core.summary import summarize
 from ..store.contents import bytes_of
 from ..wrappers.tape import Tape, TapeMiss, TapedModel, canonical_request, recorded_result
@@ -143,7 +144,11 @@ async def _replay(agent, path, run_id, at):
     recording = _BufferedTape(path).find(dict(run=run_id, step=at))
     if not recording: raise TapeMiss(f"{path} holds no recording of step {at} of run {run_id}. Write it again with run.to_test(at={at}, ...).")
     tape = _BufferedTape(path, mode="replay")
-    engine = _prepare_engine(agent, tape, recording)
+    try:
+        if not isinstance(recording["root"], str): raise ValueError("it names no run")
+        if not all(isinstance(was, dict) and {"given", "was"} & {*was} for was in recording["steps"]): raise ValueError("a step of it is none")
+        engine = _prepare_engine(agent, tape, recording)
+    except (ValueError, TypeError, LookupError, AttributeError, StoreError) as e: raise tape.damaged(dict(run=run_id, step=at), e) from None
     for i, was in enumerate(recording["steps"], len(engine.log.steps)):
         await (_input_step(engine, i, was, tape) if "given" in was else _engine_step(engine, i, was))
     return engine.log.steps[at]
@@ -222,7 +227,7 @@ def write_test(
 ) -> Path:  # of the test
     "Write a step as a test, and its tape"
     at, path = _step_index(engine, at), Path(path)
-    page, name = path.suffix == ".ipynb", re.sub(r"\W", "_", f"step_{at}_of_{engine.log.run_id}")
+    page, name = path.suffix == ".ipynb", re.sub(r"\W", "_", f"step_{at}_of_{engine.log.run_id}", flags=re.ASCII)[:100]
     if path.suffix not in (".py", ".ipynb"): raise ValueError(f"{path}: a test is written to a .py file or a notebook.")
     if page and not path.exists(): raise FileNotFoundError(f"{path} is not there. Save the notebook first: a cell is added to it.")
     agent_code, tape = _agent_code(agent, page), _BufferedTape(path.with_name(f"{path.stem}_{name}.tape") if page else path.with_suffix(".tape"))
@@ -233,7 +238,7 @@ def write_test(
     recording = tape.find(dict(run=engine.log.run_id, step=at)) or {}
     where = repr(tape.path.name) if page else "Path(__file__).with_suffix('.tape')"
     recorded = f"{redact(engine.tip.task)[:100]!r}, recorded {engine.log.steps[at].at:%Y-%m-%d}"
-    comment = f"# Step {at} of run {engine.log.run_id}, {recorded}. The tape beside it holds what was said."
+    comment = f"# Step {at} of run {ascii(engine.log.run_id)[1:-1]:.200}, {recorded}. The tape beside it holds what was said."
     imports = ["from agentnb import replay" if agent_code.isidentifier() else "from agentnb import find_agent, replay"]
     lines = [f"step = replay({agent_code}, {where}, {engine.log.run_id!r}, {at})", *_assertions(_BODY_ADAPTER.validate_python(recording["target"]))]
     _add_cell(path, [*imports, comment, *lines]) if page else _add_file(path, name, imports, [comment, *lines])

@@ -77,6 +77,10 @@ def _tool_hints(why):
     if why: return dict[str, Any](scopes=("python:unconfined",), always_ask=f"{free}.", preview=lambda code: f"{free}:\n\n{code}")
     return dict[str, Any](destructive=False, idempotent=True, open_world=False, preview=lambda code: code)
 
+_REFUSED = ("No code runs here without a sandbox, and there is none: {}. "
+    'Install bubblewrap, or make the tool with sandbox="off" if you trust what it runs.')
+_WORDS = 'say "require" (nothing runs without one), True (without one a person is asked about each call) or "off" (code that you trust).'
+
 def _kernel(tools, run_id, most, *how):
     kernel = tools.kernels.pop(run_id, None) or PythonKernel(*how)
     tools.kernels[run_id] = kernel
@@ -94,10 +98,12 @@ def python(
     bounds: Bounds = Bounds(),  # how much one call may use
     folders: Sequence[str | Path] = (),  # that the code may read, besides Python and its packages
     kernels: int = 4,  # most that live at the same time; the one that was not used for the longest time is ended
-    sandbox: bool | Literal["require"] = True,  # where there can be one; `"require"`: nothing runs without; `False` only for code that you trust
+    sandbox: bool | Literal["require", "off"] = True,  # without one each call is asked about; `"require"`: nothing runs; `"off"`: code you trust
 ) -> PythonTools:  # `run_python` and `restart_python`
     "Tools that run code in a kernel apart from this one"
-    problem = sandbox_problem() if sandbox else "it was asked for without"
+    if sandbox not in (True, False, "require", "off"): raise ValueError(f"sandbox={sandbox!r}: {_WORDS}")
+    wanted = sandbox not in (False, "off")
+    problem = sandbox_problem() if wanted else "it was asked for without"
     kernel_options, answers = (bounds, [str(Path(f).resolve()) for f in folders], bool(problem)), dict[str, str]()
     refused = problem if sandbox == "require" else ""
     note = [f"[not in a sandbox: {problem}]"] if problem else []
@@ -106,7 +112,7 @@ def python(
         code: str,  # one or more lines; the value of the last one is shown
         context: Context = Context(),
     ) -> str:
-        if refused: raise ToolError("unavailable", f"No code runs here without a sandbox, and there is none: {refused}.", "Do without it, or tell the person.")
+        if refused: raise ToolError("unavailable", _REFUSED.format(refused), "Do without it, or tell the person.")
         if (key := context.idempotency_key) and key in answers: return answers[key]
         outcome = await _run_code(_kernel(tools, context.run_id, kernels, *kernel_options), code)
         text = _result_text(outcome, [*_show(outcome.media), *note])
@@ -126,5 +132,5 @@ def python(
     where = dict(sandbox=f"none: {problem}" if problem else "bwrap", folders=", ".join(kernel_options[1]), bounds=repr(bounds))
     tools = PythonTools([Tool(run_python, description=about, fingerprint=where, **_tool_hints(free)),
         Tool(restart_python, description=again, fingerprint=where, destructive=False, idempotent=True, open_world=False)])
-    tools.kernels = {}
+    tools.kernels, tools[0].unconfined = {}, "" if not free else "missing" if wanted else "chosen"
     return tools

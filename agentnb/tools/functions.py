@@ -72,8 +72,9 @@ def _annotation_schema(node):
 
 def _read_type(text):
     if text.lower() in _TYPES: return {"type": _TYPES[text.lower()]}
+    if len(text) > 500: return {}
     try: return _annotation_schema(ast.parse(re.sub(r"(\w+)\[\]", r"list[\1]", text.replace("<", "[").replace(">", "]")).strip(), mode="eval").body)
-    except (SyntaxError, ValueError): return {}
+    except (SyntaxError, ValueError, RecursionError, MemoryError): return {}
 
 # %% ../../nbs/tools/06_functions.ipynb #986e88c5
 _SCHEMA_MAPS, _SCHEMA_LISTS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas"), ("anyOf", "oneOf", "allOf", "prefixItems")

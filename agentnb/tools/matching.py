@@ -42,17 +42,22 @@ def _inside(path, root):
     relative = os.path.relpath(path, root).replace(os.sep, "/")
     return path if relative == ".." or relative.startswith("../") else relative
 
+_LONGEST = 4096  # characters: no system opens a longer path, and following one takes the square of it
+
 def names_of_path(
     path: str,  # as a model gives it
     root: str = "",  # the folder in which it begins
 ) -> tuple[str, ...]:  # from the root, where that is possible; and from that of the machine
     "All names of a file: as it is written, and where links lead"
     base = os.path.abspath(root or ".")
-    try: written, real, home = os.path.normpath(os.path.join(base, path)), os.path.realpath(os.path.join(base, path)), os.path.realpath(base)
-    except (ValueError, OSError): return (path, path)
+    whole = os.path.join(base, path)
+    try:
+        written, home = os.path.normpath(whole), os.path.realpath(base)
+        real = os.path.realpath(whole if len(whole) <= _LONGEST else written) if len(written) <= _LONGEST else written
+    except (ValueError, OSError): return (path,) * 4
     return _inside(written, base), _inside(real, home), written, real
 
-def _is_path(value): return ("/" in value or value in (".", "..")) and "://" not in value and "\n" not in value and len(value) < 4096
+def _is_path(value): return ("/" in value or value in (".", "..")) and "://" not in value and "\n" not in value and len(value) < _LONGEST
 
 # %% ../../nbs/tools/09_matching.ipynb #8db634ac
 def _wide(text): return unicodedata.normalize("NFKC", text).casefold()

@@ -98,6 +98,8 @@ class Tool(Portable):
     source: Literal["live", "tape"] = "live"  # `tape`: its results are on a tape
     asks: bool = False  # while it is made, a call may ask through `call_host`
     _default_limit: int | None = RESULT_LIMIT
+    unconfined: Literal["", "missing", "chosen"] = ""  # what it runs is in no sandbox: there is none, or none was wanted
+    from_server = False  # does a server offer it, that may offer others later
     needs_data = False  # does a call need what `Agent(data=...)` gives
     @explain_keywords
     def __init__(self,

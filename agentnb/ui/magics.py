@@ -128,7 +128,7 @@ def completions(
 ) -> list[str]:  # what may stand there
     "What tab offers"
     tools = lambda name: list(getattr(getattr(names.get(name), "tip", None), "tools", ()))
-    if m := re.search(r"(\w+)\.until\(\s*(?:tool\s*=\s*)?[\"'](\w*)$", before): offered, word = tools(m[1]), m[2]
+    if m := re.search(r"\b(\w+)\.until\(\s*(?:tool\s*=\s*)?[\"'](\w*)$", before): offered, word = tools(m[1]), m[2]
     elif m := re.match(r"%%agent\s+(.*)$", before): offered, word = _agent_completions(m[1], names), re.split(r"\s", before)[-1]
     else: return []
     return [o for o in offered if o.startswith(word)]

@@ -18,9 +18,8 @@ from ..store.hidden import hide, unhide
 from ..host.kernel import interactive, loop_callback
 from ..log.listing import RunSummary, Listing, list_runs, read_labels, show_labels
 from ..core.foreign import error_text
-from ..core.state import fold
 from ..core.steps import check_labels
-from ..store.protocol import Store, read_run
+from ..store.protocol import Store, fold_run, read_run
 from ..core.summary import show_cost
 from .assets import join_static
 from .heading import head_of
@@ -153,7 +152,7 @@ def _open(link, said):
     run_id, agent = said["run"], link.browser.agent_of(said["run"])
     if agent: return link.open_stepper(agent.load(run_id))
     steps = read_run(link.browser.store, run_id)
-    link.widget.opened = dict(run=run_id, html=run_html(fold(steps), steps, beside=Drawn(link.browser.store)))
+    link.widget.opened = dict(run=run_id, html=run_html(fold_run(steps), steps, beside=Drawn(link.browser.store)))
 
 def _resume(link, said):
     agent = link.browser.agent_of(said["run"])
@@ -177,7 +176,7 @@ class Browser:
         run_id: str,  # which run
     ) -> Any:  # `None` if there is none
         "The agent that began a run"
-        name = fold(read_run(self.store, run_id)).agent
+        name = fold_run(read_run(self.store, run_id)).agent
         return next((a for a in self.agents if a.name == name), None)
 
 

@@ -72,17 +72,25 @@ class Tape:
 
     def _write(self, tape):
         new = self.path.with_name(f"{self.path.name}.new")
-        new.write_text(json.dumps(tape, indent=1, ensure_ascii=False) + "\n")
+        new.write_text(json.dumps(tape, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         os.replace(new, self.path)
 
     def _read(self):
-        try: tape = json.loads(self.path.read_text()) if self.path.exists() else {}
+        try: tape = json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else {}
         except (ValueError, RecursionError) as e: raise ValueError(f"{self.path} is not a tape: {e}") from None
         if not isinstance(tape, dict): raise ValueError(f"{self.path} is not a tape: it holds no recordings by their digests.")
         for key, entry in tape.items():
             if not isinstance(entry, dict) or not isinstance(entry.get("request"), dict) or not isinstance(entry.get("results", {}), dict):
                 raise ValueError(f"{self.path}: the recording {key[:40]!r} has no request, or no results of a tape's form. Delete it, or record it again.")
         return tape
+
+    def damaged(self,
+        request: dict[str, Any],  # canonical, of the recording
+        e: Exception | str,  # what is wrong with it
+    ) -> ValueError:  # to be raised
+        "A recording that cannot be played"
+        key, why = _digest(_redacted(request)), str(e) or type(e).__name__
+        return ValueError(f"{self.path}: the recording {key!r} cannot be played: {why[:500]}. Delete it, or record it again.")
 
     def _miss_text(self, request, tape):
         lines = lambda r: json.dumps(r, indent=1, ensure_ascii=False, sort_keys=True).splitlines()
@@ -118,10 +126,12 @@ class TapedModel(Portable):
                 raise
             self.tape.record(request, reply=reply.model_dump(mode="json", exclude_defaults=True))
         elif "asked" in recorded:
-            question = Request.model_validate(recorded["asked"])
+            try: question = Request.model_validate(recorded["asked"])
+            except ValueError as e: raise self.tape.damaged(request, e) from None
             raise AskedHuman(question.question, question.attempts, question.usage, question.cost)
         else:
-            reply = Reply.model_validate(recorded["reply"])
+            try: reply = Reply.model_validate(recorded["reply"])
+            except (ValueError, KeyError) as e: raise self.tape.damaged(request, e) from None
             if ask.on_delta and reply.content: ask.on_delta(Delta("text", reply.content))
         return reply.model_copy(update={"source": "tape"})
 
@@ -172,13 +182,16 @@ class TapedTool(Tool):
     async def run(self, args: dict[str, Any], context: Context = Context()) -> str:
         request = dict(tool=self.name, args=self.check(args))
         kept = (self._tape.find(request) or {}).get("results", {})
-        if self._tape.mode != "record" and context.place in kept: return self._replay(kept[context.place])
-        if self._tape.mode == "replay": return self._replay(list(kept.values())[-1])
+        if self._tape.mode != "record" and context.place in kept: return self._replay(request, kept[context.place])
+        if self._tape.mode == "replay": return self._replay(request, next(reversed(kept.values()), None))
         try: outcome = recorded_result(text := await self._tool.run(args, context), getattr(text, "contents", ()))
         except ToolError as e: outcome = {"failure": e.failure.model_dump(mode="json", exclude_defaults=True)}
         self._tape.record(request, results=kept | {context.place: outcome})
-        return self._replay(outcome)
+        return self._replay(request, outcome)
 
-    def _replay(self, found):
-        if "content" in found: return played_result(found)
-        raise ToolError(**Failure.model_validate(found["failure"]).model_dump())
+    def _replay(self, request, found):
+        try:
+            if "content" in found: return played_result(found)
+            failure = Failure.model_validate(found["failure"])
+        except (ValueError, TypeError, LookupError, AttributeError) as e: raise self._tape.damaged(request, e) from None
+        raise ToolError(**failure.model_dump())

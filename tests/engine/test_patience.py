@@ -71,7 +71,7 @@ def test_policies_without_functions_start_no_thread(monkeypatch):
     monkeypatch.setattr(foreign.threading.Thread, "start", lambda self, kept=threading.Thread.start: (started.append(self.name), kept(self)))
     @tool(read_only=True)
     async def look() -> str: return "seen"
-    for agent in (Agent(Scripted([call("look"), "Done."]), [look], store="memory:", policy=[Rule(tool="act", effect="deny")]),
+    for agent in (Agent(Scripted([call("look"), "Done."]), [look], store="memory:", policy=[Rule(hint="destructive", effect="deny")]),
                   Agent(Scripted([call("look"), "Done."]), [look], store="memory:")):
         assert asyncio.run(agent.run("x").wait()) == "Done."
     assert not [name for name in started if name.startswith("agentnb")]

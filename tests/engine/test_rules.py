@@ -1,14 +1,18 @@
+# ruff: noqa: E501
 "Rules fail closed: what cannot be said asks, a value has one text, a path is the file that is opened, and a rule that never fits is an error."
-import asyncio, functools, os
+import asyncio, functools, os, warnings
 
 import pytest
 
 from agentnb import Agent, Rule, Scripted, call, tool
 from agentnb.engine.policy import evaluate, read_rules
 from agentnb.core.messages import ToolSpec
+from agentnb.routing.toolset import Toolset
 from agentnb.toolbox.files import files
+from agentnb.mcp.schemas import MCPTool
 from agentnb.tools.functions import tool_from_schema
 from agentnb.tools.matching import fits
+from agentnb.wrappers.tape import Tape
 
 
 @pytest.fixture
@@ -138,7 +142,18 @@ DENY = dict(effect="deny")
     ([Rule(tool="pya", **DENY)], "Is pay meant"), ([Rule(tool="Pay", **DENY)], "Is pay meant"),
     ([Rule(tool="pay", args={"force": "yes"}, **DENY)], "which it never is"), ([Rule(tool="pay", args={"force": "1"}, **DENY)], "which it never is"),
     ([Rule(effect="allow"), Rule(tool="pay", **DENY)], "never does"),
-    ([Rule(tool="pay", effect="ask"), Rule(tool="pay", args={"cents": "1"}, **DENY)], "never does")])
+    ([Rule(tool="pay", effect="ask"), Rule(tool="pay", args={"cents": "1"}, **DENY)], "never does"),
+    ([Rule(tool="delete_file", **DENY)], "no tool is called so. There are: pay"), ([Rule(tool="delete_*", **DENY)], "no tool is called so"), ([Rule(tool="", **DENY)], "no tool is called so"),
+    ([Rule(tool="pay ", **DENY)], "Is pay meant"), ([Rule(tool="*pay?", **DENY)], "no tool is called so"), ([Rule(tool="[pay", **DENY)], "Is pay meant|no tool is called so"),
+    ([Rule(tool="module.pay", **DENY)], "no tool is called so"), ([Rule(tool="P*", **DENY)], "no tool is called so"), ([Rule(tool="pay|look", **DENY)], "no tool is called so|Is pay meant"),
+    ([Rule(tool="pay", hint="read_only", **DENY)], "read_only, which it never is"), ([Rule(tool="p*", hint="idempotent", **DENY)], "idempotent, which it never is"),
+    ([Rule(tool="pay", scope="net:*", **DENY)], "no tool that it speaks of can need. They need: none"),
+    ([Rule(tool="pay", args={"cents": ">100"}, **DENY)], "no number is"), ([Rule(tool="pay", args={"cents": "one"}, **DENY)], "no number is"),
+    ([Rule(args={"cents": "< 5"}, **DENY)], "no number is"), ([Rule(tool="pay", args={"cents": "100 "}, effect="allow"), Rule(tool="pay", args={"cents": "1,000"}, **DENY)], "no number is"),
+    ([Rule(tool="pa*", effect="allow"), Rule(tool="pay", **DENY)], "says allow to all calls of pa"), ([Rule(tool="p?y", effect="ask"), Rule(tool="pa*", **DENY)], "never does"),
+    ([Rule(hint="destructive", effect="allow"), Rule(tool="pay", **DENY)], "never does"), ([Rule(hint="destructive", effect="ask"), Rule(hint="destructive", **DENY)], "never does"),
+    ([Rule(tool="pay", args={"cents": "*"}, effect="allow"), Rule(tool="pay", args={"cents": "1"}, **DENY)], "never does"),
+    ([Rule(tool="pay", args={"cents": "1"}, effect="ask"), Rule(tool="pay", args={"cents": "1", "force": "true"}, **DENY)], "never does")])
 def test_a_rule_that_never_fits_is_an_error_when_the_agent_is_made(policy, said):
     with pytest.raises(ValueError, match=f"Agent\\(agent\\): .*{said}"): Agent(Scripted([]), [pay], store="memory:", policy=policy)
 
@@ -146,8 +161,35 @@ def test_a_rule_that_never_fits_is_an_error_when_the_agent_is_made(policy, said)
 def test_rules_that_can_fit_are_none():
     open_ended = tool_from_schema("send", "Send", dict(type="object", properties={}, additionalProperties=True))
     policy = [Rule(tool="pay", args={"force": "True"}, **DENY), Rule(tool="send", args={"to": "bob"}, **DENY), Rule(args={"cents": "1"}, **DENY),
-        Rule(tool="pay", effect="allow", when=lambda args: True), Rule(tool="pay", **DENY), Rule(tool="another_agents_tool", **DENY)]
-    Agent(Scripted([]), [pay, open_ended], store="memory:", policy=policy)
+        Rule(tool="pay", effect="allow", when=lambda args: True), Rule(tool="pay", **DENY), Rule(args={"cents": "[0-9]*"}, **DENY),
+        Rule(args={"cents": "-1.5e3"}, **DENY), Rule(scope="net:*", **DENY), Rule(hint="read_only", **DENY), Rule(tool="elsewhere", effect="allow"), Rule(tool="elsewhere", effect="ask"),
+        Rule(tool="pay", args={"cents": "1"}, effect="allow"), Rule(tool="pay", args={"cents": "1"}, **DENY), Rule(tool="s*", **DENY)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Agent(Scripted([]), [pay, open_ended], store="memory:", policy=policy)
+        Agent(Scripted([]), [], store="memory:", policy=[Rule(tool="pay", **DENY)])
+
+
+def test_where_tools_may_come_a_guard_is_said_once(tmp_path, monkeypatch):
+    "From a server, or out of a set of many; the settings are for all agents, and say nothing"
+    offered = MCPTool(dict(name="look", inputSchema=dict(type="object")), lambda *a: None)
+    for tools in ([pay, offered], Toolset([pay]), Tape(tmp_path/"a.tape")(offered) and [pay, Tape(tmp_path/"a.tape")(offered)]):
+        with pytest.warns(UserWarning, match="no tool is called so.*idle until there is one") as said: Agent(Scripted([]), tools, store="memory:", policy=[Rule(tool="delete_*", **DENY)])
+        assert len(said) == 1
+    (tmp_path/"settings.ini").write_text("[policy]\ndelete_* = deny\nscope:net:* = deny\n")
+    monkeypatch.chdir(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        made = Agent(Scripted([]), [pay], store="memory:")
+    assert [r.tool for r in made.policy] == ["delete_*", "*"]
+
+
+def test_a_scope_that_looks_misspelt_is_said():
+    @tool(scopes=["fs:write:{path:path}"])
+    def save(path: str) -> str: "Save"
+    with pytest.warns(UserWarning, match="the scope fs:wirte:., which no tool"): Agent(Scripted([]), [save], store="memory:", policy=[Rule(scope="fs:wirte:*", **DENY)])
+    with pytest.raises(ValueError, match="They need: fs:write"): Agent(Scripted([]), [save], store="memory:", policy=[Rule(tool="save", scope="net:*", **DENY)])
+    Agent(Scripted([]), [save], store="memory:", policy=[Rule(tool="save", scope="fs:*:secrets/*", **DENY)])
 
 
 @pytest.mark.parametrize("line", ["pay(cents)", "pay(cents:)", "pay(: 1)", "pay(cents: 1, cents: 2)", "pay(cents: 1,)", "pay(cents: 1", "pay cents",

@@ -211,7 +211,7 @@ def test_a_run_with_edits_limits_and_a_model_that_was_away(oncall, tmp_path):
 
 
 def test_a_run_whose_code_changed_is_played_from_the_change_on(oncall, tmp_path):
-    first = oncall.make_agent(instructions="An early draft.", tools=[oncall.look, oncall.page]).run("go", run_id="r1")
+    first = oncall.make_agent(instructions="An early draft.", tools=[oncall.look, oncall.page], policy=[]).run("go", run_id="r1")
     asyncio.run(first.until(kind="tool"))
     run = oncall.make_agent(store=first.store).load("r1")
     decided(run, lambda p: p.approve(), lambda p: p.reject())
@@ -234,7 +234,7 @@ def test_tools_that_a_run_was_given_later_are_played_from_there(oncall, tmp_path
     decided(fork, lambda p: p.approve(), lambda p: p.reject())
     fork.to_test(tmp_path/"test_end.py", "oncall:agent", at=-1)
     assert pytest_in(tmp_path)[0] == 0
-    (tmp_path/"oncall.py").write_text(ONCALL.replace("tools=[look, restart, page, drop]", "tools=[look, restart]"))
+    (tmp_path/"oncall.py").write_text(ONCALL.replace("tools=[look, restart, page, drop]", "tools=[look, restart]").replace("policy=POLICY", "policy=[]"))
     code, said = pytest_in(tmp_path)
     assert code == 1 and "TapeMiss" in said and "Page `who`" in said, said
 

@@ -18,13 +18,9 @@ from agentnb.toolbox import files, http, kernels, page
 from agentnb.toolbox.lite import SQLiteDatabase
 from agentnb.toolbox.rooted import Root
 from agentnb.views import contents, html, markdown, text, tree
+from much_text import MB, grown, is_quick, slow_seeds
 
-MB = 1_000_000
 LOOK, FITS = [ToolSpec(name="look", description="", parameters={})], dict(type="object", properties=dict(a=dict(type="array", items=dict(type="object"))))
-WITHIN = 1.0  # second of the processor; a place that is quadratic takes minutes
-
-
-def grown(seed, size=MB): return (seed * (size // len(seed) + 1))[:size]
 
 
 def answered(kind, charset):
@@ -56,30 +52,9 @@ PLACES = dict(visible=text.visible, escape=text.escape_html, markdown=markdown.m
     patched=patched, ansi=lambda t: kernels._ANSI.sub("", t), written=written, foreign=lambda t: _is_foreign(t.encode(errors="replace") + b"\nx"),
     quoted=_PART.findall, listed=lambda t: _lists_values(t[:10_000]), action=lambda t: _json_in("{}```" + t) if "```" not in t else None)
 
-SEEDS = ["<pre> ", " ", " \n", "-", "- ", "*", "**a ", "_a ", "`", "```\n", "~~~", "[", "[a](", "|", "| ", ">", "#", "<", "<a ", "<a href='", "<!--", "<![CDATA[",
-    "<![x[", "<?", "</p", "<p>", "<svg></b>", "<style>", "<title>", "<a>", "&", "&#x", "&notit;", "{", "[{", "{\"a\":", "\\u0000", "<tool_call>", "<parameter=a>",
-    "<parameter=", "<|im_end|>", "</s>", "\x1b[0;", "\x1b]a", "\x00", "\u202e", "\ud800", ":", ": ", "“", "„", "'a' , ", "'a',,", "1. ", "  - a\n", "http://", "<metadata ",
-    "<!DOCTYPE ", "data: {\n", "a\n"]
-
-
-def taken(act, said):
-    "Seconds of the processor"
-    began = time.process_time()
-    try: act(said)
-    except (ToolError, ValueError): pass
-    return time.process_time() - began
-
-
-def is_quick(act, said): return any(taken(act, said) < WITHIN for _ in range(2))  # others use this machine too
-
-
 @pytest.mark.parametrize("place", PLACES)
 def test_no_known_pattern_is_slow_anywhere(place):
-    act = PLACES[place]
-    small = [(seed, taken(act, grown(seed, 20_000))) for seed in SEEDS]   # what is quadratic takes seconds here already
-    assert all(seconds < 0.3 for _, seconds in small), [s for s in small if s[1] >= 0.3]
-    for seed, _ in sorted(small, key=lambda s: -s[1])[:1]:
-        assert is_quick(act, grown(seed)), seed
+    assert not slow_seeds(PLACES[place])
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -1,9 +1,10 @@
 # ruff: noqa: E501
 """Files, frames, databases and sandboxes in the hands of somebody who wants more than was lent."""
-import os, threading, uuid
+import asyncio, os, threading, uuid
 
 import pytest
 
+from agentnb import Agent, Decision, RequestOpen, Scripted, call
 from agentnb.tools.contract import ToolError
 from agentnb.toolbox import python as python_tools
 from agentnb.toolbox.files import FileWriteTools, files
@@ -126,7 +127,7 @@ print('kept')"""
 
 
 def test_without_a_sandbox_nothing_runs_where_one_is_required(monkeypatch, tmp_path):
-    import asyncio
+
     ran = tmp_path/"ran"
     monkeypatch.setattr(python_tools, "sandbox_problem", lambda: "bubblewrap is not installed")
     with python(sandbox="require") as tools:
@@ -172,7 +173,7 @@ def reader(postgres_url):
 
 @pytest.mark.server
 def test_reading_postgres_does_nothing_beside(reader):
-    import asyncio
+
     query = sql(reader)[0]
     ask = lambda statement: asyncio.run(query.run(dict(sql=statement)))
     forms = ["SELECT {}", "SELECT id FROM jobs WHERE {} IS NOT NULL", "SELECT * FROM jobs, LATERAL (SELECT {} AS x) y", "WITH x AS MATERIALIZED (SELECT {} AS a) SELECT a FROM x", "SELECT id FROM jobs ORDER BY {}::text"]
@@ -187,3 +188,46 @@ def test_reading_postgres_does_nothing_beside(reader):
         "SELECT gen_random_uuid()", "SELECT pg_sleep(0)", "SELECT * FROM generate_series(1, 3)", "SELECT row_number() OVER (ORDER BY id) FROM jobs", "SELECT '\"pg_notify\"(' || name FROM jobs",
         "SELECT to_char(now(), 'YYYY'), coalesce(name, 'x'), jsonb_build_object('pg_notify', id) FROM jobs", "VALUES (1)", "SELECT 'it''s pg_notify(', E'\\\\'' pg_notify(' FROM jobs"]
     for statement in clean: assert "row" in ask(statement), statement
+
+
+CODE = "open({!r}, 'w')"
+
+
+def decides(request, state): return Decision(request_id=request.request_id, verdict="approve")
+
+
+@pytest.mark.parametrize("unattended", ["approve", "reject", decides])
+def test_where_nobody_is_there_a_sandbox_is_required(unattended, monkeypatch, tmp_path):
+    monkeypatch.setattr(python_tools, "sandbox_problem", lambda: "bubblewrap is not installed")
+    with python() as tools:
+        made = Agent(Scripted([call("run_python", code=CODE.format(str(tmp_path/"ran"))), "done"]), tools, store="memory:", unattended=unattended)
+        run = made.run("go")
+        with pytest.warns(UserWarning, match='bubblewrap is not installed.*sandbox="off"'): assert asyncio.run(run.wait()) == "done"
+        said = next(m for m in run.state.messages if m.role == "tool")
+        assert not (tmp_path/"ran").exists() and not tools.kernels
+        assert "run_python runs needs a sandbox" in said.failure.hint and "Install bubblewrap" in said.failure.hint
+
+
+def test_where_it_waits_for_a_person_the_question_says_so(monkeypatch):
+    monkeypatch.setattr(python_tools, "sandbox_problem", lambda: "bubblewrap is not installed")
+    with python() as tools, pytest.raises(RequestOpen, match="NOT IN A SANDBOX: bubblewrap is not installed"):
+        Agent(Scripted([call("run_python", code="1")]), tools, store="memory:", unattended="wait").run_sync("go")
+
+
+@pytest.mark.parametrize("word", ["off", False])
+def test_a_sandbox_that_was_not_wanted_in_words_is_none(word, tmp_path):
+    with python(sandbox=word) as tools:
+        made = Agent(Scripted([call("run_python", code=CODE.format(str(tmp_path/"ran"))), "done"]), tools, store="memory:", unattended=decides)
+        assert made.run_sync("go") == "done" and (tmp_path/"ran").exists()
+        with pytest.raises(RequestOpen): Agent(Scripted([call("run_python", code="1")]), tools, store="memory:", unattended="approve").run_sync("go")
+
+
+def test_a_server_lends_code_in_a_sandbox_or_where_none_was_wanted(monkeypatch):
+    pytest.importorskip("mcp")
+    from agentnb.mcp.server import serve_mcp
+    monkeypatch.setattr(python_tools, "sandbox_problem", lambda: "bubblewrap is not installed")
+    with python() as tools, pytest.raises(ValueError, match='NOT IN A SANDBOX: bubblewrap is not installed.*sandbox="off"'): serve_mcp(tools, allow=["run_python"])
+    with python(sandbox="off") as tools:
+        assert serve_mcp(tools, allow=["run_python"]).withheld == ["restart_python"] and "run_python" in serve_mcp(tools).withheld
+    with python(sandbox="require") as tools: assert list(serve_mcp(tools, allow=["run_python"]).tools) == ["run_python"]
+    with pytest.raises(ValueError, match="say \"require\""): python(sandbox="no")

@@ -1,0 +1,35 @@
+# ruff: noqa: E501
+"""Much text, of the sorts that have been slow: a seed, again and again."""
+import time
+
+from agentnb.tools.contract import ToolError
+
+MB = 1_000_000
+WITHIN = 1.0  # second of the processor; a place that is quadratic takes minutes
+
+SEEDS = ["<pre> ", " ", " \n", "-", "- ", "*", "**a ", "_a ", "`", "```\n", "~~~", "[", "[a](", "|", "| ", ">", "#", "<", "<a ", "<a href='", "<!--", "<![CDATA[",
+    "<![x[", "<?", "</p", "<p>", "<svg></b>", "<style>", "<title>", "<a>", "&", "&#x", "&notit;", "{", "[{", "{\"a\":", "\\u0000", "<tool_call>", "<parameter=a>",
+    "<parameter=", "<|im_end|>", "</s>", "\x1b[0;", "\x1b]a", "\x00", "\u202e", "\ud800", ":", ": ", "“", "„", "'a' , ", "'a',,", "1. ", "  - a\n", "http://", "<metadata ",
+    "<!DOCTYPE ", "data: {\n", "a\n"]
+
+
+def grown(seed, size=MB): return (seed * (size // len(seed) + 1))[:size]
+
+
+def taken(act, said):
+    "Seconds of the processor"
+    began = time.process_time()
+    try: act(said)
+    except (ToolError, ValueError): pass
+    return time.process_time() - began
+
+
+def is_quick(act, said): return any(taken(act, said) < WITHIN for _ in range(2))  # others use this machine too
+
+
+def slow_seeds(act, seeds=SEEDS):
+    "Those that are slow in a small text already, as what is quadratic is, or in a megabyte of the slowest"
+    small = [(seed, taken(act, grown(seed, 20_000))) for seed in seeds]
+    slow = [seed for seed, seconds in small if seconds >= 0.3 and taken(act, grown(seed, 20_000)) >= 0.3]
+    worst = max(small, key=lambda s: s[1])[0]
+    return slow or ([] if is_quick(act, grown(worst)) else [worst])
