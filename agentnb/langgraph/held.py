@@ -6,7 +6,7 @@
 __all__ = ['GraphEngine', 'NodeRun', 'HeldRun', 'hold']
 
 # %% ../../nbs/langgraph/06_held.ipynb #28d1347f
-import copy, warnings
+import copy, functools, warnings
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from itertools import takewhile
@@ -21,7 +21,7 @@ from langgraph.types import Command, Overwrite
 from ..core.budget import Budget
 from ..core.foreign import await_code, call_code, contained, error_text, machine_clock, reliable
 from ..engine.engine import Engine
-from ..host.kernel import run_blocking
+from ..host.kernel import definition_site, run_blocking
 from ..log.forks import SideEffect, refuse_existing_run
 from .channels import read_values, write_values
 from .langchain import from_langchain, short_text, requests_of, resume_value, messages_in, split_names, superstep_bodies, to_langchain
@@ -33,6 +33,7 @@ from ..host.settings import load_settings, store_url
 from ..core.state import State
 from ..core.steps import Decision, Edit, Finished, Note, Origin, Request, Started, Step, check_labels
 from ..store.opening import open_store
+from ..tools.origins import origin_words, origins_of, parts_of
 from ..store.protocol import RunConflict, RunNotFound, Store, StoreError, call_store, read_run
 from .threads import Shared, Thread, copy_checkpoint, place_of
 from ..host.show import html_of
@@ -50,6 +51,7 @@ class _Definition(NamedTuple):
     unattended: str = "wait"
     context: Any = None
     result_type: None = None
+    defined_at: Any = None
     @property
     def limit(self) -> int: return self.config.get("recursion_limit", 25)
 
@@ -61,6 +63,12 @@ def _breakpoint(graph, nodes, ahead):
     def matching(wanted, names): return [n for n in names if wanted == "*" or n in wanted]
     before, after = matching(graph.interrupt_before_nodes, ahead), matching(graph.interrupt_after_nodes, nodes)
     return f"before {', '.join(before)}" if before else f"after {', '.join(after)}" if after else ""
+
+# %% ../../nbs/langgraph/06_held.ipynb #bc520468
+def _origins(definition):
+    parts = {f"node {name}": getattr(node.bound, "func", None) or getattr(node.bound, "afunc", None) for name, node in definition.graph.nodes.items()}
+    parts |= {name: getattr(fn, "__wrapped__", fn) for name, fn in parts.items()}
+    return origins_of({k: (fn, definition.defined_at) for k, fn in {"graph": None, **parts}.items() if k == "graph" or callable(fn)})
 
 # %% ../../nbs/langgraph/06_held.ipynb #0b6cf64d
 class _GraphLog(Log):
@@ -126,7 +134,7 @@ async def _begin(engine):
     messages = messages_in(head)
     task = next((str(m.text) for m in reversed(messages) if m.type == "human"), short_text(head.values if graph_input is None else graph_input))
     started = Started(task=task, agent=engine.agent.graph.name, messages=tuple(map(from_langchain, messages)), tools=_tool_specs(engine.agent.graph),
-        max_iterations=engine.agent.limit, budget=engine.agent.budget, labels=engine.agent.labels)
+        max_iterations=engine.agent.limit, budget=engine.agent.budget, labels=engine.agent.labels, defined=_origins(engine.agent))
     return await engine.write(started, superstep_bodies(started.messages, None, head)[-1])
 
 async def _record_checkpoints(engine, place, head, seconds):
@@ -413,6 +421,7 @@ def _contained_part(part):
     return twin
 
 def _awaiting(code):
+    @functools.wraps(code)
     async def awaited(*args, **kwargs): return await code(*args, **kwargs)
     return awaited
 
@@ -429,6 +438,13 @@ def _contained_edge(part):
 def _contained_graph(graph):
     nodes = {name: node.copy(dict(bound=_contained_part(node.bound), writers=[_contained_edge(w) for w in node.writers])) for name, node in graph.nodes.items()}
     return graph.copy(update=dict(nodes=nodes))
+
+# %% ../../nbs/langgraph/06_held.ipynb #2f5bb86e
+def _lost_nodes(engine):
+    known, steps = engine.agent.graph.nodes, engine.log.steps
+    lost = [name for name in parts_of(steps) if name.startswith("node ") and name.removeprefix("node ") not in known]
+    if not lost or engine.tip.status == "done": return ""
+    return f"run {engine.log.run_id} is of a graph with {', '.join(lost)}, which this one has not.{origin_words(steps, *lost)}"
 
 # %% ../../nbs/langgraph/06_held.ipynb #1854f8f6
 def _unsupported(what, instead): return TypeError(f"a held graph has its models and tools inside its nodes, so {what} cannot change or replay them. {instead}.")
@@ -458,11 +474,12 @@ def hold(
     if not graph.checkpointer and run_id: raise ValueError(f"the graph has no checkpointer, so it has no thread {run_id}: compile it with one.")
     if not graph.checkpointer: graph = graph.copy(update=dict(checkpointer=InMemorySaver()))
     clock, kept_in, graph = reliable(clock), open_store(store or store_url(load_settings())), _contained_graph(graph)
-    definition = _Definition(graph, settings, kept_in, clock, {}, _check_budget(budget), check_labels(labels), context=context)
+    definition = _Definition(graph, settings, kept_in, clock, {}, _check_budget(budget), check_labels(labels), context=context, defined_at=definition_site())
     try: steps = read_run(definition.store, run_id) if run_id else ()
     except RunNotFound: steps = ()
     engine = GraphEngine(definition, _GraphLog(run_id or new_run_id(clock()), definition.store, clock, steps), input)
     if steps: engine.last_checkpoint()
+    if said := _lost_nodes(engine): warnings.warn(said, stacklevel=2)
     if steps and not definition.labels.items() <= engine.tip.labels.items():
         raise ValueError(f"run {run_id} has begun, with the labels {engine.tip.labels}. They stay.")
     if steps and input is not None: engine.log.append(Edit(max_iterations=engine.tip.iteration + definition.limit, by="input"))
