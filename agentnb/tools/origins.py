@@ -44,7 +44,7 @@ def origins_of(
 
 # %% ../../nbs/tools/10_origins.ipynb #a1496885
 def _place_words(origin, name):
-    inside = f"`{origin.names[name]}` " if origin.names[name] else ""
+    inside = f"as `{origin.names[name]}` " if origin.names[name] else ""
     cell = " ".join(filter(None, (f"cell {origin.cell}" if origin.cell else "", f"In [{origin.number}]" if origin.number else "")))
     module = "" if origin.module in ("", "__main__") else f"the module {origin.module}"
     where = " of ".join(filter(None, (cell, module or ("" if origin.file else "a notebook" if cell else "__main__"))))

@@ -134,6 +134,6 @@ def test_a_notebook_says_its_cells(tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     steps = read_run(open_store(f"sqlite:///{tmp_path}/runs.db"), "r1")
     said = origin_words(steps, "tool restart", "agent")
-    assert "Tool restart was defined `restart` in cell 3fa2 In [1] of shop.ipynb" in said and "Agent was defined in cell 77bb In [2] of shop.ipynb" in said
+    assert "Tool restart was defined as `restart` in cell 3fa2 In [1] of shop.ipynb" in said and "Agent was defined in cell 77bb In [2] of shop.ipynb" in said
     assert parts_of(steps)["agent"] == Defined(names={"agent": ""}, module="__main__", file="shop.ipynb", cell="77bb", number=2, changed=None)
     assert Path(tmp_path/"runs.db").exists()
