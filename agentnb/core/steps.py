@@ -183,6 +183,7 @@ class Note(Value):
     text: str  # in words
     tool: str = ""  # the tool it is about, or the nodes
     place: str = ""  # the checkpoint of a held graph that was reached
+    inside: tuple[str, ...] = ()  # of a held graph: the nodes of its subgraphs that ran, each after those that it is in: `repair / drain`
     limit: str = ""  # the limit of the budget that is nearly reached
     usage: Usage = Usage()  # what the failed calls used up
     cost: Decimal | None = Decimal(0)  # what that cost, US dollars; `None` is unknown

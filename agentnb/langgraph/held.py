@@ -7,7 +7,7 @@ __all__ = ['GraphEngine', 'NodeRun', 'HeldRun', 'hold']
 
 # %% ../../nbs/langgraph/06_held.ipynb #28d1347f
 import copy, functools, warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from itertools import takewhile
 from typing import Any, NamedTuple
@@ -27,7 +27,8 @@ from .channels import read_values, write_values
 from .langchain import from_langchain, short_text, requests_of, resume_value, messages_in, split_names, superstep_bodies, to_langchain
 from ..core.conversation import with_call_ids
 from ..log.log import Log
-from ..core.messages import Call, Message, ToolSpec
+from ..core.messages import Call, Message, ToolSpec, redact
+from ..core.objects import plain_value
 from ..run import Run, new_run_id
 from ..host.settings import load_settings, store_url
 from ..core.state import State
@@ -37,7 +38,7 @@ from ..tools.origins import origin_words, origins_of, parts_of
 from ..store.protocol import RunConflict, RunNotFound, Store, StoreError, call_store, read_run
 from .threads import Shared, Thread, copy_checkpoint, place_of
 from ..host.show import html_of
-from .shape import Picture, Visits, shape_of
+from .shape import Channels, Picture, Visits, shape_of
 
 # %% ../../nbs/langgraph/06_held.ipynb #1ed68a10
 class _Definition(NamedTuple):
@@ -85,6 +86,8 @@ class GraphEngine(Engine):
         super().__init__(log, definition)
         self.thread, self.graph_input, self.new_steps = Thread(definition.graph, definition.config, definition.context), graph_input, list[Step]()
         self.ahead = dict[str, tuple[str, ...]]()  # by place: the nodes that come after it
+        self.channels = dict[str, dict[str, Any]]()  # by place: what they held, as it can be shown
+        self.inside = list[str]()  # nodes of subgraphs that ran since the last place
 
     def refuse_lost_tools(self, agent=None): pass
     async def catch_up(self, fresh=True): await self.reread()
@@ -122,6 +125,33 @@ class GraphEngine(Engine):
         self.new_steps += steps
         return steps[-1]
 
+# %% ../../nbs/langgraph/06_held.ipynb #53dd555d
+_PLACES = 400  # of which what the channels held is kept in this process
+
+def _remember_channels(engine, head):
+    known = engine.channels
+    known[place_of(head)] = _shown_channels(head)
+    while len(known) > _PLACES: del known[next(iter(known))]
+
+def _shown_channels(head):
+    values = head.values if isinstance(head.values, Mapping) else {"state": head.values}
+    return {str(k): _shown(plain_value(v)) for k, v in values.items()}
+
+def _shown(value):
+    if isinstance(value, dict): return {k: _shown(v) for k, v in value.items()}
+    if isinstance(value, list): return [*map(_shown, value)]
+    return redact(value if len(value) <= 4000 else value[:3999] + "…") if isinstance(value, str) else value
+
+# %% ../../nbs/langgraph/06_held.ipynb #45543367
+def _channels_at(engine, steps):
+    place = next((s for s in reversed(steps) if isinstance(s.body, Note) and s.body.place), None)
+    if place is None: return {}
+    if place.body.place not in engine.channels:
+        thread = engine.thread
+        try: _remember_channels(engine, call_code(thread.graph.get_state, thread.config_at(place.run_id, place.body.place)))
+        except Exception: return {}  # a saver that can only be asked with `await`: run.values() does
+    return engine.channels.get(place.body.place, {})
+
 # %% ../../nbs/langgraph/06_held.ipynb #2fcebcb7
 async def _begin(engine):
     head, graph_input = await engine.thread.state(engine.log.run_id), engine.graph_input
@@ -135,6 +165,7 @@ async def _begin(engine):
     task = next((str(m.text) for m in reversed(messages) if m.type == "human"), short_text(head.values if graph_input is None else graph_input))
     started = Started(task=task, agent=engine.agent.graph.name, messages=tuple(map(from_langchain, messages)), tools=_tool_specs(engine.agent.graph),
         max_iterations=engine.agent.limit, budget=engine.agent.budget, labels=engine.agent.labels, defined=_origins(engine.agent))
+    _remember_channels(engine, head)
     return await engine.write(started, superstep_bodies(started.messages, None, head)[-1])
 
 async def _record_checkpoints(engine, place, head, seconds):
@@ -146,6 +177,8 @@ async def _record_checkpoints(engine, place, head, seconds):
     for before, after in reversed(list(zip(chain[1:], chain))):
         engine.ahead[place_of(after)] = after.next
         bodies = superstep_bodies(engine.tip.messages, before, after, seconds)
+        if after is chain[0]: bodies[-1], engine.inside = bodies[-1].model_copy(update={"inside": tuple(engine.inside)}), []
+        _remember_channels(engine, after)
         step = await engine.write(*bodies, iteration=engine.tip.iteration + (after.metadata["source"] == "loop"))
         if step is None: break
     return step
@@ -207,7 +240,7 @@ async def _run_superstep(engine, command):
             try: call_code(listener, delta)
             except Exception as e: warnings.warn(f"a listener failed: {error_text(e)}. The graph goes on.", stacklevel=2)
     heard = hear if engine.listeners else None
-    try: await await_code(engine.thread.run_superstep, engine.log.run_id, command if command.resume else None, heard)
+    try: await await_code(engine.thread.run_superstep, engine.log.run_id, command if command.resume else None, heard, engine.inside.append)
     except Exception as e:
         await _note_error(engine, e, started)
         raise
@@ -380,9 +413,18 @@ class HeldRun(_EditableRun):
         "The graph as a picture: where the run was, where it is, what it asks"
         return _picture(self, self.place if index is None else index)
 
+    def channels_at(self,
+        index: int | None = None,  # of a step; the one that is looked at if not given
+    ) -> Channels:  # empty where they cannot be read without waiting
+        "What the channels held after a step, as text and JSON, beside what they held before it"
+        at = self.place if index is None else index
+        return Channels(*(_channels_at(self.engine, self.steps[:end]) for end in (at + 1, at)))
+
     def _repr_html_(self):
-        picture = self.graph_html()
-        return (html_of(self) or "") + (f"<details open><summary>Graph</summary>{picture}</details>" if picture else "")
+        picture, channels = self.graph_html(), self.channels_at()
+        held = html_of(channels) if channels.now else ""
+        graph = f"<details open><summary>Graph</summary>{picture}</details>" if picture else ""
+        return (html_of(self) or "") + graph + (f"<details><summary>Channels</summary>{held}</details>" if held else "")
 
     async def values(self) -> Any:  # as the graph has them
         "The channels at the step that is looked at"
@@ -400,7 +442,8 @@ def _picture(run, index):
     if state.status == "done": states = {"__end__": "now"}
     elif asking: went, states = [*went, [*dict.fromkeys((*ahead, *asking))]], {}  # what stands beside a question has run
     else: states = dict.fromkeys(last, "now") | states
-    return html_of(Picture(shape, Visits(went, states | dict.fromkeys(asking, "asks")), str(run.agent.graph.name))) or ""
+    inside = [*(path for n in notes for path in n.inside), *(run.engine.inside if index == len(run.steps) - 1 else ())]
+    return html_of(Picture(shape, Visits(went, states | dict.fromkeys(asking, "asks"), inside), str(run.agent.graph.name))) or ""
 
 # %% ../../nbs/langgraph/06_held.ipynb #f66234c9
 def _last_answer(steps, checkpoint, index):
