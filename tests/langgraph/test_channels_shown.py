@@ -80,7 +80,7 @@ def test_visits_inside_a_subgraph_are_marked(heard):
     assert boxes()["drain"].startswith("1 time") and boxes()["rest"] == "not yet"
     run.pending[0].answer("2")
     asyncio.run(run.wait())
-    assert {n: boxes()[n].startswith("1 time") for n in ("drain", "ask", "rest", "load", "repair")} == dict.fromkeys(("drain", "ask", "rest", "load", "repair"), True)
+    assert [n for n in ("drain", "ask", "rest", "load", "repair") if not boxes()[n].startswith("1 time")] == []
     notes = [p for s in run.steps if s.kind == "note" for p in s.body.inside]
     assert notes == ["repair / drain", "repair / ask", "repair / rest"]
     early = run.graph_html(0)
