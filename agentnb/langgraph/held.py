@@ -10,6 +10,7 @@ import copy, functools, warnings
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from itertools import takewhile
+from types import MethodType
 from typing import Any, NamedTuple
 
 from langchain_core.messages import BaseMessage
@@ -458,15 +459,32 @@ def _last_answer(steps, checkpoint, index):
 
 # %% ../../nbs/langgraph/06_held.ipynb #9271f414
 def _contained_part(part):
+    if hasattr(part, "nodes") and hasattr(part, "channels") and hasattr(part, "copy"): return _contained_graph(part)
+    if hasattr(part, "_tools_by_name"): return _contained_tools(part)
     if type(part).__name__ != "RunnableCallable": return part
     twin = copy.copy(part)
-    twin.func, twin.afunc = part.func and contained(part.func), part.afunc and contained(_awaiting(part.afunc))
+    twin.func, code = part.func and contained(part.func), part.afunc
+    if isinstance(code, functools.partial) and part.func in code.args:  # plain code that LangChain calls in a thread
+        code = functools.partial(code.func, *(twin.func if a is part.func else a for a in code.args), **code.keywords)
+    twin.afunc = code and contained(_awaiting(code))
     return twin
 
 def _awaiting(code):
     @functools.wraps(code)
     async def awaited(*args, **kwargs): return await code(*args, **kwargs)
     return awaited
+
+# %% ../../nbs/langgraph/06_held.ipynb #051d224c
+def _contained_tool(tool):
+    code = {k: contained(fn) for k in ("func", "coroutine") if (fn := getattr(tool, k, None)) is not None}
+    return tool.model_copy(update=code) if code and hasattr(tool, "model_copy") else tool
+
+def _contained_tools(node):
+    twin = copy.copy(node)
+    twin._tools_by_name = {name: _contained_tool(tool) for name, tool in node._tools_by_name.items()}
+    for name in ("func", "afunc"):
+        if getattr(getattr(node, name, None), "__self__", None) is node: setattr(twin, name, MethodType(getattr(node, name).__func__, twin))
+    return twin
 
 # %% ../../nbs/langgraph/06_held.ipynb #7a49d78e
 def _branch_of(part) -> Any: return getattr(getattr(part, "func", None), "__self__", None)
