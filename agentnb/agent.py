@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from .core.answer import AnswerType
 from .core.budget import Budget
 from .core.foreign import call_code, machine_clock, reliable
-from .engine.definitions import find_source
+from .engine.definitions import find_source, lost_words
 from .host.kernel import definition_site, run_blocking
 from .host.show import html_of
 from .core.conversation import with_call_ids
@@ -34,10 +34,11 @@ from .engine.outcomes import AgentMismatch
 from .run import Run, new_run_id
 from .host.settings import SECTIONS, SettingsError, load_settings, store_url
 from .core.state import State, close_open_calls, plan_message, unsent_messages
-from .core.steps import Decision, Origin, Request, Started, check_caller, check_labels
+from .core.steps import Decision, Defined, Origin, Request, Started, check_caller, check_labels
 from .store.opening import shared_store
 from .store.protocol import Store, read_run
 from .tools.contract import as_run_data
+from .tools.origins import origin_words, origins_of
 from .tools.results import RESULT_LIMIT
 from .tools.tool import Tool
 
@@ -165,10 +166,11 @@ class Agent(Portable):
         self.budget = budget or Budget(**{k: getattr(settings, v) for k, v in SECTIONS["budget"].items()})
         self.run_data = as_run_data(data)
         self.labels, self._fields, self._valid_fields = check_labels(labels), dict[str, Any](), dict[str, Any]()
-        self.beginning(_make_started("Agent", max_iterations=self.max_iterations))
-        self.defined_at = definition_site()
+        self.defined_at, self._origins = definition_site(), ((), ())
+        self._definition()
+        _make_started("Agent", max_iterations=self.max_iterations)
 
-    def __getstate__(self): return self.__dict__ | dict(_fields={}, _valid_fields={})
+    def __getstate__(self): return self.__dict__ | dict(_fields={}, _valid_fields={}, _origins=((), ()))
 
     @property
     def data(self) -> Any: return self.run_data.value if self.run_data.is_given else None  # for the tools of runs that have none of their own
@@ -180,10 +182,24 @@ class Agent(Portable):
         body: Started,  # task, conversation and limit
     ) -> Started:  # with this agent's definition
         "The first step of a run"
+        return body.model_copy(update={**self._definition(), "labels": {**self.labels, **body.labels}, "defined": self.origins})
+
+    def _definition(self):
         fields = dict[str, Any](agent=self.name, model=self.model.name, instructions=self.instructions, examples=self.examples,
             tools=tuple(t.spec for t in self.tools.values()), result_tool=self.result_tool, answer=self.answer, grant=self.grant, budget=self.budget)
         if fields != self._fields: self._fields, self._valid_fields = fields, {k: v for k, v in vars(_make_started("Agent", **fields)).items() if k in fields}
-        return body.model_copy(update={**self._valid_fields, "labels": {**self.labels, **body.labels}})
+        return self._valid_fields
+
+    @property
+    def origins(self) -> tuple[Defined, ...]:  # read once, and again when a tool is another
+        "Where it, its tools and its type of result are defined"
+        parts = tuple(self.tools.values())
+        if not self._origins[1] or self._origins[0] != parts: self._origins = parts, origins_of(self._parts())
+        return self._origins[1]
+
+    def _parts(self):
+        result = {f"result {self.result_type.name}": (self.result_type.kind, self.defined_at)} if self.result_type else {}
+        return {"agent": (None, self.defined_at)} | {f"tool {t.name}": (t.acts or t.fn, t.defined_at) for t in self.tools.values()} | result
 
     def _with_model(self, model):
         try: return self.variant(model)
@@ -245,8 +261,9 @@ class Agent(Portable):
         run = Run(Engine(log, self, source=find_source(self, sys._getframe(2).f_globals), data=as_run_data(data)))
         if run.tip.agent != self.name and not anyway:
             raise AgentMismatch(f"run {run_id} was begun by the agent {run.tip.agent!r}, and this one is {self.name!r}. "
-                "Load it with that agent, or go on with this one by load(..., anyway=True).")
+                f"Load it with that agent, or go on with this one by load(..., anyway=True).{origin_words(run.steps, 'agent')}")
         if "model" in run.tip.edited_fields and run.tip.model != self.model.name: run.engine.use(self._with_model(run.tip.model))
+        if said := lost_words(run.log, self.tools): warnings.warn(said, stacklevel=3)
         return run
 
     @explain_keywords

@@ -41,6 +41,7 @@ from .study.conversations import read_messages, write_messages
 from .study.testcase import write_test
 from .study.transcripts import import_conversation
 from .tools.contract import as_run_data
+from .tools.origins import origin_words, parts_of
 from .tools.tool import Tool
 
 # %% ../nbs/00_run.ipynb #5825fe0f
@@ -95,7 +96,7 @@ class Run:
     @property
     def result(self) -> Any:  # text, or an object of the type that `Agent(result=...)` named; `None` while there is none
         text, kind = self.tip.result, self.agent.result_type
-        if self._read_result is None or self._read_result[:2] != (text, kind): self._read_result = text, kind, _parse_result(self.run_id, text, kind)
+        if self._read_result is None or self._read_result[:2] != (text, kind): self._read_result = text, kind, _parse_result(self.log, text, kind)
         return self._read_result[2]
     @property
     def task(self) -> str: return self.engine.first_body.task if self.engine.first_body else self.tip.task
@@ -408,10 +409,12 @@ def _task() -> Any:
 _KINDS = ("started", "model", "intent", "tool", "request", "decision", "edit", "note", "finished")
 
 # %% ../nbs/00_run.ipynb #ae792ee1
-def _parse_result(run_id, text, kind):
+def _parse_result(log, text, kind):
     if text is None or kind is None: return text
     try: return kind.read(text)
-    except ValueError as e: raise AgentMismatch(f"the result of run {run_id} is no {kind.name}: {text[:200]!r}. run.tip.result has it.") from e
+    except ValueError as e:
+        where = origin_words(log.steps, *(name for name in parts_of(log.steps) if name.startswith("result ")))
+        raise AgentMismatch(f"the result of run {log.run_id} is no {kind.name}: {text[:200]!r}. run.tip.result has it.{where}") from e
 
 # %% ../nbs/00_run.ipynb #3c7c4a2a
 def _definition_changes(agent, model, tools) -> dict[str, Any]:

@@ -61,12 +61,18 @@ def answer_features(
 ) -> list[float]:  # always as many
     "How an answer looks, in numbers"
     text = text if isinstance(text, str) else "" if text is None or text != text else json.dumps(text, default=str)
+    return [*(_looks if len(text) <= _KEPT else _looks.__wrapped__)(text)]
+
+_KEPT = 20_000  # characters of an answer whose features are kept
+
+@lru_cache(1 << 13)
+def _looks(text: str):
     size, words, text = len(text), text.count(" "), _head_and_tail(text)
     numbers, end, (wrong, sums) = re.findall(r"\d+(?:\.\d+)?", text), text.rstrip()[-1:], wrong_sums(text)
     counts = [size, words, len(numbers), len(set(numbers)), text.count("\n"), text.count("="), sums, len(_HEDGE.findall(text))]
     last = numbers[-1] if numbers else "0"
     looks = [bool(_MARKS.search(text)), end.isdigit(), end in ".!)}", "?" in text, not end, "." in last, len(set(numbers)) / (1 + len(numbers))]
-    return [*map(math.log1p, counts), wrong, wrong > 0, *looks, math.log1p(min(float(last), 1e9))]
+    return (*map(math.log1p, counts), wrong, wrong > 0, *looks, math.log1p(min(float(last), 1e9)))
 
 # %% ../../nbs/cascade/01_text.ipynb #8e985820
 BUCKETS = 256
@@ -79,7 +85,12 @@ def word_counts(
     text: Any,  # what is not text has no words
 ) -> np.ndarray:  # one a bucket, as log(1 + count)
     "Which words and pairs of words occur how often"
-    found = _WORDS.findall(_head_and_tail(text).lower()) if isinstance(text, str) else []
+    if not isinstance(text, str): return np.zeros(BUCKETS)
+    return (_counts if len(text) <= _KEPT else _counts.__wrapped__)(text).astype(float)
+
+@lru_cache(1 << 13)
+def _counts(text: str):
+    found = _WORDS.findall(_head_and_tail(text).lower())
     words = np.fromiter(map(_hash, found), np.int64, len(found))
     pairs = words[:-1] * 31 + words[1:]
     return np.log1p(np.bincount(np.concatenate([words, pairs]) % BUCKETS, minlength=BUCKETS))

@@ -23,6 +23,7 @@ from ..run import Run
 from ..host.settings import SettingsError
 from ..store.protocol import Lease, RunConflict, RunNotFound, StoreError, read_run
 from ..core.summary import show_totals, summarize
+from ..tools.origins import origin_words
 from ..tools.tool import ToolError
 from ..ui.acts import SECONDS_IN_VIEW
 from ..views.asked import argument_doubts, argument_text, because, doubts, effect_words
@@ -209,11 +210,19 @@ def _demo(args):
     print(f"Alert: {args.alert}\nModel: {agent.model.name}, on this machine. Runbooks: {files('agentnb')/'runbooks'}\n")
     return _finish(args, agent.run(args.alert))
 
+# %% ../../nbs/cli/03_main.ipynb #6e3c0a00
+def _agent_of(args, run_id):
+    try: return _agent(args)
+    except SettingsError as e:
+        try: said = origin_words(read_run(open_named_store(args), run_id), "agent")
+        except (RunNotFound, StoreError): said = ""
+        raise SettingsError(f"{e}{said}") from None
+
 # %% ../../nbs/cli/03_main.ipynb #51bc9601
 def _resume(args):
     if bool(args.run_id) + args.stuck + args.waiting != 1:
         raise SettingsError("write agentnb resume RUN_ID for one run, agentnb resume --stuck for all that were cut off, or --waiting for all answered.")
-    return _resume_many(args) if args.stuck or args.waiting else _finish(args, _agent(args).load(args.run_id))
+    return _resume_many(args) if args.stuck or args.waiting else _finish(args, _agent_of(args, args.run_id).load(args.run_id))
 
 def _inbox(args):
     found, attended = pending(open_named_store(args)), sys.stdin.isatty() and sys.stdout.isatty()

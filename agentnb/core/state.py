@@ -248,7 +248,7 @@ def _decision(state, body, step):
 
 # %% ../../nbs/core/08_state.ipynb #0d418b6b
 def _edit_changes(state, body):
-    changes = {k: v for k, v in vars(body).items() if v is not None and k not in ("kind", "by", "added", "values", "as_node")}
+    changes = {k: v for k, v in vars(body).items() if v is not None and k not in ("kind", "by", "added", "values", "as_node", "defined")}
     if body.tools is not None: changes["tools"] = _with_pages({t.name: t for t in body.tools}, state.messages if body.messages is None else body.messages)
     elif body.messages: changes["tools"] = _with_pages(state.tools, body.messages)
     if body.answer is not None: changes["answer"] = body.answer or None

@@ -33,6 +33,7 @@ from ..store.protocol import ContentRow, RunConflict, call_store
 from ..store.writer import Writer, writer_of
 from ..tools.contract import NO_DATA, RunData
 from ..tools.identity import identity_changes, identity_of
+from ..tools.origins import origin_words
 from ..tools.tool import Tool, ToolError
 
 # %% ../../nbs/engine/10_engine.ipynb #720e5cf0
@@ -124,8 +125,9 @@ class Engine:
     ) -> None:
         "Raise `AgentMismatch` if a call is open whose tool is not there any more"
         if lost := lost_tools(self.tip, (agent or self.source.newest(self.agent)).tools):
+            where = origin_words(self.log.steps, *(f"tool {name}" for name in lost))
             raise AgentMismatch(f"run {self.log.run_id} has an open call of {', '.join(lost)}, and the agent has no "
-                "such tool. Give it to Agent(tools=...), or take the call out with run.edit(messages=...).")
+                f"such tool. Give it to Agent(tools=...), or take the call out with run.edit(messages=...).{where}")
 
     def refuse_missing_data(self) -> None:
         "Raise `DataMissing` if tools say that they need data, and none is given"

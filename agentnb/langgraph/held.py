@@ -6,10 +6,11 @@
 __all__ = ['GraphEngine', 'NodeRun', 'HeldRun', 'hold']
 
 # %% ../../nbs/langgraph/06_held.ipynb #28d1347f
-import copy, warnings
-from collections.abc import Callable, Sequence
+import copy, functools, warnings
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from itertools import takewhile
+from types import MethodType
 from typing import Any, NamedTuple
 
 from langchain_core.messages import BaseMessage
@@ -21,22 +22,24 @@ from langgraph.types import Command, Overwrite
 from ..core.budget import Budget
 from ..core.foreign import await_code, call_code, contained, error_text, machine_clock, reliable
 from ..engine.engine import Engine
-from ..host.kernel import run_blocking
+from ..host.kernel import definition_site, run_blocking
 from ..log.forks import SideEffect, refuse_existing_run
 from .channels import read_values, write_values
 from .langchain import from_langchain, short_text, requests_of, resume_value, messages_in, split_names, superstep_bodies, to_langchain
 from ..core.conversation import with_call_ids
 from ..log.log import Log
-from ..core.messages import Call, Message, ToolSpec
+from ..core.messages import Call, Message, ToolSpec, redact
+from ..core.objects import plain_value
 from ..run import Run, new_run_id
 from ..host.settings import load_settings, store_url
 from ..core.state import State
 from ..core.steps import Decision, Edit, Finished, Note, Origin, Request, Started, Step, check_labels
 from ..store.opening import open_store
+from ..tools.origins import origin_words, origins_of, parts_of
 from ..store.protocol import RunConflict, RunNotFound, Store, StoreError, call_store, read_run
 from .threads import Shared, Thread, copy_checkpoint, place_of
 from ..host.show import html_of
-from .shape import Picture, Visits, shape_of
+from .shape import Channels, Picture, Visits, shape_of
 
 # %% ../../nbs/langgraph/06_held.ipynb #1ed68a10
 class _Definition(NamedTuple):
@@ -50,6 +53,7 @@ class _Definition(NamedTuple):
     unattended: str = "wait"
     context: Any = None
     result_type: None = None
+    defined_at: Any = None
     @property
     def limit(self) -> int: return self.config.get("recursion_limit", 25)
 
@@ -61,6 +65,12 @@ def _breakpoint(graph, nodes, ahead):
     def matching(wanted, names): return [n for n in names if wanted == "*" or n in wanted]
     before, after = matching(graph.interrupt_before_nodes, ahead), matching(graph.interrupt_after_nodes, nodes)
     return f"before {', '.join(before)}" if before else f"after {', '.join(after)}" if after else ""
+
+# %% ../../nbs/langgraph/06_held.ipynb #bc520468
+def _origins(definition):
+    parts = {f"node {name}": getattr(node.bound, "func", None) or getattr(node.bound, "afunc", None) for name, node in definition.graph.nodes.items()}
+    parts |= {name: getattr(fn, "__wrapped__", fn) for name, fn in parts.items()}
+    return origins_of({k: (fn, definition.defined_at) for k, fn in {"graph": None, **parts}.items() if k == "graph" or callable(fn)})
 
 # %% ../../nbs/langgraph/06_held.ipynb #0b6cf64d
 class _GraphLog(Log):
@@ -77,6 +87,8 @@ class GraphEngine(Engine):
         super().__init__(log, definition)
         self.thread, self.graph_input, self.new_steps = Thread(definition.graph, definition.config, definition.context), graph_input, list[Step]()
         self.ahead = dict[str, tuple[str, ...]]()  # by place: the nodes that come after it
+        self.channels = dict[str, dict[str, Any]]()  # by place: what they held, as it can be shown
+        self.inside = list[str]()  # nodes of subgraphs that ran since the last place
 
     def refuse_lost_tools(self, agent=None): pass
     async def catch_up(self, fresh=True): await self.reread()
@@ -114,6 +126,33 @@ class GraphEngine(Engine):
         self.new_steps += steps
         return steps[-1]
 
+# %% ../../nbs/langgraph/06_held.ipynb #53dd555d
+_PLACES = 400  # of which what the channels held is kept in this process
+
+def _remember_channels(engine, head):
+    known = engine.channels
+    known[place_of(head)] = _shown_channels(head)
+    while len(known) > _PLACES: del known[next(iter(known))]
+
+def _shown_channels(head):
+    values = head.values if isinstance(head.values, Mapping) else {"state": head.values}
+    return {str(k): _shown(plain_value(v)) for k, v in values.items()}
+
+def _shown(value):
+    if isinstance(value, dict): return {k: _shown(v) for k, v in value.items()}
+    if isinstance(value, list): return [*map(_shown, value)]
+    return redact(value if len(value) <= 4000 else value[:3999] + "…") if isinstance(value, str) else value
+
+# %% ../../nbs/langgraph/06_held.ipynb #45543367
+def _channels_at(engine, steps):
+    place = next((s for s in reversed(steps) if isinstance(s.body, Note) and s.body.place), None)
+    if place is None: return {}
+    if place.body.place not in engine.channels:
+        thread = engine.thread
+        try: _remember_channels(engine, call_code(thread.graph.get_state, thread.config_at(place.run_id, place.body.place)))
+        except Exception: return {}  # a saver that can only be asked with `await`: run.values() does
+    return engine.channels.get(place.body.place, {})
+
 # %% ../../nbs/langgraph/06_held.ipynb #2fcebcb7
 async def _begin(engine):
     head, graph_input = await engine.thread.state(engine.log.run_id), engine.graph_input
@@ -126,7 +165,8 @@ async def _begin(engine):
     messages = messages_in(head)
     task = next((str(m.text) for m in reversed(messages) if m.type == "human"), short_text(head.values if graph_input is None else graph_input))
     started = Started(task=task, agent=engine.agent.graph.name, messages=tuple(map(from_langchain, messages)), tools=_tool_specs(engine.agent.graph),
-        max_iterations=engine.agent.limit, budget=engine.agent.budget, labels=engine.agent.labels)
+        max_iterations=engine.agent.limit, budget=engine.agent.budget, labels=engine.agent.labels, defined=_origins(engine.agent))
+    _remember_channels(engine, head)
     return await engine.write(started, superstep_bodies(started.messages, None, head)[-1])
 
 async def _record_checkpoints(engine, place, head, seconds):
@@ -138,6 +178,8 @@ async def _record_checkpoints(engine, place, head, seconds):
     for before, after in reversed(list(zip(chain[1:], chain))):
         engine.ahead[place_of(after)] = after.next
         bodies = superstep_bodies(engine.tip.messages, before, after, seconds)
+        if after is chain[0]: bodies[-1], engine.inside = bodies[-1].model_copy(update={"inside": tuple(engine.inside)}), []
+        _remember_channels(engine, after)
         step = await engine.write(*bodies, iteration=engine.tip.iteration + (after.metadata["source"] == "loop"))
         if step is None: break
     return step
@@ -199,7 +241,7 @@ async def _run_superstep(engine, command):
             try: call_code(listener, delta)
             except Exception as e: warnings.warn(f"a listener failed: {error_text(e)}. The graph goes on.", stacklevel=2)
     heard = hear if engine.listeners else None
-    try: await await_code(engine.thread.run_superstep, engine.log.run_id, command if command.resume else None, heard)
+    try: await await_code(engine.thread.run_superstep, engine.log.run_id, command if command.resume else None, heard, engine.inside.append)
     except Exception as e:
         await _note_error(engine, e, started)
         raise
@@ -372,9 +414,18 @@ class HeldRun(_EditableRun):
         "The graph as a picture: where the run was, where it is, what it asks"
         return _picture(self, self.place if index is None else index)
 
+    def channels_at(self,
+        index: int | None = None,  # of a step; the one that is looked at if not given
+    ) -> Channels:  # empty where they cannot be read without waiting
+        "What the channels held after a step, as text and JSON, beside what they held before it"
+        at = self.place if index is None else index
+        return Channels(*(_channels_at(self.engine, self.steps[:end]) for end in (at + 1, at)))
+
     def _repr_html_(self):
-        picture = self.graph_html()
-        return (html_of(self) or "") + (f"<details open><summary>Graph</summary>{picture}</details>" if picture else "")
+        picture, channels = self.graph_html(), self.channels_at()
+        held = html_of(channels) if channels.now else ""
+        graph = f"<details open><summary>Graph</summary>{picture}</details>" if picture else ""
+        return (html_of(self) or "") + graph + (f"<details><summary>Channels</summary>{held}</details>" if held else "")
 
     async def values(self) -> Any:  # as the graph has them
         "The channels at the step that is looked at"
@@ -392,7 +443,8 @@ def _picture(run, index):
     if state.status == "done": states = {"__end__": "now"}
     elif asking: went, states = [*went, [*dict.fromkeys((*ahead, *asking))]], {}  # what stands beside a question has run
     else: states = dict.fromkeys(last, "now") | states
-    return html_of(Picture(shape, Visits(went, states | dict.fromkeys(asking, "asks")), str(run.agent.graph.name))) or ""
+    inside = [*(path for n in notes for path in n.inside), *(run.engine.inside if index == len(run.steps) - 1 else ())]
+    return html_of(Picture(shape, Visits(went, states | dict.fromkeys(asking, "asks"), inside), str(run.agent.graph.name))) or ""
 
 # %% ../../nbs/langgraph/06_held.ipynb #f66234c9
 def _last_answer(steps, checkpoint, index):
@@ -407,14 +459,32 @@ def _last_answer(steps, checkpoint, index):
 
 # %% ../../nbs/langgraph/06_held.ipynb #9271f414
 def _contained_part(part):
+    if hasattr(part, "nodes") and hasattr(part, "channels") and hasattr(part, "copy"): return _contained_graph(part)
+    if hasattr(part, "_tools_by_name"): return _contained_tools(part)
     if type(part).__name__ != "RunnableCallable": return part
     twin = copy.copy(part)
-    twin.func, twin.afunc = part.func and contained(part.func), part.afunc and contained(_awaiting(part.afunc))
+    twin.func, code = part.func and contained(part.func), part.afunc
+    if isinstance(code, functools.partial) and part.func in code.args:  # plain code that LangChain calls in a thread
+        code = functools.partial(code.func, *(twin.func if a is part.func else a for a in code.args), **code.keywords)
+    twin.afunc = code and contained(_awaiting(code))
     return twin
 
 def _awaiting(code):
+    @functools.wraps(code)
     async def awaited(*args, **kwargs): return await code(*args, **kwargs)
     return awaited
+
+# %% ../../nbs/langgraph/06_held.ipynb #051d224c
+def _contained_tool(tool):
+    code = {k: contained(fn) for k in ("func", "coroutine") if (fn := getattr(tool, k, None)) is not None}
+    return tool.model_copy(update=code) if code and hasattr(tool, "model_copy") else tool
+
+def _contained_tools(node):
+    twin = copy.copy(node)
+    twin._tools_by_name = {name: _contained_tool(tool) for name, tool in node._tools_by_name.items()}
+    for name in ("func", "afunc"):
+        if getattr(getattr(node, name, None), "__self__", None) is node: setattr(twin, name, MethodType(getattr(node, name).__func__, twin))
+    return twin
 
 # %% ../../nbs/langgraph/06_held.ipynb #7a49d78e
 def _branch_of(part) -> Any: return getattr(getattr(part, "func", None), "__self__", None)
@@ -429,6 +499,13 @@ def _contained_edge(part):
 def _contained_graph(graph):
     nodes = {name: node.copy(dict(bound=_contained_part(node.bound), writers=[_contained_edge(w) for w in node.writers])) for name, node in graph.nodes.items()}
     return graph.copy(update=dict(nodes=nodes))
+
+# %% ../../nbs/langgraph/06_held.ipynb #2f5bb86e
+def _lost_nodes(engine):
+    known, steps = engine.agent.graph.nodes, engine.log.steps
+    lost = [name for name in parts_of(steps) if name.startswith("node ") and name.removeprefix("node ") not in known]
+    if not lost or engine.tip.status == "done": return ""
+    return f"run {engine.log.run_id} is of a graph with {', '.join(lost)}, which this one has not.{origin_words(steps, *lost)}"
 
 # %% ../../nbs/langgraph/06_held.ipynb #1854f8f6
 def _unsupported(what, instead): return TypeError(f"a held graph has its models and tools inside its nodes, so {what} cannot change or replay them. {instead}.")
@@ -458,11 +535,12 @@ def hold(
     if not graph.checkpointer and run_id: raise ValueError(f"the graph has no checkpointer, so it has no thread {run_id}: compile it with one.")
     if not graph.checkpointer: graph = graph.copy(update=dict(checkpointer=InMemorySaver()))
     clock, kept_in, graph = reliable(clock), open_store(store or store_url(load_settings())), _contained_graph(graph)
-    definition = _Definition(graph, settings, kept_in, clock, {}, _check_budget(budget), check_labels(labels), context=context)
+    definition = _Definition(graph, settings, kept_in, clock, {}, _check_budget(budget), check_labels(labels), context=context, defined_at=definition_site())
     try: steps = read_run(definition.store, run_id) if run_id else ()
     except RunNotFound: steps = ()
     engine = GraphEngine(definition, _GraphLog(run_id or new_run_id(clock()), definition.store, clock, steps), input)
     if steps: engine.last_checkpoint()
+    if said := _lost_nodes(engine): warnings.warn(said, stacklevel=2)
     if steps and not definition.labels.items() <= engine.tip.labels.items():
         raise ValueError(f"run {run_id} has begun, with the labels {engine.tip.labels}. They stay.")
     if steps and input is not None: engine.log.append(Edit(max_iterations=engine.tip.iteration + definition.limit, by="input"))

@@ -94,12 +94,14 @@ class Thread:
         thread_id: str,  # which thread
         graph_input: Any,  # `None`, or the answers to interrupts
         hear: Callable[[Delta], None] | None = None,  # what nodes say while they work, and when they begin and end
+        inside: Callable[[str], None] | None = None,  # nodes of subgraphs that ran
     ) -> None:
         "Run one superstep; returns once its checkpoint, or its interrupts, are stored"
         modes, loop = ["messages", "custom", "tasks"] if hear else ["updates"], asyncio.get_running_loop()
         how = dict[str, Any](interrupt_after="*", durability="sync", stream_mode=modes, subgraphs=True)
         if self.context is not None: how["context"] = self.context
         def forward(piece):
+            if inside: _tell_inside(inside, *piece)
             if hear and (delta := _delta(*piece)): loop.call_soon_threadsafe(hear, delta)
         def stream():
             for piece in self.graph.stream(graph_input, self.config_at(thread_id), **how): forward(piece)
@@ -114,6 +116,11 @@ def _delta(namespace, mode, piece):
     message, about = piece
     said = isinstance(message, AIMessageChunk) and message.text
     return Delta("text", str(message.text), str(about.get("langgraph_node", ""))) if said else None
+
+def _tell_inside(tell, namespace, mode, piece):
+    ended = [piece["name"]] if mode == "tasks" and "result" in piece and not piece.get("interrupts") and not piece.get("error") else []
+    names = [n for n in piece if not n.startswith("__")] if mode == "updates" and isinstance(piece, dict) else ended
+    for name in names if namespace else (): tell(" / ".join([*(part.partition(":")[0] for part in namespace), name]))
 
 # %% ../../nbs/langgraph/03_threads.ipynb #55f19998
 class Shared(NamedTuple):

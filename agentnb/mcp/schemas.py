@@ -7,7 +7,7 @@ __all__ = ['IDEMPOTENCY_META', 'FAILURE_META', 'LONGEST_DESCRIPTION', 'LONGEST_D
            'MCPTool']
 
 # %% ../../nbs/mcp/00_schemas.ipynb #a769d9e7
-import base64, hashlib, json
+import base64, hashlib, json, re
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from ..core.shape import schema_error
 from ..tools.contract import ToolError
 from ..tools.functions import SchemaTool, tool_validator
+from ..core.contents import Blob, show_size
 from ..core.messages import Failure
 from ..core.value import json_safe
 from ..tools.tool import ToolDefinitionError
@@ -47,16 +48,27 @@ def _picture_of(block, key) -> bytes:
     known = data[:8] == b"\x89PNG\r\n\x1a\n" and data[12:16] == b"IHDR" or len(data) > 20 and data.startswith(_PICTURES)
     return data if known or data[:4] == b"RIFF" and data[8:12] == b"WEBP" else b""
 
+# %% ../../nbs/mcp/00_schemas.ipynb #454c0b86
+def _blob(data, mime, words, name=""):
+    try: return Blob.of(found, mime, f"[{words}, {show_size(len(found))}]", name) if (found := base64.b64decode(data, validate=True)) else ""
+    except ValueError: return ""
+
+_MIME = re.compile(r"[a-zA-Z0-9][\w.+-]{0,80}/[\w.+-]{1,80}", re.ASCII)
+
 def _block_value(block) -> str | bytes:
     kind, mime = block.get("type"), block.get("mimeType") or "no type given"
     if kind == "text": return block["text"]
     if kind == "image" and (picture := _picture_of(block, "data")): return picture
+    if kind == "audio" and _MIME.fullmatch(mime) and (sound := _blob(block["data"], mime, f"audio, {mime}")): return sound
     if kind in ("image", "audio"): return f"[{kind}, {mime}, {_size(block['data'])}]"
     if kind == "resource_link": return f"[resource {block['name']}: {block['uri']}, {mime}] {block.get('description') or ''}".rstrip()
     resource = block["resource"]
+    uri, mime = resource["uri"], resource.get("mimeType") or "no type given"
     if (picture := _picture_of(resource, "blob")): return picture
-    if "text" in resource: return f"[resource {resource['uri']}]\n{resource['text']}"
-    return f"[resource {resource['uri']}, {resource.get('mimeType') or 'no type given'}, {_size(resource['blob'])}]"
+    if "text" in resource: return f"[resource {uri}]\n{resource['text']}"
+    known = mime if _MIME.fullmatch(mime) else "application/octet-stream"
+    kept = "" if known.startswith("image/") else _blob(resource["blob"], known, f"resource {uri}, {mime}", uri.rpartition("/")[2][:200])
+    return kept or f"[resource {uri}, {mime}, {_size(resource['blob'])}]"
 
 # %% ../../nbs/mcp/00_schemas.ipynb #0dc7144c
 def _says_value(text, value):

@@ -6,7 +6,7 @@
 __all__ = ['MAX_TOKENS', 'to_wire', 'from_wire', 'find_endpoint', 'Local']
 
 # %% ../../nbs/models/09_local.ipynb #4db71b62
-import asyncio, json, re
+import asyncio, json
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +16,7 @@ from .chat import BodyBuilder, confidence, read_logprobs, read_usage
 from .embedded import Endpoint, fetch_weights, serve
 from ..core.calls import calls_in_text, empty_reply, lost_call
 from ..core.messages import Ask, Call, Message, Reply, ToolSpec
-from ..core.shape import read_inner_json
+from ..core.shape import json_texts, read_inner_json
 from .protocol import ModelError
 from ..host.settings import load_settings
 from .wire import WireFormat, RemoteModel, http_pool
@@ -107,8 +107,11 @@ def to_wire(
 
 # %% ../../nbs/models/09_local.ipynb #b68a8705
 def _json_in(text):
-    fenced = re.search(r"```(?:json)?(.*?)```", text, re.S)
-    return json.loads(fenced.group(1) if fenced else text)
+    problems = list[ValueError]()
+    for said in json_texts(text):
+        try: return json.loads(said)
+        except ValueError as e: problems.append(e)
+    raise problems[0]
 
 def _native_calls(message):
     calls = [c["function"] for c in message.get("tool_calls") or ()]

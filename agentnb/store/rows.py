@@ -110,6 +110,9 @@ _INSERT_USE = "INSERT INTO uses VALUES (?, ?) ON CONFLICT (run_id, sha256) DO NO
 _DROP_UNUSED = """DELETE FROM contents WHERE sha256 IN (SELECT sha256 FROM uses WHERE run_id = ?)
   AND NOT EXISTS (SELECT 1 FROM uses AS u WHERE u.sha256 = contents.sha256 AND u.run_id <> ?)"""
 
+_COUNT_REMOVED = """INSERT INTO kept VALUES (?, ?, ?, '1') ON CONFLICT (space, key) DO UPDATE SET at = excluded.at,
+  value = CAST(CAST(kept.value AS INTEGER) + 1 AS TEXT)"""  # so that a file from which runs were removed is no older copy
+
 class _Contents(_KeyValues):
     "Bytes that steps refer to"
     lock_uses: tuple[str, ...] = ()  # SQL that lets nobody else add a use until the transaction ends
@@ -121,7 +124,8 @@ class _Contents(_KeyValues):
     def remove(self, *run_ids: str) -> int:
         tables = [f"DELETE FROM {table} WHERE run_id = ?" for table in ("uses", "labels", "runs", "steps")]
         tables[-1] += " RETURNING idx"
-        whole = lambda run_id: [*((sql, ()) for sql in self.lock_uses), (_DROP_UNUSED, (run_id, run_id)), *((sql, (run_id,)) for sql in tables)]
+        said = (_COUNT_REMOVED, ("removed", "runs", _iso(datetime.now(UTC))))
+        whole = lambda run_id: [*((sql, ()) for sql in self.lock_uses), said, (_DROP_UNUSED, (run_id, run_id)), *((sql, (run_id,)) for sql in tables)]
         return sum(len(self._run(*whole(run_id))) for run_id in run_ids)
 
     def _content_rows(self, steps, contents):

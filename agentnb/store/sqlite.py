@@ -10,7 +10,7 @@ import os, sqlite3, threading, time, weakref
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from ..core.portable import NotPortable
@@ -45,6 +45,7 @@ def _what_became(path, wal, changed):
     if not file.parent.exists(): return f"its folder {file.parent} is gone"
     if not file.exists(): return "the file was deleted or moved"
     if not file.stat().st_size: return "the file was emptied"
+    if changed == "overwritten": return "something else was written into the file"
     return f"its {Path(wal).name} was deleted or replaced" if not changed else "another file was put in its place"
 
 # %% ../../nbs/store/02_sqlite.ipynb #777e45e4
@@ -91,11 +92,34 @@ def _integrity(path, how):
             if "malformed" in str(e): return str(e)
             raise
 
+# %% ../../nbs/store/02_sqlite.ipynb #d43e1452
+_HAS_STEP = "SELECT 1 FROM steps WHERE run_id = ? AND idx = ? AND at = ?"
+
+class _Holds(NamedTuple):
+    "What a file holds, without its log"
+    tables: int = 0  # how many
+    place: str = ""  # the name of the store
+    removed: int = 0  # how often a run was removed
+    step: tuple = ()  # that was written last
+    def has(self, path, step):
+        if step == self.step: return True
+        with _look(path, "immutable=1") as db: return bool(db.execute(_HAS_STEP, step).fetchall())
+
+def _held_by(path):
+    with _look(path, "immutable=1") as db:
+        tables = {name for name, in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        kept = dict(db.execute("SELECT space, value FROM kept WHERE space IN ('place', 'removed')").fetchall() if "kept" in tables else ())
+        steps = db.execute("SELECT run_id, idx, at FROM steps ORDER BY rowid DESC LIMIT 1").fetchall() if "steps" in tables else ()
+        return _Holds(len(tables), kept.get("place", ""), int(kept.get("removed", 0)), steps[0] if steps else ())
+
+def _last_write(found): return found.st_mtime_ns, found.st_size
+
 # %% ../../nbs/store/02_sqlite.ipynb #fe78c4a0
 # chkstyle: skip
 _PAGE, _PATIENCE = 1024, 10.0  # bytes; seconds to wait for a lock
 _CHECKPOINT = 16000  # pages in the `-wal` file before they are moved into the database: a page that changed often is moved once
 _INTERVAL = 30.0  # seconds after which they are moved, too
+_LOOKS = 40  # at a file that is being written
 _FRESH = 0.05  # seconds for which a look at the file need not be repeated before a commit; after it, it always is
 
 class SQLite(Rows):
@@ -103,6 +127,9 @@ class SQLite(Rows):
     _db: Any = None
     _file_id: Any = None  # of the open file, where its file system has such
     _wal_id: Any = None
+    _written: Any = None  # when the file itself was last written, and its size then
+    _holds = _Holds()  # what the file itself held then
+    _overwritten = False  # something else was written into it
     _checked_at = 0.0  # when the file was last seen to be in its place
     _moved_at, _moved_changes = 0.0, 0  # when the log was last moved into the database, and how much had changed by then
     read_only = False  # looked at, not written to
@@ -139,6 +166,7 @@ class SQLite(Rows):
         self._wal = f"{os.path.realpath(self._file)}-wal"
         with suppress(OSError): self._file_id = _known_identity(self._file)
         with suppress(OSError): self._wal_id = (_known_identity(self._wal) or ())[:2]
+        with suppress(OSError, sqlite3.Error): self._written, self._holds = _last_write(os.stat(self._file)), _held_by(self._file)
 
     def _open_to_read(self):
         self._db, version = open_to_read(self._file, self.url)
@@ -152,16 +180,55 @@ class SQLite(Rows):
         "Raise `StoreError` if what is written goes nowhere"
         if self._file_id is None: return
         try:
-            file, wal, known, log = os.stat(self._file), os.stat(self._wal) if self._wal_id else None, self._file_id, self._wal_id
-            if (file.st_ino, file.st_dev, file.st_size > 0) == known and (wal is None or (wal.st_ino, wal.st_dev) == log):
-                self._checked_at = time.monotonic()
-                return
-            changed = _identity(self._file) != self._file_id
+            file = os.stat(self._file)
+            in_place = (file.st_ino, file.st_dev, file.st_size > 0) == self._file_id and self._has_its_wal()
+            if in_place and (_last_write(file) == self._written or self._is_still_it(file)): return
+            changed = "overwritten" if self._overwritten else _identity(self._file) != self._file_id
         except OSError as e: changed = e
+        all_runs = "" if self._overwritten else "; run.store.backup('rescued.db') writes all runs of the store"
         raise StoreError(f"{self.url}: {_what_became(self._file, self._wal, changed)} while it was open here, "
             "so nothing that is written now could be found again. "
-            "What was shown is still held by this process: run.save_to('rescued.db') writes a run to a new file and gives it back, to go on with there; "
-            "run.store.backup('rescued.db') writes all runs of the store.", "gone")
+            "What was shown is still held by this process: run.save_to('rescued.db') writes a run to a new file and gives it back, to go on with there"
+            f"{all_runs}.", "gone")
+
+    def _is_still_it(self, file):  # the file itself is written to when somebody's log is moved into it; and by `cp`
+        seen = None
+        for _ in range(0 if self._overwritten else _LOOKS):
+            with suppress(sqlite3.Error):
+                found = _held_by(self._file)
+                if self._follows(found):
+                    self._written, self._holds = _last_write(file), found
+                    return True
+            if seen == _last_write(file): break
+            seen = _last_write(file)
+            time.sleep(_FRESH)  # it may be halfway
+            file = os.stat(self._file)
+        self._overwritten = True
+        return False
+
+    def _follows(self, found):
+        "Does the file hold what it held, and nothing that is unknown here?"
+        known = self._holds
+        if known.place not in ("", found.place) or known.tables and not found.tables or found.removed < known.removed: return False
+        if known.step and found.removed == known.removed and not found.has(self._file, known.step): return False
+        return found.step in ((), known.step) or self._knows(found)
+
+    def _knows(self, found):
+        with self._lock:
+            if self._db.execute(_HAS_STEP, found.step).fetchall(): return True
+            removed = self._db.execute("SELECT value FROM kept WHERE space = 'removed'").fetchall()
+        return bool(removed) and int(removed[0][0]) > found.removed
+
+    def append(self, *steps: Any, kept: Any = (), contents: Any = ()) -> None:
+        if steps and steps[-1].is_terminal: self._checked_at = 0.0  # nothing may come after it that would look again
+        super().append(*steps, kept=kept, contents=contents)
+
+    def _has_its_wal(self):
+        if self._wal_id:
+            wal = os.stat(self._wal)
+            if (wal.st_ino, wal.st_dev) != self._wal_id: return False
+        self._checked_at = time.monotonic()
+        return True
 
     def _set(self, pragma):  # SQLite itself waits for no lock where the kind of journal changes
         until = time.monotonic() + _PATIENCE
@@ -264,9 +331,10 @@ class SQLite(Rows):
             db, self._moved_at = self._db, time.monotonic()
             if db is None or self.closed or self.read_only or self.path == ":memory:" or db.total_changes == self._moved_changes or db.in_transaction: return
             self._moved_changes = db.total_changes
-            with suppress(sqlite3.Error, StoreError):
+            with suppress(sqlite3.Error, StoreError, OSError):
                 self._check_file()
                 db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                self._is_still_it(os.stat(self._file))
 
     def backup(self,
         path: str | Path,  # a new file
@@ -300,7 +368,8 @@ class SQLite(Rows):
     def close(self) -> None:
         "Close the connection; what was appended stays"
         self.closed = True
-        if self._db: self._db.close()
+        if self._overwritten: _inherited.append(self._db)  # closing it would move its log into what is there now
+        elif self._db: self._db.close()
 
 # %% ../../nbs/store/02_sqlite.ipynb #0af2b262
 def _is_locked(e): return "locked" in str(e)

@@ -51,6 +51,7 @@ def _dump(value): return value.model_dump(mode="json", exclude_defaults=True)
 def _spec_without_code(tool): return tool.model_copy(update={"code": ""})
 
 def _body_without_code(body):
+    if isinstance(body, Started | Edit) and body.defined: body = body.model_copy(update={"defined": type(body).model_fields["defined"].default})
     if isinstance(body, Started | Edit) and body.tools: body = body.model_copy(update={"tools": tuple(map(_spec_without_code, body.tools))})
     if isinstance(body, Note) and body.change: body = body.model_copy(update={"change": _body_without_code(body.change)})
     return body
@@ -86,7 +87,8 @@ def _first_replayable(steps, state_at):
 def _outline(step, engine, state):
     body = step.body
     if not _is_input(body): return dict(kind=step.kind, was=str(summarize(step)), about=getattr(body, "about", ""))
-    keep = body.model_copy(update=dict(instructions="", examples=(), tools=(), answer=None)) if isinstance(body, Started) else _body_without_code(body)
+    known = dict(instructions="", examples=(), tools=(), answer=None, defined=())
+    keep = body.model_copy(update=known) if isinstance(body, Started) else _body_without_code(body)
     past = side_effects_after(engine.log.store, body.parent, state.tools) if isinstance(body, Started) else []
     return dict(kind=step.kind, given=_dump(keep) | {"kind": step.kind}, behind=list(map(_dump, past)))
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from pydantic_core import to_json, to_jsonable_python
 
-from ..core.contents import MOST_BYTES, WithContents, content_of, picture_of
+from ..core.contents import MOST_BYTES, WithContents, content_of, content_words, picture_of, sound_of
 from ..core.foreign import error_text
-from ..core.shown import picture_words, shown_of, ways_of
+from ..core.shown import Shown, shown_of, ways_of
 from ..core.value import json_safe
 
 # %% ../../nbs/tools/02_results.ipynb #5505702e
@@ -164,9 +164,12 @@ def _drawn(value, walk) -> Any:
     return text if text and not _has_parts(value) else walk.parts(value)
 
 # %% ../../nbs/tools/02_results.ipynb #360109e9
-def _bytes_or_picture(data, walk):
-    found = picture_of(data)
-    return _beside(walk, picture_words(found[0], data)) if found else _text_of_bytes(data)
+def _bytes_or_picture(given, walk):
+    data, found, words = bytes(given), picture_of(given), getattr(given, "words", "")
+    mime = found[0] if found else sound_of(data) or getattr(given, "mime", "")
+    if not mime: return _text_of_bytes(data)
+    content = content_of(data, mime, getattr(given, "name", ""))
+    return _beside(walk, Shown(words or f"({content_words(content, data)})", ((content, data),)))
 
 # %% ../../nbs/tools/02_results.ipynb #6caf87a1
 _DEPTH, _VISITS = 100, 50_000
@@ -198,7 +201,7 @@ class _Walk:
         if isinstance(value, str):
             self.left -= len(value) // 100
             return json_safe(str.__str__(value))
-        if isinstance(value, bytes | bytearray | memoryview): return _bytes_or_picture(bytes(value), self)
+        if isinstance(value, bytes | bytearray | memoryview): return _bytes_or_picture(value if isinstance(value, bytes) else bytes(value), self)
         if library := _library_of(value): return _foreign(value, library, self)
         return _drawn(value, self) if ways_of(type(value)) else self.parts(value)
 

@@ -28,7 +28,7 @@ from .heading import head_of, rows_of
 from ..views.contents import Drawn
 from ..views.html import cost_html, messages_html, step_html
 from ..views.markdown import code_html
-from ..views.states import state_html
+from ..views.states import channels_html, state_html
 from ..views.text import escape_html, visible
 from ..views.tree import TreeOptions
 from .watch import display_both
@@ -50,7 +50,9 @@ def _cards(run, index):
 
 def _state_page(run, index, find):
     how = TreeOptions(find=find, editable=None if run.active else editable)
-    return state_html(run.state_at(index), run.state_at(index - 1), how)
+    channels = channels_html(run.channels_at(index), how.model_copy(update={"editable": None})) if hasattr(run, "channels_at") else ""
+    html = state_html(run.state_at(index), run.state_at(index - 1), how)
+    return f"<h4>Channels</h4>{channels}<h4>State</h4>{html}" if channels else html
 
 def page_of(
     run,  # an `agentnb.agent.Run`

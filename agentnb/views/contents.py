@@ -13,7 +13,7 @@ from html.parser import HTMLParser
 from typing import Any
 from xml.etree import ElementTree
 
-from ..core.contents import content_words, picture_of, show_size
+from ..core.contents import content_words, picture_of, show_size, sound_of
 from ..core.messages import Content
 from ..store.contents import bytes_of
 from .html import table_html
@@ -116,8 +116,10 @@ class Drawn:
         if content.mime == "text/html": return f'<div style="max-height:420px;overflow:auto">{clean_html(data.decode(errors="replace"))}</div>'
         if content.mime == "text/markdown": return markdown_html(data.decode(errors="replace")[:_TEXT])
         found = ("image/svg+xml",) if content.mime == "image/svg+xml" and (data := clean_svg(data)) else picture_of(data)
-        if not found: return _words(content, "not shown: it may hold more than a picture")
-        words, source = content_words(content, data), f"data:{found[0]};base64,{base64.b64encode(data).decode()}"
+        kind = found[0] if found else sound_of(data)
+        if not kind: return _words(content, "not shown: run.store.content has it")
+        words, source = content_words(content, data), f"data:{kind};base64,{base64.b64encode(data).decode()}"
+        if not found: return f'<p><audio controls preload="none" src="{source}" aria-label="{escape_html(words)}"></audio></p>'
         return f'<p><img src="{source}" alt="{escape_html(words)}" style="max-width:100%;background:#fff"></p>'
 
 # %% ../../nbs/views/10_contents.ipynb #939ceec7

@@ -19,7 +19,7 @@ from .grid import grid_html
 from .html import messages_html, row_html, run_html, step_html
 from .asked import parts_html
 from .receipt import cascade_html, receipt_html
-from .states import state_html
+from .states import channels_html, state_html
 from .text import STATUS, escape_html, visible
 from .tree import tree_html
 
@@ -126,7 +126,7 @@ _PAGES = dict[str, Callable[[Any], str]](Reply=_reply_html, Request=_request_htm
     Step=lambda s: f'<div role="region" aria-label="Step">{row_html(summarize(s))}{step_html(s)}</div>',
     State=lambda s: f'<div role="region" aria-label="State"><p><b>{escape_html(_state_line(s))}</b></p>{state_html(s)}</div>',
     Plan=_plan_html, Tool=lambda t: tool_html(t.spec), Agent=agent_html, Run=_run_html, HeldRun=_run_html, Receipt=receipt_html, Audit=audit_html,
-    RunDiff=run_diff_html, StateDiff=state_diff_html, Branch=branch_html, Grid=grid_html, Picture=graph_html)
+    RunDiff=run_diff_html, StateDiff=state_diff_html, Branch=branch_html, Grid=grid_html, Picture=graph_html, Channels=channels_html)
 
 def value_html(
     value: Any,  # any value of agentnb

@@ -196,9 +196,9 @@ def _spoken(shape, counts, states, title):
 def graph_html(
     picture: Picture,  # a graph, and a run of it
 ) -> str:  # HTML that needs no kernel
-    "A graph as a page shows it, its subgraphs folded below"
+    "A graph as a page shows it, its subgraphs folded below, each with where the run was in it"
     shape, visits, title = picture
     size = lambda s: f"<small>{len(s.names) - 2} nodes inside</small>"
-    fold = lambda k, s: f"<details><summary>{escape_html(_label(k))} {size(s)}</summary>{graph_html(Picture(s, title=k))}</details>"
+    fold = lambda k, s: f"<details><summary>{escape_html(_label(k))} {size(s)}</summary>{graph_html(Picture(s, visits.within(k), k))}</details>"
     folds = "".join(fold(k, s) for k, s in shape.inner.items())
     return f'<div class="an-graph" style="overflow-x:auto;padding:4px 0">{graph_svg(shape, visits, title)}</div>{folds}'

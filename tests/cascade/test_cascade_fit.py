@@ -246,3 +246,15 @@ def test_a_missing_extra_is_named():
     code = "import sys; sys.modules['numpy'] = None\ntry: from agentnb.cascade import fit\nexcept ImportError as e: print(e)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "agentnb-kit[lab]" in said.stdout, said.stdout + said.stderr
+
+
+def test_an_answer_is_read_once():
+    "Every split, every fit and every evaluation has the features of the same answers; one that is too long to keep is read again"
+    from agentnb.cascade.text import _counts, _looks
+    text = "12 * 12 = 144, once read in " + __name__
+    known, read = answer_features(text), word_counts(text)
+    misses = _looks.cache_info().misses, _counts.cache_info().misses
+    read[:] = 9
+    assert answer_features(text) == known and word_counts(text).max() < 9 and word_counts(text).sum() > 0
+    answer_features("1" * 30_000), word_counts("1" * 30_000)
+    assert (_looks.cache_info().misses, _counts.cache_info().misses) == misses

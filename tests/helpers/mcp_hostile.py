@@ -53,7 +53,20 @@ FORMS = dict(form_none=dict(type="string"), form_nested=dict(type="object", prop
 LINKS = dict(link_script="javascript:alert(1)", link_file="file:///etc/passwd", link_user="https://bank.example@evil.example/",
     link_long="https://a.example/" + "x" * 5000,
     link_letters="https://b\u0430nk.example/")
-RESULTS = dict(text_large=dict(content=[dict(type="text", text="x" * 3_000_000)]),
+WAV = b"RIFF\x24\0\0\0WAVEfmt " + b"\0" * 20
+def resource(data, mime, uri="file:///tmp/bill.pdf"):
+    return dict(type="resource", resource=dict(uri=uri, blob=base64.b64encode(data).decode(), **({"mimeType": mime} if mime else {})))
+
+
+RESULTS = dict(
+    audio=dict(content=[dict(type="text", text="Listen."), dict(type="audio", data=base64.b64encode(WAV).decode(), mimeType="audio/wav")]),
+    audio_odd=dict(content=[dict(type="audio", data=base64.b64encode(b"tune").decode(), mimeType="audio/x-unknown")]),
+    audio_letters=dict(content=[dict(type="audio", data="not base64!", mimeType="audio/wav")]),
+    audio_kind=dict(content=[dict(type="audio", data=base64.b64encode(WAV).decode(), mimeType="<script>")]),
+    blob=dict(content=[resource(b"%PDF-1.7 bill", "application/pdf")]), blob_untyped=dict(content=[resource(b"\0\1\2", None)]),
+    blob_page=dict(content=[resource(b"<script>alert(1)</script>hello", "text/html", "file:///x.html")]),
+    blob_huge=dict(content=[resource(b"x" * 21_000_000, "application/zip")]),
+    text_large=dict(content=[dict(type="text", text="x" * 3_000_000)]),
     blocks_many=dict(content=[dict(type="text", text=str(i)) for i in range(5000)]),
     image_letters=dict(content=[dict(type="image", data="not base64!", mimeType="image/png")]),
     image_none=dict(content=[dict(type="image", data=base64.b64encode(b"GIF, they said").decode(), mimeType="image/gif")]),
@@ -115,6 +128,9 @@ def call(i, params):
             progress(token, progress=1)
             time.sleep(0.05)
     if MODE == "silent": return
+    if MODE == "line_endless":
+        print("not json", flush=True)
+        while True: sys.stdout.write("x" * 65536)
     send(id=i, result=RESULTS.get(MODE, result))
     if MODE == "asks_late": elicit()
 
@@ -122,6 +138,8 @@ def call(i, params):
 def serve(m):
     if "id" not in m or "method" not in m: return
     if MODE == "mute": return
+    if MODE == "line_early":
+        while True: sys.stdout.write('{"jsonrpc": "' + "x" * 65536)
     if m["method"] == "initialize" and MODE == "refuses": send(id=m["id"], error=dict(code=-32000, message="not today"))
     elif m["method"] == "initialize": send(id=m["id"], result=dict(protocolVersion="2025-06-18", capabilities=dict(tools={}),
         serverInfo=dict(name="child", version="1")))

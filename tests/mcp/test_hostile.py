@@ -320,3 +320,46 @@ def test_a_tool_that_only_reads_is_not_said_to_have_been_done(tmp_path):
 def test_outside_of_a_run_nobody_is_asked_and_that_is_said(tmp_path):
     with server("asks", tmp_path) as client: said = asyncio.run(client.tools[0]())
     assert "'Which seat?': nobody can be asked" in said and answers(tmp_path) == [dict(action="cancel")]
+
+
+# Lines, sound, files
+
+def test_a_line_that_never_ends_is_read_up_to_a_bound(tmp_path, monkeypatch):
+    monkeypatch.setattr("agentnb.mcp.connection.MOST_LINE", 3_000_000)
+    started = time.monotonic()
+    run = run_with("line_endless", tmp_path, timeout=20)
+    assert run.result == "Done." and "a line of more than 3,000,000 bytes" in said_by_tool(run) and time.monotonic() - started < 12
+    with pytest.raises(ToolError, match="a line of more than 3,000,000 bytes") as said: asyncio.run(server("line_early", tmp_path, connect_timeout=20)._open())
+    assert said.value.failure.kind == "unavailable" and time.monotonic() - started < 20
+
+
+def test_a_long_line_that_ends_is_a_message(tmp_path):
+    assert "xxx" in said_by_tool(run_with("text_large", tmp_path))
+
+
+def test_lines_are_whole_whatever_the_pieces():
+    from agentnb.mcp.connection import _Lines
+    text = "{\"a\": \"\u00e4\u20ac\U0001f600\"}\r\n\n[1]\nrest".encode() + b"\xff\n"
+    for size in range(1, len(text) + 1):
+        lines = _Lines("replace")
+        assert "".join(lines.decode(text[i:i + size]) for i in range(0, len(text), size)) == text.decode(errors="replace")
+
+
+@pytest.mark.parametrize("mode, mime, words", [("audio", "audio/wav", "[audio, audio/wav, 36 bytes]"),
+    ("audio_odd", "audio/x-unknown", "[audio, audio/x-unknown"),
+    ("blob", "application/pdf", "[resource file:///tmp/bill.pdf, application/pdf, 13 bytes]"),
+    ("blob_page", "text/html", "[resource file:///x.html"),
+    ("blob_untyped", "application/octet-stream", "no type given")])
+def test_sound_and_files_are_kept(tmp_path, mode, mime, words):
+    run = run_with(mode, tmp_path)
+    (content,) = next(s.body for s in run.steps if s.kind == "tool").contents
+    assert content.mime == mime and words in said_by_tool(run) and len(run.store.content(content.sha256)) == content.size
+    html = run._repr_html_()
+    assert "<script" not in html and ("<audio controls" in html) == (mode == "audio")
+    assert content.name == {"blob": "bill.pdf", "blob_untyped": "bill.pdf", "blob_page": "x.html"}.get(mode, "")
+
+
+@pytest.mark.parametrize("mode, words", [("audio_letters", "not shown"), ("audio_kind", "[audio, <script>"), ("blob_huge", "not kept: it is too much")])
+def test_what_cannot_be_kept_is_named(tmp_path, mode, words):
+    run = run_with(mode, tmp_path)
+    assert words in said_by_tool(run) and not next(s.body for s in run.steps if s.kind == "tool").contents and "<script" not in run._repr_html_()

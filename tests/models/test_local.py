@@ -140,3 +140,11 @@ def test_calls_in_the_text_of_a_local_model(text):
 def test_half_a_tag_and_nothing_at_all_are_told():
     assert "no call that can be made" in from_wire(completion(content='<tool_call>{"name": "bo'), [BOOKING]).malformed
     assert "it is empty" in from_wire(completion(content=" ")).malformed
+
+
+@pytest.mark.parametrize("text, said", [("~~~\n{\"answer\": \"ok\"}\n~~~", "ok"), ("\ufeff```json\n{\"answer\": \"code: ```py```\"}\n```", "code: ```py```"),
+    ("Sure:\n```json\n{\"answer\": \"x\"}\n```", "x")])
+def test_a_fenced_action_is_read_as_a_fenced_result_is(text, said):
+    from agentnb.core.messages import ToolSpec
+    from agentnb.models.local import from_wire
+    assert from_wire(dict(choices=[dict(message=dict(content=text))]), [ToolSpec(name="look")]).content == said
