@@ -18,6 +18,7 @@ from .core.budget import Budget
 from .core.foreign import call_code, machine_clock, reliable
 from .engine.definitions import find_source
 from .host.kernel import definition_site, run_blocking
+from .host.secrets import conceal
 from .host.show import html_of
 from .core.conversation import with_call_ids
 from .log.log import Log
@@ -174,7 +175,7 @@ class Agent(Portable):
         fields = dict[str, Any](agent=self.name, model=self.model.name, instructions=self.instructions, examples=self.examples,
             tools=tuple(t.spec for t in self.tools.values()), result_tool=self.result_tool, answer=self.answer, grant=self.grant, budget=self.budget)
         if fields != self._fields: self._fields, self._valid_fields = fields, {k: v for k, v in vars(_make_started("Agent", **fields)).items() if k in fields}
-        return body.model_copy(update={**self._valid_fields, "labels": {**self.labels, **body.labels}})
+        return conceal(body.model_copy(update={**self._valid_fields, "labels": {**self.labels, **body.labels}}))
 
     def _with_model(self, model):
         try: return self.variant(model)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from ..core.state import READ_RESULT, State
 from ..core.steps import Edit
+from ..host.secrets import conceal
 from ..tools.tool import Tool
 
 # %% ../../nbs/engine/04_definitions.ipynb #0de1853c
@@ -56,11 +57,11 @@ def code_change(
     agent: Any,  # as it is defined now
 ) -> tuple[str, Edit] | None:  # in words, and as values; `None` if nothing is different
     "What is different in the code"
-    specs = {n: t.spec for n, t in agent.tools.items() if "tools" not in state.edited_fields or n in state.tools}
+    specs = {n: conceal(t.spec) for n, t in agent.tools.items() if "tools" not in state.edited_fields or n in state.tools}
     changes, change = _tool_changes({n: t for n, t in state.tools.items() if t != READ_RESULT}, specs), dict[str, Any]()
     if changes: change["tools"] = tuple(specs.values())
     current = dict(model=agent.model.name, instructions=agent.instructions, examples=agent.examples, result_tool=agent.result_tool, answer=agent.answer)
-    for name, value in current.items():
+    for name, value in conceal(current).items():
         if getattr(state, name) == value or name in state.edited_fields and name != "model": continue
         changes.append(f"model {state.model} -> {value}" if name == "model" else name)
         change[name] = value or {} if name == "answer" else value

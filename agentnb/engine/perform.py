@@ -17,12 +17,13 @@ from ..tools.contract import without_calls_left
 from ..core.calls import empty_reply
 from ..core.contents import WithContents
 from ..core.foreign import PATIENCE, CodeExit, await_code, call_code, call_within, error_text
-from ..core.messages import Ask, Content, Reply, Usage, redact
+from ..core.messages import Ask, Content, Delta, Reply, Usage, redact
 from ..core.value import json_safe
 from ..models.protocol import AskedHuman, ModelError, load_imports
 from ..core.plan import read_plan
 from ..core.state import READ_RESULT, State
-from ..core.steps import Finished, Intent, Note, Replied, Request, Returned
+from ..core.steps import Decision, Edit, Finished, Intent, Note, Replied, Request, Returned, Started
+from ..host.secrets import Pieces, conceal, secrets as known_secrets, secrets_in
 from ..log.pages import with_next_page
 from ..store.protocol import call_store
 from ..tools.results import RESULT_LIMIT
@@ -36,6 +37,21 @@ class ModelFailed(Exception):
     ):
         self.note = note
         super().__init__(note)
+
+# %% ../../nbs/engine/07_perform.ipynb #44dba7a9
+class _Hearing:
+    "Hears a reply without its secrets; holds the end that may be the beginning of one"
+    def __init__(self, tell): self._tell, self._kind, self._pieces = tell, "", Pieces()
+
+    def __call__(self, delta):
+        if delta.kind != self._kind: self.end()
+        self._kind = delta.kind
+        if delta.kind not in ("text", "thinking"): self._tell(Delta(delta.kind, conceal(delta.text)))
+        elif text := self._pieces.feed(delta.text): self._tell(Delta(delta.kind, text))
+
+    def end(self):
+        "Say what was held back"
+        if text := self._pieces.end(): self._tell(Delta(self._kind, text))
 
 # %% ../../nbs/engine/07_perform.ipynb #00789be0
 def _usage_of(engine, e, default_cost=None):
@@ -54,7 +70,8 @@ def _delta_listener(engine):
         for listener in listeners:
             try: call_code(listener, delta)
             except Exception as e: warnings.warn(f"a listener failed: {error_text(e)}. The reply goes on.", stacklevel=2)
-    return tell
+    return _Hearing(tell)
+
 
 # %% ../../nbs/engine/07_perform.ipynb #08fc483c
 def model_arguments(
@@ -85,7 +102,9 @@ async def _ask_model(engine, action):
     if seconds is not None or listener: ask = ask.model_copy(update=dict(seconds=seconds, on_delta=listener))
     arguments = (*prompt, ask)
     asking = await_code(engine.agent.model, *arguments)
-    try: reply = await (asking if left is None else asyncio.wait_for(asking, left + 1))
+    try:
+        reply = await (asking if left is None else asyncio.wait_for(asking, left + 1))
+        if listener: listener.end()
     except AskedHuman as e: return _human_request(engine, e, engine.log.seconds_since(started))
     except Exception as e:
         late = left is not None and engine.log.seconds_since(started) >= left - 0.05
@@ -98,7 +117,7 @@ async def _ask_model(engine, action):
     return _check_reply(engine, reply, engine.log.seconds_since(started))
 
 def _human_request(engine, e, seconds):
-    tried = "\n".join(f"{a.model} ({a.outcome}: {a.reason})\n  {a.answer[:300] or 'said nothing'}" for a in e.attempts)
+    tried = "\n".join(f"{a.model} ({a.outcome}: {a.reason})\n  {a.answer[:300] or 'said nothing'}" for a in conceal(e.attempts))
     return Request(request_id=f"q{engine.tip.index}", about="answer", role="assistant", question=e.question, preview=tried,
         seconds=seconds, **_usage_of(engine, e))
 
@@ -110,7 +129,7 @@ def _checked_args(engine, c, cut):
         except ToolError: raise
         except Exception as e: raise ToolError("invalid_input", f"the arguments were refused: {error_text(e)}") from e
     why = "They were cut at the limit of tokens: call again, shorter." if cut else "Call again, with one JSON object."
-    raise ToolError("invalid_input", f"the arguments are not a JSON object: {c.broken[:200]}" if c.broken else "the arguments may not be whole.", why)
+    raise ToolError("invalid_input", f"the arguments are not a JSON object: {conceal(c.broken)[:200]}" if c.broken else "the arguments may not be whole.", why)
 
 def _answer_problem(engine, reply):
     if engine.tip.result_tool: return f"Text alone is not an answer here. Call {engine.tip.result_tool}."
@@ -158,11 +177,12 @@ async def _execute(engine, action):
         if key and tool.spec.idempotent and (known := await _known_result(engine, c, key)): return known
         source = tool.source
         context = _context(engine, c.id, idempotency_key=key, place=action.call.ordinal)
+        if secrets_in(c.args): _refuse_unshown_secrets(engine, c.args)
         text = await tool.run(c.args, context)
         result = without_calls_left(text)
         if tool.spec.plan: _check_plan(c.tool, result)
         content = result if tool.spec.plan or c.tool == engine.tip.result_tool else text
-        if key and tool.spec.idempotent: engine.kept_rows = [("results", key, str(result))]
+        if key and tool.spec.idempotent: engine.kept_rows = [("results", key, conceal(str(result)))]
         if type(text) is not str: content, contents = _with_contents(engine, c, content, text, key if engine.kept_rows else "")
     except ToolError as e:
         if isinstance(e.__cause__, CodeExit) and not tool.spec.idempotent: return _forget_outcome(engine)
@@ -179,6 +199,19 @@ def _forget_outcome(engine): engine.session = secrets.token_hex(4)
 def _check_plan(tool, text):
     try: read_plan(text)
     except ValueError as e: raise ToolError("internal", f"{tool} has to return a Plan. {e}.") from None
+
+# %% ../../nbs/engine/07_perform.ipynb #c178038b
+def _shown_texts(body):
+    if isinstance(body, Started | Edit):
+        said = [m.content for m in (*(body.messages or ()), *(body.examples or ()), *getattr(body, "added", ())) if m.role != "assistant"]
+        return [getattr(body, "task", ""), body.instructions or "", *said]
+    if isinstance(body, Decision): return [body.args or {}, body.message]
+    return [body.content] if isinstance(body, Returned) else []
+
+def _refuse_unshown_secrets(engine, args):
+    unshown = secrets_in(args) - known_secrets.added - secrets_in([_shown_texts(step.body) for step in engine.log.steps])
+    if unshown: raise ToolError("permission_denied", f"the secret {min(unshown)} was not given to this run, so no call may use it.",
+        "A person may write its reference into the task or the instructions, or the code may give it to agents by agentnb.secrets.add(name, value).")
 
 # %% ../../nbs/engine/07_perform.ipynb #30ec928f
 _CONTENTS = TypeAdapter(tuple[Content, ...])

@@ -26,6 +26,7 @@ from ..core.conversation import with_call_ids
 from ..log.log import Log
 from ..core.messages import Delta, Message, ToolSpec
 from ..run import Run, new_run_id
+from ..host.secrets import Pieces, reveal_known
 from ..host.settings import load_settings, store_url
 from ..core.state import State
 from ..core.steps import Decision, Edit, Finished, Note, Origin, Request, Started, Step, check_labels
@@ -139,7 +140,7 @@ async def _apply_edits(engine, edits):
     if messages is not None: values["messages"] = [as_langchain(i, m) for i, m in enumerate(messages)]
     channels = engine.agent.graph.channels
     def overwriting(k, v): return Overwrite(v) if isinstance(channels[k], BinaryOperatorAggregate) or type(channels[k]).__name__ == "DeltaChannel" else v
-    await engine.thread.update(engine.log.run_id, {k: overwriting(k, v) for k, v in values.items()}, as_node)
+    await engine.thread.update(engine.log.run_id, {k: overwriting(k, v) for k, v in reveal_known(values).items()}, as_node)
 
 def _next_bodies(engine, head, after):
     ended = max((i + 1 for i, b in enumerate(after) if isinstance(b, Finished) or isinstance(b, Decision) and b.verdict == "abort"), default=0)
@@ -157,7 +158,8 @@ def _next_bodies(engine, head, after):
         interrupt="breakpoint")]
     breaks = [decisions[r.request_id] for r in requests if r.interrupt == "breakpoint"]
     if any(d.verdict == "reject" for d in breaks): return [Finished(status="stopped", reason=f"not {where}")]
-    return [Command(resume={i.id: resume_value(i.value, [(r, decisions[r.request_id]) for r in requests if r.interrupt == i.id]) for i in head.interrupts})]
+    answered = [(r, reveal_known(decisions[r.request_id])) for r in requests]
+    return [Command(resume={i.id: resume_value(i.value, [a for a in answered if a[0].interrupt == i.id]) for i in head.interrupts})]
 
 def _result(head):
     messages = messages_in(head)
@@ -171,11 +173,15 @@ async def _run_superstep(engine, command):
         for listener in list(engine.listeners):
             try: call_code(listener, Delta("text", text))
             except Exception as e: warnings.warn(f"a listener failed: {error_text(e)}. The reply goes on.", stacklevel=2)
-    text_listener = send_text if engine.listeners else None
+    pieces = Pieces()
+    def say(text): return send_text(shown) if (shown := pieces.feed(text)) else None
+    text_listener = say if engine.listeners else None
     try: await await_code(engine.thread.run_superstep, engine.log.run_id, command if command.resume else None, text_listener)
     except Exception as e:
         await engine.write(Note(about="error", text=error_text(e), seconds=engine.log.seconds_since(started)))
         raise
+    finally:
+        if held := pieces.end(): send_text(held)
     return engine.log.seconds_since(started)
 
 async def _advance(engine):

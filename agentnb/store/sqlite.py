@@ -8,7 +8,7 @@ __all__ = ['SQLite']
 # %% ../../nbs/store/02_sqlite.ipynb #49dab99b
 import os, sqlite3, threading, time, weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ class SQLite(Rows):
 
     def _open(self):
         try:
+            if self.path != ":memory:": _make_private(self._file)
             self._db = sqlite3.connect(self.path, check_same_thread=False, timeout=_PATIENCE, isolation_level=None)
             _watch_forks(self)
             for pragma in (f"page_size={_PAGE}", "journal_mode=wal", f"synchronous={self._synchronous}", f"wal_autocheckpoint={_CHECKPOINT}"):
@@ -124,6 +125,9 @@ class SQLite(Rows):
         if self._db: self._db.close()
 
 # %% ../../nbs/store/02_sqlite.ipynb #677aa299
+def _make_private(file):
+    with suppress(OSError): os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
 def _rebuild(kind, file, synchronous):
     store = object.__new__(kind)
     store.path, store.url, store._file, store._synchronous, store._lock = file, f"sqlite:///{file}", file, synchronous, threading.RLock()

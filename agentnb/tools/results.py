@@ -17,6 +17,7 @@ from ..core.contents import MOST_BYTES, WithContents, content_of, picture_of
 from ..core.foreign import error_text
 from ..core.shown import picture_words, shown_of, ways_of
 from ..core.value import json_safe
+from ..host.secrets import conceal, disarm
 
 # %% ../../nbs/tools/02_results.ipynb #5505702e
 _MOST_ITEMS = 100_000  # of a generator, which may be endless
@@ -264,11 +265,13 @@ def result_text(
     limit: int | None = RESULT_LIMIT,  # characters; `None` for all of them
 ) -> str:  # what the model reads
     "Any value as text, at most `limit` characters of it"
-    if type(value) is str: return cut_text(json_safe(value), limit)
+    if type(value) is str: return cut_text(_written(json_safe(value)), limit)
     walk = _Walk(RESULT_LIMIT if limit is None else limit)
     plain = walk(value)
-    text = plain if isinstance(plain, str) else _as_json(plain)
+    text = _written(plain if isinstance(plain, str) else _as_json(plain))
     return cut_text(text, limit, whole=walk.left >= 0)
+
+def _written(text): return conceal(disarm(text))
 
 def _as_json(plain) -> str:
     try: return to_json(plain, inf_nan_mode="strings").decode()
@@ -280,12 +283,12 @@ def read_result(
     limit: int | None = RESULT_LIMIT,  # characters that the model reads; `None` for all of them
 ) -> str:  # a `WithContents` where something is kept beside it
     "Any value as text, with what a person sees beside it"
-    if type(value) is str and (limit is None or len(value) <= limit) and value.isascii(): return value
+    if type(value) is str and (limit is None or len(value) <= limit) and value.isascii(): return conceal(value)
     walk = _Walk(RESULT_LIMIT if limit is None else limit, keep=limit is not None)
     plain = walk(value)
-    text = plain if isinstance(plain, str) else _as_json(plain)
+    text = _written(plain if isinstance(plain, str) else _as_json(plain))
     if limit is None: return WithContents.of(text, walk.contents)
     if len(text) > limit: walk.wholes.insert(0, text)
-    wholes = [whole.encode()[:MOST_BYTES] for whole in walk.wholes[:1]]
+    wholes = [_written(whole).encode()[:MOST_BYTES] for whole in walk.wholes[:1]]
     kept = [(content_of(data, "text/plain", about="whole"), data) for data in wholes]
     return WithContents.of(cut_text(text, limit, whole=walk.left >= 0), [*walk.contents, *kept])

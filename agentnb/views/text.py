@@ -9,7 +9,10 @@ __all__ = ['COLOURS', 'STATUS', 'visible', 'escape_html', 'region_html']
 import html, json, unicodedata
 from typing import Any
 
+from ..host.secrets import redact
+
 # %% ../../nbs/views/00_text.ipynb #16ad0524
+_MARGIN = 4000  # characters after a cut in which a secret may end
 _HIDDEN_CATEGORIES = ("Cc", "Cf", "Cs", "Cn", "Zl", "Zp")
 
 def _visible_character(c):
@@ -22,7 +25,8 @@ def visible(
 ) -> str:  # text, for a place that takes no markup
     "Text in which nothing is hidden"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2, default=str)
-    if most is not None and len(text) > most: text = f"{text[:most]}… ({len(text) - most:,} more characters)"
+    size, text = len(text), redact(text if most is None else text[:most + _MARGIN])
+    if most is not None and size > most: text = f"{text[:most]}… ({size - most:,} more characters)"
     return text if text.isprintable() else "".join(map(_visible_character, text))
 
 # %% ../../nbs/views/00_text.ipynb #27174ee8
