@@ -6,7 +6,7 @@
 __all__ = ['LEAST', 'secrets', 'is_secret', 'forms_of', 'Secrets', 'conceal', 'redact', 'MissingSecret', 'reveal', 'reveal_known',
            'secrets_in', 'disarm', 'Pieces']
 
-# %% ../../nbs/host/05_secrets.ipynb #98409f36
+# %% ../../nbs/host/05_secrets.ipynb #3014bfd1
 import base64, html, json, os, re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
 from .credentials import hide_credentials
 
-# %% ../../nbs/host/05_secrets.ipynb #06bfaa3b
+# %% ../../nbs/host/05_secrets.ipynb #6f471ae2
 _NAMES = re.compile(r"KEY|TOKEN|SECRET|PASSW|PASSPHRASE|PWD|AUTH(?!OR(?!I))|CREDENTIAL|COOKIE|DSN|WEBHOOK|(?:^|_)(?:PASS|PAT|SIG|JWT)(?:$|_)", re.IGNORECASE)
 _NO_SECRETS = ("PWD", "OLDPWD")
 _COMMON = frozenset("postgres postgresql password changeme localhost development production disabled undefined 12345678 123456789 1234567890".split())
@@ -37,7 +37,7 @@ def is_secret(
     is_place = _PLACE.fullmatch(value) and not (len(value) > 40 and value.count(".") == 2)
     return not (_WORD.fullmatch(value) or is_place or _is_path(value) or value.startswith(("http://", "https://")))
 
-# %% ../../nbs/host/05_secrets.ipynb #75d95969
+# %% ../../nbs/host/05_secrets.ipynb #de8e9750
 _PAIRS = re.compile(r"""([\w-]{1,80})=("[^"]*"|'[^']*'|[^;&\s]+)""")
 
 def _in_url(name, url):
@@ -69,7 +69,7 @@ def _in_variable(name: str, value: str) -> Iterator[tuple[str, str]]:
         for inner, v in _members(name, value):
             if is_secret(v): yield inner, v
 
-# %% ../../nbs/host/05_secrets.ipynb #b8500021
+# %% ../../nbs/host/05_secrets.ipynb #00ee1c9a
 def _base64_forms(data):
     for shift in range(3):
         text = base64.b64encode(b"\0" * shift + data).decode()
@@ -87,7 +87,7 @@ def forms_of(
     encoded = [*quoted, *(re.sub("%..", lambda m: m[0].lower(), q) for q in quoted), data.hex(), data.hex().upper(), *_base64_forms(data)]
     return {value, *escaped, *(e for e in encoded if len(e) >= LEAST)}
 
-# %% ../../nbs/host/05_secrets.ipynb #ced5aea0
+# %% ../../nbs/host/05_secrets.ipynb #5d00bcd3
 def _branches(words):
     by_first = dict[str, list[str]]()
     for word in words: by_first.setdefault(word[0], []).append(word)
@@ -98,7 +98,7 @@ def _branch(words):
     rests = [w[len(start):] for w in words if len(w) > len(start)]
     return re.escape(start) + (f"(?:{_branches(rests)})" + "?" * (len(rests) < len(words)) if rests else "")
 
-# %% ../../nbs/host/05_secrets.ipynb #778e3a60
+# %% ../../nbs/host/05_secrets.ipynb #5b8c50d2
 class _Known:
     def __init__(self):
         self._added, self._noticed, self._environ, self._values = dict[str, str](), dict[str, str](), None, dict[str, str]()
@@ -151,7 +151,7 @@ class _Known:
             if any(len(form) > len(rest) and form.startswith(rest) for form in self._by_first.get(rest[0], ())): return at
         return len(text)
 
-# %% ../../nbs/host/05_secrets.ipynb #97f45ea4
+# %% ../../nbs/host/05_secrets.ipynb #8a686b2d
 class Secrets(_Known):
     "The credentials that this process knows; holds their names and values"
     def add(self,
@@ -187,7 +187,7 @@ class Secrets(_Known):
 
 secrets = Secrets()
 
-# %% ../../nbs/host/05_secrets.ipynb #a6fb259d
+# %% ../../nbs/host/05_secrets.ipynb #5edd97de
 def _mapped(value, change):
     kind = type(value)
     if kind is str: return change(value) if len(value) > 3 else value
@@ -226,19 +226,16 @@ def redact(
     "Write known secrets as their names, and hide what looks like a credential"
     return hide_credentials(conceal(text), mark)
 
-# %% ../../nbs/host/05_secrets.ipynb #578c86bd
-class MissingSecret(LookupError):
+# %% ../../nbs/host/05_secrets.ipynb #ddb4fefe
+class MissingSecret(RuntimeError):
     "A secret is needed by its name, and this process does not know it"
 
 _REFERENCE = re.compile(r"‹secret:([\w.:-]{1,100})›")
 
-def _missing_text(name):
-    variable = name.partition(".")[0]
-    return f"the secret {name} is not known on this machine. Set the variable {variable}, or call agentnb.secrets.add({name!r}, value)."
-
 def _put_back(found):
-    if (value := secrets.value(found[1])) is None: raise MissingSecret(_missing_text(found[1]))
-    return value
+    if (value := secrets.value(name := found[1])) is not None: return value
+    variable = name.partition(".")[0]
+    raise MissingSecret(f"the secret {name} is not known on this machine. Set the variable {variable}, or call agentnb.secrets.add({name!r}, value).")
 
 def reveal(
     value: Any,  # text or JSON values
@@ -246,7 +243,7 @@ def reveal(
     "Put the values of secrets in the place of their names; raises `MissingSecret`"
     return _mapped(value, lambda text: _REFERENCE.sub(_put_back, text) if "‹secret:" in text else text)
 
-# %% ../../nbs/host/05_secrets.ipynb #b61cb6b7
+# %% ../../nbs/host/05_secrets.ipynb #2eb1199a
 def reveal_known(
     value: Any,  # as for `reveal`
 ) -> Any:  # the same object if nothing is put back
@@ -270,7 +267,7 @@ def disarm(
     "Make text of what looks like a reference to a secret"
     return _mapped(value, lambda text: _REFERENCE.sub(r"‹secret?:\1›", text) if "‹secret:" in text else text)
 
-# %% ../../nbs/host/05_secrets.ipynb #60029731
+# %% ../../nbs/host/05_secrets.ipynb #4545b13c
 class Pieces:
     "Conceals a text that comes in pieces; holds the end that may be the beginning of a secret"
     def __init__(self): self._held = ""

@@ -51,14 +51,21 @@ SECTIONS = dict(agent=dict(model="model", max_iterations="max_iterations", unatt
 FREE_SECTIONS = ("servers", "prices", "policy")  # sections whose keys are names that you choose
 
 # %% ../../nbs/host/00_settings.ipynb #c9ee7a24
+def _folders_up(folder):
+    for parent in (folder, *folder.parents):
+        yield parent
+        if (parent/".git").exists() or parent == Path(os.path.expanduser("~")).resolve(): return
+
+def _is_own(path): return not hasattr(os, "getuid") or path.stat().st_uid in (os.getuid(), 0)
+
 def find_settings(
     start: Path | str | None = None,  # folder to begin in; the working directory if not given
 ) -> Path | None:  # the nearest `settings.ini` upwards that has one of our sections
-    "Look for `settings.ini` in `start` and the folders above it"
+    "Look for `settings.ini` in `start` and the folders above it, up to the repository's root or the home folder; files of others do not count"
     folder = Path(start or Path.cwd()).resolve()
-    for parent in (folder, *folder.parents):
+    for parent in _folders_up(folder):
         path = parent/"settings.ini"
-        if path.is_file() and any(f"[{s}]" in path.read_text(errors="replace") for s in (*SECTIONS, *FREE_SECTIONS)): return path
+        if path.is_file() and _is_own(path) and any(f"[{s}]" in path.read_text(errors="replace") for s in (*SECTIONS, *FREE_SECTIONS)): return path
     return None
 
 # %% ../../nbs/host/00_settings.ipynb #5cfb6dc6
@@ -106,6 +113,7 @@ def load_settings(
 ) -> Settings:  # validated, frozen
     "Read `settings.ini` and the `AGENTNB_*` variables; the variables win"
     folder, variables = os.path.abspath(start or os.getcwd()), os.environ if environ is None else environ
+    if variables.get("AGENTNB_TRUST_SETTINGS", "").strip() == "0": return _read_settings(None, variables)
     place, stamp = (folder, *map(variables.get, _VARIABLES)), _files_stamp(folder)
     if place not in _cache or _cache[place][0] != stamp: _cache[place] = stamp, _read_settings(find_settings(folder), variables)
     return _cache[place][1]

@@ -19,3 +19,23 @@ def test_the_settings_file_is_complete_and_true():
 def test_a_wrong_variable_is_named(name, value, text):
     with pytest.raises(ValueError) as e: load_settings(ROOT, environ={name: value})
     assert text in str(e.value)
+
+
+def test_files_of_others_and_from_above_the_repository_do_not_count(tmp_path, monkeypatch):
+    from types import SimpleNamespace
+
+    from agentnb.host import settings as page
+    inner = tmp_path/"repository"/"inner"
+    inner.mkdir(parents=True)
+    (tmp_path/"settings.ini").write_text("[agent]\nunattended = approve\n")
+    assert page.find_settings(inner) == tmp_path/"settings.ini"
+    assert page.load_settings(inner, {"AGENTNB_TRUST_SETTINGS": "0"}).unattended == "wait" and page.load_settings(inner, {}).unattended == "approve"
+    monkeypatch.setenv("HOME", str(tmp_path/"repository"))
+    assert page.find_settings(inner) is None
+    monkeypatch.setenv("HOME", "/nowhere")
+    (tmp_path/"repository"/".git").mkdir()
+    assert page.find_settings(inner) is None
+    (inner.parent/"settings.ini").write_text("[agent]\nunattended = approve\n")
+    assert page.find_settings(inner) == inner.parent/"settings.ini"
+    theirs = SimpleNamespace(stat=lambda: SimpleNamespace(st_uid=4242))
+    assert not page._is_own(theirs) and page._is_own(inner.parent/"settings.ini")
