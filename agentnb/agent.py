@@ -9,6 +9,7 @@ __all__ = ['Ticks', 'Agent']
 import copy, sys, warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from os import PathLike
 from typing import Any, Self
 
 from pydantic import ValidationError
@@ -27,7 +28,7 @@ from .core.portable import Portable
 from .host.arguments import explain_keywords
 from .models.protocol import ModelError
 from .core.plan import NO_PLAN, Plan, as_plan
-from .engine.policy import Rule, misspelling_warnings, read_rules
+from .engine.policy import Rule, check_rules, read_rules
 from .wrappers.providers import find_model
 from .engine.engine import Engine
 from .engine.outcomes import AgentMismatch
@@ -79,8 +80,8 @@ def _why_no_tool(given):
 def _refuse_kinds(ask, budget, store):
     if not isinstance(ask, Ask): raise TypeError(f"Agent(ask: no Ask, got {ask!r}). Write ask=Ask(temperature=0, max_tokens=2000).")
     if not isinstance(budget, Budget | None): raise TypeError(f"Agent(budget: no Budget, got {budget!r}). Write budget=Budget(usd=0.5).")
-    if not isinstance(store, str | None) and not hasattr(store, "heads"):
-        raise TypeError(f"Agent(store: no store, got {store!r}). Write store='sqlite:///runs.db', 'postgresql://host/database' or 'memory:'.")
+    if not isinstance(store, str | PathLike | None) and not hasattr(store, "heads"):
+        raise TypeError(f"Agent(store: no store, got a {type(store).__name__}). Write store='sqlite:///runs.db', 'postgresql://host/database' or 'memory:'.")
 
 def _answer_type(result):
     if result is None or isinstance(result, Tool): return None
@@ -112,6 +113,12 @@ def _refuse_task(task):
     said = f"a task is text, a list of messages or a State that has some; got {task!r:.80}. {_TASK}{elsewhere}"
     raise ValueError(said) if isinstance(task, State | str) or task == [] else TypeError(said)
 
+# %% ../nbs/01_agent.ipynb #325ea21c
+def _check_rules(name, rules, specs):
+    try: worth_saying = check_rules(rules, specs)
+    except ValueError as e: raise ValueError(f"Agent({name}): {e}") from None
+    for words in worth_saying: warnings.warn(f"agent {name}: {words}", stacklevel=4)
+
 # %% ../nbs/01_agent.ipynb #3169a73a
 # chkstyle: skip
 class Agent(Portable):
@@ -127,7 +134,7 @@ class Agent(Portable):
         policy: Sequence[Rule] = (),  # which calls may be made; settings are read after these
         grant: Sequence[str] | None = None,  # scopes that tools may use: `fs:write:reports/`; all if not given
         budget: Budget | None = None,  # what one run may spend; settings say if not given
-        store: str | Store | None = None,  # where runs are kept; settings say if not given
+        store: str | PathLike | Store | None = None,  # where runs are kept; settings say if not given
         max_iterations: int | None = None,  # model replies per run; settings say if not given
         unattended: str | Callable[[Request, State], Decision | None] | None = None,  # `wait`, `approve`, `reject` or a function
         clock: Callable[[], datetime] = machine_clock,  # for tests
@@ -150,8 +157,9 @@ class Agent(Portable):
         shown = tuple(m.model_copy(update={"example": True}) for m in with_call_ids(examples or ()))
         self.name, self.instructions, self.examples, self.clock = name, instructions, shown, reliable(clock)
         if isinstance(grant, str): raise TypeError(f"grant={grant!r}: give a list of scopes.")
-        self.policy, self.grant = (*_read_rules(() if policy is None else policy), *read_rules(settings.policy)), None if grant is None else tuple(grant)
-        for words in misspelling_warnings(self.policy, {t.name: t.spec for t in self.tools.values()}): warnings.warn(f"agent {name}: {words}", stacklevel=3)
+        given, set_elsewhere = _read_rules(() if policy is None else policy), read_rules(settings.policy)
+        self.policy, self.grant = (*given, *set_elsewhere), None if grant is None else tuple(grant)
+        for rules in (given, set_elsewhere): _check_rules(name, rules, {t.name: t.spec for t in self.tools.values()})
         self.result_tool, self.max_iterations = result.name if result else "", settings.max_iterations if max_iterations is None else max_iterations
         self.ask, self.answer = ask, self.result_type.schema if self.result_type else None
         self.budget = budget or Budget(**{k: getattr(settings, v) for k, v in SECTIONS["budget"].items()})

@@ -6,7 +6,7 @@
 __all__ = ['new_run_id', 'Run']
 
 # %% ../nbs/00_run.ipynb #2a1d132a
-import asyncio, secrets, sys
+import asyncio, copy, secrets, sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -18,10 +18,11 @@ from .cascade.receipt import Receipt, receipt_of
 from .core.foreign import call_code
 from .core.messages import Delta
 from .core.state import State, close_open_calls
-from .core.steps import Edit, Origin, Started, Step, check_labels
+from .core.steps import Edit, Origin, Started, Step, as_utc, check_labels
 from .engine.breakpoints import Break
 from .engine.definitions import AgentSource, find_source
 from .engine.engine import Engine, never_stop
+from .engine.spending import budget_spaces
 from .engine.outcomes import AgentMismatch, run_paused_error, run_stopped_error, stopped_line
 from .core.portable import NotPortable
 from .host.arguments import explain_keywords, unknown_keywords
@@ -29,9 +30,11 @@ from .host.kernel import interactive, connect_stop_button, tell, wait_interrupti
 from .host.show import html_of, show_live
 from .log.forks import SideEffect, cut_point, refuse_existing_run
 from .log.log import Log
-from .log.changes import EDITABLE, edit, top_up
+from .log.changes import EDITABLE, edit, refuse_stale, top_up
 from .log.requests import Pending, open_requests
+from .store.opening import shared_store
 from .store.protocol import RunConflict, Store
+from .store.transfer import save_run
 from .study.branches import fork_many
 from .study.compare import StateDiff, diff
 from .study.conversations import read_messages, write_messages
@@ -172,6 +175,7 @@ class Run:
 
     async def wait(self) -> Any:  # its result
         "Go on to the end, as `await run` does; a coroutine, for `asyncio.run`"
+        await self.engine.reopen()
         while self.tip.status not in ("done", "stopped"):
             await self._engine_at_end().go(never_stop, wait=True)
             if self.engine.pausing: break
@@ -182,6 +186,7 @@ class Run:
 
     async def __aiter__(self) -> AsyncIterator[Step]:
         seen = len(self.steps)
+        await self.engine.reopen()
         while seen < len(self.steps) or self.tip.status not in ("done", "stopped"):
             if seen == len(self.steps):
                 await (self._wait_for_step() if self.active else self._engine_at_end().go(lambda _: True, wait=True, keep_lease=True))
@@ -210,8 +215,10 @@ class Run:
         self._refuse_edit()
         agent = self.agent.variant(model, tools, changes.get("instructions"))
         self.engine.refuse_lost_tools(agent)
+        seen, given = self.tip, [k for k, v in (*changes.items(), ("model", model), ("tools", tools)) if v is not None and k != "by"]
         with self.engine.lease.hold():
             self.log.refresh()
+            refuse_stale(self.run_id, seen, self.tip, given)
             if self.engine.first_body and not self.steps: self.log.append(self.engine.first_body)
             step = edit(self.log, **_definition_changes(agent, model, tools), **changes)
         if agent is not self.agent: self.engine.use(agent)
@@ -281,6 +288,18 @@ class Run:
         "Which models were asked, why, and what asking the strong one every time would have cost"
         return receipt_of(self.state, self.steps[:self.place + 1], self.agent.model, strong)
 
+    def save_to(self,
+        store: str | Path | Store,  # a new file, or any other store
+    ) -> "Run":  # the same run there, to go on with
+        "Write what this process holds of the run to another store, also when its own is gone"
+        self.engine.refuse_if_active("written elsewhere")
+        target, agent = shared_store(store), copy.copy(self.agent)
+        agent.store, steps = target, save_run(self.store, self.steps, target, budget_spaces(self.tip.budget)) if self.steps else []
+        log = Log(self.run_id, target, self.log.clock, steps, agent.tools)
+        saved = Run(Engine(log, agent, self.engine.first_body))
+        saved.engine.attended, saved.engine.breaks = self.engine.attended, list(self.breaks)
+        return saved
+
     def to_test(self,
         path: str | Path,  # a new Python file for pytest, or a notebook that gets one more cell
         agent: Any,  # how the test gets its agent: `module:attribute`, a function of a module, or in a notebook a variable's name
@@ -296,15 +315,16 @@ class Run:
         format: str | None = None,  # `openai` or `anthropic`; recognised if not given
         run_id: str | None = None,  # made from the time if not given
         system: Any = None,  # what stood apart from the messages: text, or Anthropic's blocks
-        at: Sequence[datetime] | None = None,  # when each message was said; the clock's time if not given
+        at: Sequence[datetime | str] | None = None,  # when each message was said, ISO texts too; the clock's time if not given
         cost: Decimal | None = None,  # US dollars it has cost so far; unknown if not given
     ) -> Self:  # paused at its end, or done if that is an answer
         "A run whose log is a conversation from elsewhere; bad input is a `ValueError` that names the message, and nothing is written"
-        log = Log(run_id or new_run_id(at[0] if at else agent.clock()), agent.store, agent.clock, tools=agent.tools)
+        times = None if at is None else [_read_time(moment, n) for n, moment in enumerate(at)]
+        log = Log(run_id or new_run_id(times[0] if times else agent.clock()), agent.store, agent.clock, tools=agent.tools)
         run = cls(Engine(log, agent, source=find_source(agent, sys._getframe(1).f_globals)))
         said = read_messages(messages, format, system)
-        if at is not None and len(at) != len(messages): raise ValueError(f"at holds {len(at)} times for {len(messages)} messages. Give one for each.")
-        import_conversation(log, agent, *said, at, cost)
+        if times is not None and len(times) != len(messages): raise ValueError(f"at holds {len(times)} times for {len(messages)} messages. Give one for each.")
+        import_conversation(log, agent, *said, times, cost)
         return run
 
     def to_messages(self,
@@ -376,6 +396,10 @@ class Run:
         if first and not tools: tools = [t.name for t in first.tools]
         if kind not in (None, *_KINDS): raise ValueError(f"no step is of the kind {kind!r}. Kinds: {', '.join(_KINDS)}.")
         if tool is not None and tools and tool not in tools: raise ValueError(f"run {self.run_id} has no tool {tool!r}. It has {', '.join(tools) or 'none'}.")
+
+def _read_time(moment, n):
+    try: return as_utc(datetime.fromisoformat(moment) if isinstance(moment, str) else moment)
+    except (ValueError, AttributeError): raise ValueError(f"at[{n}] is no time: {moment!r}. Give a datetime, or text like '2026-05-04T02:15:00Z'.") from None
 
 def _task() -> Any:
     try: return asyncio.current_task() or Run

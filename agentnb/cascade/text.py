@@ -52,7 +52,7 @@ def wrong_sums(
     text: str,  # any
 ) -> tuple[int, int]:  # how many of how many
     "Sums in `text` that do not come out"
-    off = [abs(_evaluate(sum_) - float(said.replace(",", ""))) for sum_, said in _SUM.findall(text)]
+    off = [abs(_evaluate(sum_) - float(said.replace(",", ""))) for sum_, said in _SUM.findall(text[:200_000])]
     return sum(not d <= 0.01 * (1 + 0.01 * d) for d in off), len(off)
 
 # %% ../../nbs/cascade/01_text.ipynb #73bba1dd

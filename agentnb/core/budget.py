@@ -105,6 +105,8 @@ class Budget(Value):
     def limits(self) -> dict[str, Any]:  # all that are set, by name
         return {b.name_of(k): getattr(b, k) for b in self.levels for k in b.limit_names}
     @property
+    def is_shared(self) -> bool: return bool(self.shared) or self.within is not None  # do other runs use it
+    @property
     def metered(self) -> bool:  # do calls have to be reserved
         return self.usd is not None or self.tokens is not None or self.within is not None
 

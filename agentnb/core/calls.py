@@ -41,12 +41,15 @@ def _written(one, bare):
         except (ValueError, RecursionError): return None
     return Written(names[0], args or {}) if isinstance(args, dict) or args is None else None
 
+_PARAMETER = re.compile(r"<parameter=([^<>\s]+)>\n?(.*)\Z", re.S)
+
 def _read_piece(text):
     "The JSON values that `text` consists of, or one made of Qwen's `<function=...>`; none if it holds anything else"
     text = text.strip()
     if fenced := re.fullmatch(r"(```|~~~)[\w-]*(.*?)\1", text, re.S): text = fenced[2].strip()
     if said := re.fullmatch(r"<function=([^>\s]+)>(.*?)(?:</function>)?", text, re.S):
-        return [dict(name=said[1], arguments=dict(re.findall(r"<parameter=([^>\s]+)>\n?(.*?)\n?</parameter>", said[2], re.S)))]
+        given = [_PARAMETER.search(piece) for piece in said[2].split("</parameter>")[:-1]]
+        return [dict(name=said[1], arguments={m[1]: m[2].removesuffix("\n") for m in given if m})]
     values, at, decoder = [], 0, json.JSONDecoder(strict=False)
     while at < len(text):
         if text[at] in " \t\r\n;,": at += 1
@@ -61,13 +64,13 @@ def _read_piece(text):
 _TAGGED = re.compile(r"<(tool_calls?|function_calls?)>(.*?)(?:</\1>|(?=<(?:tool_calls?|function_calls?)>)|\Z)", re.S | re.I)
 _MARKED = re.compile(r"(?:\[TOOL_CALLS\]|<\|python_tag\|>)(.*)\Z", re.S)
 _FENCED = re.compile(r"(```|~~~)[\w-]*[ \t]*\n(.*?)\1", re.S)
+_END_MARKS = ("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<|endoftext|>", "</s>")
 _BARE = re.compile(r"[\[{]\s*[\"{\[]")
-_ENDS = ("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<|endoftext|>", "</s>")
+_ENDS = re.compile(rf"\A(?:(?:{'|'.join(re.escape(mark[::-1]) for mark in _END_MARKS)})\s*)+")  # read from the end
 
 def _find(text):
     "The words before calls, what would be calls, is it bare"
-    text = text.strip().lstrip("\ufeff")
-    while text.endswith(_ENDS): text = text[:text.rindex("<")].rstrip()
+    text = _ENDS.sub("", text.strip().lstrip("\ufeff")[::-1])[::-1]
     if tagged := list(_TAGGED.finditer(text)): return text[:tagged[0].start()], [m[2] for m in tagged], False
     if marked := _MARKED.search(text): return text[:marked.start()], [marked[1]], False
     if fenced := list(_FENCED.finditer(text)):

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from .messages import redact
+from .steps import as_utc
 from .value import json_safe
 
 # %% ../../nbs/core/12_foreign.ipynb #eec66476
@@ -157,7 +158,7 @@ async def call_within(
 machine_clock = functools.partial(datetime.now, UTC)
 
 class ReliableClock:
-    "A clock that always tells the time, with its zone"
+    "A clock that always tells the time, in UTC"
     def __init__(self,
         clock: Callable[[], datetime],  # written by a user
     ):
@@ -167,8 +168,8 @@ class ReliableClock:
     def __call__(self) -> datetime:
         try:
             now = call_code(self.clock)
-            if isinstance(now, datetime) and now.utcoffset() is not None: return now
-            problem = f"it gave {'a time without its zone' if isinstance(now, datetime) else f'a {type(now).__name__}'}. Write datetime.now(UTC)"
+            if isinstance(now, datetime): return as_utc(now)
+            problem = f"it gave a {type(now).__name__}. Write datetime.now(UTC)"
         except Exception as e: problem = error_text(e)
         warnings.warn(f"clock={name_of_code(self.clock)} failed: {problem}. The machine's time is taken.", stacklevel=3)
         return machine_clock()

@@ -211,8 +211,9 @@ class Reply(Value):
 # %% ../../nbs/core/01_messages.ipynb #05cf224f
 class Delta(NamedTuple):
     "A piece of a reply on its way"
-    kind: str  # `text`, `thinking`, `call` with the name of its tool, or `restart`
+    kind: str  # `text`, `thinking`, `call` with its tool's name, `progress` of a call, `restart`; of a held graph `event`, `begin` and `end` of a node
     text: str = ""  # what is added
+    node: str = ""  # of a held graph: who says it
 
 # %% ../../nbs/core/01_messages.ipynb #ed674a02
 _NOT_LOGGED = Field(exclude=True)

@@ -7,12 +7,66 @@ __all__ = ['schema_validator', 'schema_error', 'json_texts', 'wrapped_schema', '
            'describe_errors']
 
 # %% ../../nbs/core/03_shape.ipynb #1f07d292
-import json, re
+import json, math, re
+from functools import lru_cache
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import SchemaError, SchemaValidator, core_schema
+
+# %% ../../nbs/core/03_shape.ipynb #56def1e3
+_MOST_WORK = 10_000_000  # steps that a pattern may take at worst
+
+def _work(parsed, n):
+    "How many ways a parsed pattern has to fit `n` characters, at most"
+    work = 1
+    for op, arg in parsed:
+        match str(op):
+            case "BRANCH": work *= sum(_work(b, n) for b in arg[1])
+            case "SUBPATTERN": work *= _work(arg[-1], n)
+            case "ASSERT" | "ASSERT_NOT": work *= _work(arg[1], n)
+            case "ATOMIC_GROUP": work *= _work(arg, n)
+            case "MAX_REPEAT" | "MIN_REPEAT" | "POSSESSIVE_REPEAT":
+                inner, most = _work(arg[2], n), int(arg[1])
+                work *= math.inf if inner > 1 < most else inner * (min(most, n) + 1)
+    return work
+
+def _is_quick(pattern, n):
+    try: return len(pattern) <= 2000 and (n + 1) * _work(re._parser.parse(pattern), n) <= _MOST_WORK  # type: ignore[attr-defined]
+    except (re.error, RecursionError, OverflowError): return False
+
+# %% ../../nbs/core/03_shape.ipynb #45fdbca4
+@lru_cache(maxsize=1000)
+def _linear(pattern) -> SchemaValidator | None:
+    try: return SchemaValidator(core_schema.str_schema(pattern=pattern)) if len(pattern) <= 2000 else None
+    except SchemaError: return None
+
+def _check_pattern(validator, pattern, value, schema):
+    if not validator.is_type(value, "string") or not isinstance(pattern, str): return
+    if linear := _linear(pattern): fits = len(value) > 20_000 and "{" in pattern or linear.isinstance_python(value)
+    else: fits = not _is_quick(pattern, len(value)) or re.search(pattern, value)
+    if fits: return
+    from jsonschema import ValidationError
+    yield ValidationError(f"{value!r} does not match {pattern!r}")
+
+_DATA, _MAPS = ("enum", "const", "default", "examples"), ("properties", "$defs", "definitions", "dependentSchemas", "patternProperties")
+
+def _quick_schema(schema, is_map=False):
+    "The same, with `patternProperties` only where they are found at once"
+    if isinstance(schema, list): return [_quick_schema(s) for s in schema]
+    if not isinstance(schema, dict): return schema
+    if is_map: return {k: _quick_schema(v) for k, v in schema.items()}
+    made = {k: v if k in _DATA else _quick_schema(v, k in _MAPS) for k, v in schema.items() if k != "$schema"}
+    named = made.get("patternProperties")
+    slow = [p for p in named if not _is_quick(p, 1000)] if isinstance(named, dict) else []
+    return made | {"patternProperties": {p: s for p, s in (named or {}).items() if p not in slow} | {"": {}}} if slow else made
 
 # %% ../../nbs/core/03_shape.ipynb #92353f83
+@lru_cache(maxsize=10)
+def _quick_kind(kind):
+    from jsonschema import validators
+    return validators.extend(kind, {"pattern": _check_pattern})
+
 def schema_validator(
     schema: dict[str, Any],  # JSON schema
 ) -> Any:  # of `jsonschema`: has `iter_errors`
@@ -20,7 +74,7 @@ def schema_validator(
     from jsonschema import Draft202012Validator, validators
     from referencing import Registry
     (kind := validators.validator_for(schema, default=Draft202012Validator)).check_schema(schema)
-    return kind(schema, registry=Registry())
+    return _quick_kind(kind)(_quick_schema(schema), registry=Registry())
 
 # %% ../../nbs/core/03_shape.ipynb #24377de8
 def schema_error(

@@ -7,6 +7,7 @@ __all__ = ['ways_of', 'html_words', 'Shown', 'picture_words', 'shown_of']
 
 # %% ../../nbs/core/16_shown.ipynb #be38fe96
 import base64, io, re
+from contextlib import suppress
 from functools import lru_cache
 from html.parser import HTMLParser
 from typing import Any, NamedTuple
@@ -81,7 +82,7 @@ class _Words(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.parts, self.hidden = list[str](), list[str]()
     def handle_starttag(self, tag, attrs):
-        if tag in _HIDDEN: self.hidden.append(tag)
+        if tag in _HIDDEN: self.hidden += [tag] * (len(self.hidden) < 100)
         elif tag in ("td", "th"): self.parts.append(" | ")
         elif tag in _LINES: self.parts.append("\n")
     def handle_endtag(self, tag):
@@ -94,8 +95,9 @@ def html_words(
 ) -> str:  # a line for each row and each block
     "The text of HTML"
     words = _Words()
-    words.feed(html[:400_000])
-    if len(words.rawdata) < 1000: words.close()
+    with suppress(AssertionError):
+        words.feed(html[:400_000])
+        if len(words.rawdata) < 1000: words.close()
     lines = (line.strip().removeprefix("|").strip() for line in "".join(words.parts).split("\n"))
     return "\n".join(line for line in lines if line)
 

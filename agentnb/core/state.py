@@ -30,6 +30,8 @@ class OpenCall(Value):
     confidence: float | None = None  # how sure the model was
     key: str = ""  # idempotency key, once intended
     session: str = ""  # who intended it
+    identity: dict[str, str] = {}  # of its tool, as a person approved it
+    place: str = ""  # where it was approved; empty if nobody was asked
 
 # %% ../../nbs/core/08_state.ipynb #5910e07d
 # chkstyle: skip
@@ -110,7 +112,8 @@ def _with_pages(tools, messages):
 
 # %% ../../nbs/core/08_state.ipynb #e5fd9a48
 def _started(state, body, step):
-    own = dict(run_id=step.run_id, caller=body.caller, labels={**state.labels, **body.labels} if body.labels else state.labels, status="running")
+    status = "waiting" if body.parent and state.requests else "running"
+    own = dict(run_id=step.run_id, caller=body.caller, labels={**state.labels, **body.labels} if body.labels else state.labels, status=status)
     if body.parent: return dict(own, parent=body.parent, result=None, reason="", abort_reason="", unusable_replies=0)
     return dict(own, root=step.run_id, task=body.task, agent=body.agent, model=body.model, instructions=body.instructions, examples=body.examples,
         messages=GrowingTuple(body.messages), tools=_with_pages({t.name: t for t in body.tools}, body.messages), result_tool=body.result_tool,
@@ -153,7 +156,7 @@ def _replied(state, body, step):
 
 # %% ../../nbs/core/08_state.ipynb #7c576839
 def _drop_requests(state, call_id):
-    dropped = {r.request_id for r in state.requests if r.call and r.call.id == call_id}
+    dropped = {r.request_id for r in state.requests if r.call and r.call.id == call_id or r.within == call_id}
     left = tuple(r for r in state.requests if r.request_id not in dropped)
     if not dropped: return {}
     return dict(requests=left, status="waiting" if left else "running", asked_at={k: v for k, v in state.asked_at.items() if k not in dropped})
@@ -223,7 +226,7 @@ def _decision(state, body, step):
         status="waiting" if left else "running")
     if body.verdict == "abort": return dict(changes, dropped_calls=_dropped_calls(state, step), requests=(), asked_at={}, open_calls=(), status="running",
         abort_reason=body.message or "aborted", messages=close_open_calls(state, "the run was stopped."))
-    if request.interrupt: return changes
+    if request.interrupt or request.within: return changes
     if request.about == "budget" and body.args: return dict(changes, **_reset_warnings(state, raised_limits(state, body.args)))
     if request.about == "budget": return dict(changes, budget_refusal=body.message or "no more may be spent")
     role = request.role if body.verdict == "answer" else "user"
@@ -232,7 +235,9 @@ def _decision(state, body, step):
     if request.call is None: return dict(changes, messages=state.messages + (Message(role=role, content=body.message),))
     call = request.call.model_copy(update={"args": body.args}) if body.args is not None else request.call
     if body.args is not None and _is_plan_tool(state, call.tool): changes["plan_unsent"] = False
-    if body.verdict == "approve": return dict(changes, open_calls=_with_call(state, call.id, phase="approved", call=call))
+    approved = dict(phase="approved", identity=body.identity, place=body.place)
+    if body.verdict == "approve":   # a copy: what runs is what was approved, whatever becomes of the lists that were shown
+        return dict(changes, open_calls=_with_call(state, call.id, call=call.model_copy(deep=True), **approved))
     why = "It is not known whether this happened; a human chose to skip it." if request.about == "outcome" else "A human said no."
     answer = Message(role="tool", content=body.message, call_id=call.id, tool=call.tool)
     if body.verdict == "reject": answer = refusal_message(call, why, body.message)
@@ -270,7 +275,8 @@ def _edit(state, body, step):
 
 # %% ../../nbs/core/08_state.ipynb #0d553cc2
 def _note(state, body, step):
-    if body.about == "late": return dict(seconds=state.seconds + body.seconds)
+    if body.about in ("late", "server"): return dict(seconds=state.seconds + body.seconds)
+    if body.about == "sampling": return _add_spending(state, body.usage, body.cost, body.seconds)
     if body.about == "code": return _edit_changes(state, body.change or Edit())
     seconds = state.seconds + body.seconds
     if body.about == "node": return dict(requests=(), asked_at={}, status="running", result=None, reason="", abort_reason="", seconds=seconds)

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['Body', 'check_labels', 'Origin', 'Started', 'check_caller', 'Replied', 'Intent', 'Returned', 'Request', 'Decision',
-           'Edit', 'Note', 'Finished', 'Step']
+           'Edit', 'Note', 'Finished', 'as_utc', 'Step']
 
 # %% ../../nbs/core/07_steps.ipynb #67a26cfd
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -118,11 +118,16 @@ class Request(Value):
     preview: str = ""  # what it would do, as its tool says
     confidence: float | None = None  # how sure the model was, 0 to 1
     interrupt: str = ""  # of a held graph, which makes of the answer what it likes
+    node: str = ""  # of a held graph: who asks
+    within: str = ""  # the call that waits for the answer while it is made, by its id: the answer goes to it
+    form: dict[str, Any] | None = None  # JSON schema of the answer, where the asker gave one; of what is filled in, where a call waits
+    link: str = ""  # a page that a person is sent to
     role: Literal["user", "assistant"] = "user"  # in whose name the answer stands in the conversation
     attempts: tuple[Attempt, ...] = ()  # models that were asked before the human
     usage: Usage = Usage()  # what those used
     cost: Decimal | None = Decimal(0)  # of that, US dollars; `None` is unknown
     seconds: float = 0.0  # how long they took
+    identity: dict[str, str] = {}  # what the tool of the call is and where it points, as it is shown
 
 class Decision(Value):
     "A human, or a policy in their place, answered"
@@ -131,9 +136,12 @@ class Decision(Value):
     verdict: Literal["approve", "reject", "answer", "abort"]  # the answer
     args: dict[str, Any] | None = None  # changed arguments, where approved with changes
     message: str = ""  # the reason or the answer, told to the model
+    typed: bool = False  # the message is a value in JSON, not text
     by: str = ""  # who
     remembered: str = ""  # the yes that was kept for the next time, or that answered here
     seconds: float = 0.0  # how long the request was open
+    identity: dict[str, str] = {}  # of the tool, as the request showed it: the answer is about no other
+    place: str = Field(default="", repr=False)  # the store in which it was given: in another one it does not count
 
 # %% ../../nbs/core/07_steps.ipynb #be5b6e6e
 class Edit(Value):
@@ -152,13 +160,14 @@ class Edit(Value):
     answer: dict[str, Any] | None = None  # as in `Started`; an empty one takes the type away
     values: dict[str, Any] | None = None  # of a held graph, by channel: JSON
     as_node: str | None = None  # of a held graph: what follows, follows this node
+    grant: tuple[str, ...] | None = None  # other scopes that its tools may use
     by: str = ""  # who
 
 # %% ../../nbs/core/07_steps.ipynb #b6aeca2b
 class Note(Value):
     "Something worth knowing happened"
     kind: Literal["note"] = "note"
-    about: Literal["loop", "error", "late", "code", "node", "budget"]  # as said above
+    about: Literal["loop", "error", "late", "code", "node", "budget", "sampling", "server"]  # as said above
     text: str  # in words
     tool: str = ""  # the tool it is about, or the nodes
     place: str = ""  # the checkpoint of a held graph that was reached
@@ -180,12 +189,18 @@ class Finished(Value):
 Body = Annotated[Started | Replied | Intent | Returned | Request | Decision | Edit | Note | Finished, Field(discriminator="kind")]
 
 # %% ../../nbs/core/07_steps.ipynb #13973049
+def as_utc(
+    at: datetime,  # as some clock says it; without a zone it is this machine's time
+) -> datetime:  # the same moment
+    "A time in UTC, so that times sort as text too"
+    return at if at.tzinfo is UTC else at.astimezone(UTC)
+
 class Step(Value):
     "One durable record of a run"
     run_id: str  # the run
     index: int  # 0, 1, 2 ...
     iteration: int = 0  # the model reply it belongs to; 0 before the first
-    at: datetime  # when it was written, UTC
+    at: Annotated[datetime, AfterValidator(as_utc)]  # when it was written, UTC
     body: Body  # what happened
     @property
     def kind(self) -> str: return self.body.kind

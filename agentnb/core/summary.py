@@ -80,7 +80,8 @@ def _note(body):
     if body.about == "budget" and body.limit: return dict(icon="$", tone="plain", head="budget", note=body.text)
     if body.about == "budget": return dict(icon="$", tone="error", head="budget", note=body.text, side=show_cost(body.cost))
     if body.about == "node": return dict(icon="○", tone="plain", head=body.tool or "graph", note=body.text, side=show_seconds(body.seconds))
-    return dict(icon="!", tone="error", head=body.about, note=body.text)
+    if body.about == "sampling": return dict(icon="◆", tone="plain", head=f"{body.tool} asked the model", note=body.text, side=show_cost(body.cost))
+    return dict(icon="!", tone="plain" if body.about == "server" else "error", head=body.about, note=body.text)
 
 # %% ../../nbs/core/09_summary.ipynb #1eeb1979
 def _edit(body):

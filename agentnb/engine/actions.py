@@ -7,7 +7,7 @@ __all__ = ['Action', 'UNUSABLE_LIMIT', 'AskHuman', 'Refuse', 'Announce', 'Execut
            'affordable_calls', 'out_of_budget_action', 'ready_calls', 'next_action']
 
 # %% ../../nbs/engine/02_actions.ipynb #09b2e023
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from ..core.budget import BudgetWarning
@@ -15,7 +15,7 @@ from .loops import find_loop
 from ..core.messages import Call, Failure
 from ..core.value import Value
 from .policy import Rule, evaluate
-from ..tools.scopes import missing_scopes
+from ..tools.scopes import Unfilled, missing_scopes
 from ..core.state import OpenCall, State
 
 # %% ../../nbs/engine/02_actions.ipynb #549829c0
@@ -66,8 +66,11 @@ def _question(call, reason=""):
     return f"{call.tool}({args})?" + (f" {reason}" if reason else "")
 
 def _grant_failure(state, c):
-    if state.grant is None or c.phase == "intended": return None
-    if not (missing := missing_scopes(state.tools[c.call.tool], c.call.args, state.grant)): return None
+    spec = state.tools[c.call.tool]
+    if not spec.scopes or c.phase == "intended" or not (missing := missing_scopes(spec, c.call.args, state.grant)): return None
+    if unfilled := [s for s in missing if isinstance(s, Unfilled)]:
+        said = f"{c.call.tool} needs {unfilled[0]}, which cannot be filled in from these arguments."
+        return Failure(kind="permission_denied", message=said, hint="Give the arguments that it names.")
     return Failure(kind="permission_denied", message=f"{c.call.tool} needs {', '.join(missing)}, which this agent is not granted.", hint="Do without it.")
 
 def _earlier_call(state, c, calls_elsewhere):
@@ -93,13 +96,17 @@ def out_of_budget_action(
     return Finish(status="stopped", reason=why, result="" if state.answer or state.result_tool else last_words)
 
 # %% ../../nbs/engine/02_actions.ipynb #cb1d00cd
-def _next_call(state, rules, session, calls_elsewhere):
+def _next_call(state, rules, session, calls_elsewhere, changes_since_yes):
     for c in state.open_calls:
         if failure := c.problem or _grant_failure(state, c): return Refuse(call=c.call, failure=failure)
+    asking = {r.within for r in state.requests}
     calls = affordable_calls(state)
-    rulings = [(c, state.tools[c.call.tool], evaluate(rules, c.call, state.tools[c.call.tool], state.cost)) for c in calls if c.phase != "asked"]
+    calls_left = [c for c in calls if c.phase != "asked" and c.call.id not in asking]
+    rulings = [(c, state.tools[c.call.tool], evaluate(rules, c.call, state.tools[c.call.tool], state.cost)) for c in calls_left]
     for c, spec, ruling in rulings:
         if c.phase == "new" and ruling.effect != "deny" and (request := _needed_request(state, c, spec, ruling, calls_elsewhere)): return request
+    for c, spec, ruling in rulings:
+        if ruling.effect != "deny" and (again := _asked_again(c, spec, session, changes_since_yes)): return again
     for c, spec, ruling in rulings:
         if c.phase == "intended" and c.session != session and (ruling.effect == "deny" or not spec.idempotent):
             return AskHuman(about="outcome", question=f"Did {_question(c.call)[:-1]} happen? The run was cut off while it was made.", call=c.call)
@@ -116,7 +123,16 @@ def _needed_request(state, c, spec, ruling, calls_elsewhere):
     if ruling.effect == "ask": return AskHuman(about="approve", question=_question(c.call, ruling.reason), call=c.call, confidence=c.confidence)
     return None
 
-def _is_blocked(state, c): return any(other.phase == "asked" for other in state.open_calls[:state.open_calls.index(c)])
+# %% ../../nbs/engine/02_actions.ipynb #8bf2f325
+def _asked_again(c, spec, session, changes_since_yes):
+    if c.phase == "new" or c.phase == "intended" and (not c.place or c.session != session and not spec.idempotent): return None
+    if not (why := changes_since_yes(c)): return None
+    begun = " It was announced already, and may have been made." if c.phase == "intended" else ""
+    return AskHuman(about="approve", question=f"{_question(c.call)} It was approved, and is asked again: {why}.{begun}", call=c.call, confidence=c.confidence)
+
+def _is_blocked(state, c):
+    asking = {r.within for r in state.requests}
+    return any(other.phase == "asked" or other.call.id in asking for other in state.open_calls[:state.open_calls.index(c)])
 
 # %% ../../nbs/engine/02_actions.ipynb #b247a9b7
 def ready_calls(
@@ -124,9 +140,11 @@ def ready_calls(
     rules: Sequence[Rule] = (),  # the policy
 ) -> list[OpenCall]:  # in the order the model asked
     "The read-only calls that may be made now"
+    asking = {r.within for r in state.requests}
     def ready(c):
         spec = state.tools[c.call.tool]
-        if c.problem or spec.human or spec.plan or not spec.read_only or c.phase not in ("new", "approved") or _grant_failure(state, c): return False
+        if c.problem or c.call.id in asking or c.phase not in ("new", "approved"): return False
+        if spec.human or spec.plan or not spec.read_only or _grant_failure(state, c): return False
         effect = evaluate(rules, c.call, spec, state.cost).effect
         return effect == "allow" or effect == "ask" and c.phase == "approved"
     return [c for c in affordable_calls(state) if ready(c)]
@@ -150,10 +168,11 @@ def next_action(
     rules: Sequence[Rule] = (),  # the policy
     session: str = "",  # who asks: calls announced by this session are its own
     calls_elsewhere: Mapping[str, str] = {},  # calls that were made where this log does not show them: where, by the call's signature
+    changes_since_yes: Callable[[OpenCall], str] = lambda c: "",  # why a call is not the one that was approved, in words; empty if it is
 ) -> Action | None:  # what to do; `None` once the run has ended
     "The one thing that comes next"
     if state.status in ("done", "stopped"): return None
-    if state.open_calls and not state.abort_reason: return _next_call(state, rules, session, calls_elsewhere)
+    if state.open_calls and not state.abort_reason: return _next_call(state, rules, session, calls_elsewhere, changes_since_yes)
     if state.requests: return Wait()
     limit_names = state.budget.limit_names
     if limit_names and (warning := state.budget.next_warning(state.spent, state.warned_limits)): return warning

@@ -14,6 +14,7 @@ from typing import Annotated
 from pydantic import Field
 
 from ..core.value import Value
+from ..tools.matching import fits
 from ..core.steps import Note, Replied, Returned, Step
 
 # %% ../../nbs/engine/03_breakpoints.ipynb #823c87d7
@@ -36,8 +37,8 @@ class Break(Value):
 
     def _asks_for(self, step):
         calls = step.body.reply.calls if isinstance(step.body, Replied) else ()
-        fits = lambda given: all(k in given and fnmatchcase(str(given[k]), glob) for k, glob in self.args.items())
-        return any(fnmatchcase(c.tool, self.tool) and fits(c.args) for c in calls)
+        all_fit = lambda given: all(k in given and fits(glob, given[k], None, False) for k, glob in self.args.items())
+        return any(fnmatchcase(c.tool, self.tool) and all_fit(c.args) for c in calls)
 
     def __repr__(self):
         given = ((k, str(v) if isinstance(v, Decimal) else v) for k, v in vars(self).items() if v != type(self).model_fields[k].default)

@@ -38,6 +38,7 @@ def request_open_error(
         budget="run.pending[0].approve(args={'usd': 0.5}) to raise it, .reject() to stop with what is there",
         repeat="run.pending[0].approve() to make it again, .answer('its result') or .reject('why')",
         outcome="run.pending[0].answer('its result') if it happened, .approve() to make it now, .reject() to skip it")[r.about]
+    if r.within: how = f"run.pending[0].{'approve(args={...})' if r.form else 'approve()'} or .reject()"
     return RequestOpen(f"{r.question} Nobody can answer here (request {r.request_id} of run {log.run_id}). Decide with {how}, "
         f"or load the run elsewhere: it is safe in {log.store.url}. Agent(unattended=...) states a policy.")
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SERVERS', 'Rates', 'SECTIONS', 'FREE_SECTIONS', 'SettingsError', 'Settings', 'find_settings', 'load_settings',
-           'store_url']
+           'as_url', 'store_url']
 
 # %% ../../nbs/host/00_settings.ipynb #4a04174c
 import configparser, difflib, os
@@ -133,12 +133,25 @@ def _read_settings(path, environ):
         raise SettingsError(f"{found[key][1]}: {first['msg']}, got {found[key][0]!r}") from None
 
 # %% ../../nbs/host/00_settings.ipynb #84c27a86
+_SUFFIXES = (".db", ".db3", ".sqlite", ".sqlite3")
+
+def as_url(
+    place: str | os.PathLike,  # a URL, or the path of a file
+) -> str:  # a URL; `~` is the home folder
+    "A store's place, as a URL; what is neither is left as it is"
+    if isinstance(place, os.PathLike): return f"sqlite:///{os.path.expanduser(os.fspath(place))}"
+    if place.startswith("sqlite:///~"): return f"sqlite:///{os.path.expanduser(place[10:])}"
+    if "://" in place or "@" in place or "=" in place.partition("?")[0] or ":" in place[2:]: return place
+    path = place.partition("?")[0]
+    return f"sqlite:///{os.path.expanduser(place)}" if path.endswith(_SUFFIXES) or path.startswith(("/", "./", "../", "~/")) else place
+
 def store_url(
     settings: Settings,  # the settings in force
-    url: str | None = None,  # a URL that wins over them; its path is beside the working directory
+    url: str | os.PathLike | None = None,  # a URL or path that wins over them; it is beside the working directory
 ) -> str:  # the URL with an absolute path
     "The store's URL, with its path made absolute"
-    scheme, _, path = (url or settings.store).partition(":///")
-    if scheme != "sqlite" or path.startswith("/"): return url or settings.store
+    found = as_url(url or settings.store)
+    scheme, _, path = found.partition(":///")
+    if scheme != "sqlite" or path.startswith("/"): return found
     if url: return f"sqlite:///{(Path.cwd()/path).resolve()}"
     return f"sqlite:///{((settings.source.parent if settings.source else Path.cwd())/path).resolve()}"

@@ -9,18 +9,21 @@ __all__ = ['Approval', 'make_approval', 'keep_approval', 'approvals', 'revoke', 
 import json, secrets
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from fnmatch import fnmatchcase
 from typing import Any
 
 from ..core.messages import Call, ToolSpec
 from ..core.value import Value
+from ..tools.identity import can_be_remembered
+from ..tools.matching import fits
 
 # %% ../../nbs/log/02_approval.ipynb #367f02fa
 class Approval(Value):
     "A remembered yes"
     id: str  # names it, to take it back
     tool: str  # for calls of this tool only
-    code: str = ""  # as it was, by the digest of its source
+    code: str = ""  # of a yes from before there were identities: it covers nothing
+    identity: dict[str, str] = {}  # of the tool, as it was shown
+    place: str = ""  # where it was said
     args: dict[str, Any] | None = None  # with these arguments; any if not given
     globs: dict[str, str] = {}  # but these by their text
     agent: str = ""  # in runs of this agent
@@ -35,14 +38,17 @@ class Approval(Value):
         agent: str,  # whose run it is
         run_id: str,  # which run
         at: datetime,  # now
+        identity: Mapping[str, str],  # of its tool as it is now
+        place: str = "",  # where it would be made
     ) -> bool:
         "Was the yes said to this?"
-        if spec.always_ask or (call.tool, spec.code, agent) != (self.tool, self.code, self.agent): return False
+        if spec.always_ask or not can_be_remembered(identity) or identity != self.identity: return False
+        if (call.tool, agent, place) != (self.tool, self.agent, self.place): return False
         if self.run_id not in ("", run_id) or self.until and at > self.until: return False
         return self.args is None or set(call.args) == set(self.args) and all(self._fits(k, v, self.args[k]) for k, v in call.args.items())
 
     def _fits(self, name, value, given):
-        if name in self.globs: return fnmatchcase(value if isinstance(value, str) else json.dumps(value, sort_keys=True), self.globs[name])
+        if name in self.globs: return fits(self.globs[name], value)
         return json.dumps(value, sort_keys=True) == json.dumps(given, sort_keys=True)
 
 # %% ../../nbs/log/02_approval.ipynb #a3519939
@@ -58,17 +64,21 @@ def make_approval(
     uses: int | None = None,  # how many times
     seconds: float | None = None,  # for how long
     by: str = "",  # who said yes
+    identity: Mapping[str, str] = {},  # of its tool, as the request showed it
+    place: str = "",  # where it is said
 ) -> Approval:  # not kept yet
     "A yes and how far it reaches; raises `ValueError` if that cannot be meant"
     if spec.always_ask: raise ValueError(f"{call.tool} asks each time: {spec.always_ask} Approve it without remember=.")
+    if not can_be_remembered(identity):
+        raise ValueError(f"{call.tool}: its code cannot be known, so a yes cannot be remembered for it. Approve it without remember=.")
     if uses is not None and uses < 1 or seconds is not None and seconds <= 0: raise ValueError(f"remember: uses={uses}, seconds={seconds} is never.")
     if isinstance(extent, str) and extent not in ("args", "tool"):
         raise ValueError(f"remember={extent!r}: say 'args', 'tool', or globs such as {{'service': 'checkout-*'}}.")
     globs = {} if isinstance(extent, str) else dict(extent)
     if unknown := set(globs) - set(call.args): raise ValueError(f"remember: {call.tool} has no argument {', '.join(sorted(unknown))}.")
     until = at + timedelta(seconds=seconds) if seconds is not None else None
-    return Approval(id=secrets.token_hex(8), tool=call.tool, code=spec.code, args=None if extent == "tool" else call.args, globs=globs, agent=agent,
-        run_id=run_id, uses=uses, until=until, by=by)
+    return Approval(id=secrets.token_hex(8), tool=call.tool, args=None if extent == "tool" else call.args, globs=globs, agent=agent,
+        run_id=run_id, uses=uses, until=until, by=by, identity=dict(identity), place=place)
 
 def keep_approval(
     store: Any,  # an `agentnb.store.protocol.Store`
@@ -100,10 +110,12 @@ def use_approval(
     agent: str,  # whose run it is
     run_id: str,  # which run
     at: datetime,  # now
+    identity: Mapping[str, str],  # of its tool as it is now
+    place: str = "",  # where it would be made
 ) -> Approval | None:  # the yes that covers it, used once more
     "Was a yes to this remembered?"
     for approval in approvals(store):
-        if approval.covers(call, spec, agent, run_id, at) and _use_once(store, approval, at): return approval
+        if approval.covers(call, spec, agent, run_id, at, identity, place) and _use_once(store, approval, at): return approval
     return None
 
 def _use_once(store, approval, at):

@@ -6,21 +6,39 @@
 __all__ = ['decide', 'remembered_decision', 'Pending', 'open_requests']
 
 # %% ../../nbs/log/03_requests.ipynb #297daf8c
-import warnings
+import json, warnings
 from collections.abc import Mapping
 from typing import Any
 
 from ..core.messages import Call
 from ..core.plan import read_plan
-from ..core.shape import schema_error_in_text
+from ..core.shape import schema_error, schema_error_in_text
 from ..core.state import raised_limits
 from ..core.steps import Decision, Request
 from .approval import make_approval, keep_approval, use_approval
 from .log import Log
+from .place import place_of
 from ..store.protocol import RunConflict
 from ..tools.tool import ToolError
 
 # %% ../../nbs/log/03_requests.ipynb #25e836fe
+def _filled_form(request, decision):
+    "A decision about a form: an answer with its JSON, or a no"
+    if decision.verdict not in ("approve", "answer"): return decision
+    fields, given = request.form.get("properties") or {}, decision.args or {}
+    if decision.verdict == "answer":
+        try: given = json.loads(decision.message)
+        except ValueError: given = decision.message
+        needed = list(request.form.get("required") or fields)
+        if not isinstance(given, dict) and len(needed) == 1 and needed[0] in fields:
+            given = {needed[0]: decision.message if (fields[needed[0]] or {}).get("type") == "string" else given}
+    if isinstance(given, dict): given = {k: f["default"] for k, f in fields.items() if isinstance(f, dict) and "default" in f} | given
+    if isinstance(given, dict): given = {k: v for k, v in given.items() if v is not None}
+    wrong = schema_error(given, request.form)
+    if wrong: raise ToolError("invalid_input", f"the answer does not fit its form: {wrong}.", f"Fields: {', '.join(fields)}.")
+    return decision.model_copy(update=dict(verdict="answer", args=None, message=json.dumps(given, ensure_ascii=False)))
+
+# %% ../../nbs/log/03_requests.ipynb #2f6970d9
 def _check_plan(spec, answer):
     if spec is None or not spec.plan: return
     try: read_plan(answer)
@@ -40,8 +58,9 @@ def decide(
 ) -> Decision:  # the one that counts: the first
     "Answer a request; raises `ToolError` if changed arguments or a typed answer do not fit"
     if decision.request_id != request.request_id: raise ValueError(f"decision about {decision.request_id} given for request {request.request_id}")
-    if request.about == "answer" and decision.verdict == "approve" and not request.interrupt:
+    if request.about == "answer" and decision.verdict == "approve" and not (request.interrupt or request.within):
         raise ValueError(f"request {request.request_id} is a question, which no yes answers: use .answer('...'), .reject('why') or .abort().")
+    if request.within and request.form is not None: decision = _filled_form(request, decision)
     args = log.check_arguments(request.call, decision.args) if decision.args is not None and request.call else decision.args
     wrong = request.role == "assistant" and decision.verdict == "answer" and log.tip.answer and schema_error_in_text(decision.message, log.tip.answer)
     if wrong: raise ToolError("invalid_input", f"the answer is the run's result, and does not fit its type: {wrong}.", "Answer in JSON.")
@@ -52,7 +71,8 @@ def decide(
         log.refresh()
         if request not in log.tip.requests: return _already_decided(log, request)
         waited = log.seconds_since(log.tip.asked_at[request.request_id])
-        try: log.append(decision.model_copy(update={"seconds": waited}))
+        here = dict(identity=request.identity, place=place_of(log.store, log.clock())) if request.call and decision.verdict == "approve" else {}
+        try: log.append(decision.model_copy(update=dict(here, seconds=waited)), topped_up=log.tip.budget if request.about == "budget" else None)
         except RunConflict: continue
         return _first_decision(log, request)
 
@@ -73,8 +93,21 @@ def remembered_decision(
 ) -> Decision | None:  # `None` if no yes to this is remembered
     "What a remembered yes says to a request"
     if request.about != "approve" or request.call is None or request.interrupt: return None
-    approval = use_approval(log.store, request.call, log.tip.tools[request.call.tool], log.tip.agent, log.run_id, log.clock())
+    spec, now = log.tip.tools[request.call.tool], log.clock()
+    approval = use_approval(log.store, request.call, spec, log.tip.agent, log.run_id, now, request.identity, place_of(log.store, now))
     return Decision(request_id=request.request_id, verdict="approve", by=f"{approval.by}, remembered", remembered=approval.id) if approval else None
+
+# %% ../../nbs/log/03_requests.ipynb #ad73c24b
+def _read_answer(request, given):
+    "How an answer is written down: as text, and whether that is JSON"
+    try: text = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as e:
+        raise ValueError(f"request {request.request_id} is answered with text or a JSON value, not with a {type(given).__name__}: {e}.") from None
+    if request.within or not request.form: return text, bool(request.interrupt) and not isinstance(given, str)
+    readings = [json.dumps(given, ensure_ascii=False), text] if isinstance(given, str) else [text]
+    problems = [schema_error_in_text(said, request.form) for said in readings]
+    if all(problems): raise ValueError(f"request {request.request_id} ({request.question}) wants another answer: {problems[-1]}.")
+    return next(said for said, wrong in zip(readings, problems) if not wrong), True
 
 # %% ../../nbs/log/03_requests.ipynb #f41e92cf
 class Pending:
@@ -112,7 +145,7 @@ class Pending:
         if not remember: return decide(log, request, decision)
         if request.call is None or request.interrupt: raise ValueError(f"request {request.request_id} is about no call of a tool: answer it without remember=.")
         call = request.call.model_copy(update={"args": log.check_arguments(request.call, args)}) if args is not None else request.call
-        where = dict(agent=log.tip.agent, run_id="" if everywhere else log.run_id)
+        where = dict[str, Any](agent=log.tip.agent, run_id="" if everywhere else log.run_id, identity=request.identity, place=place_of(log.store, log.clock()))
         approval = make_approval(call, log.tip.tools[call.tool], remember, log.clock(), **where, uses=uses, seconds=seconds, by=by)
         made = decide(log, request, decision.model_copy(update={"remembered": approval.id}))
         if made.remembered == approval.id: self._keep_approval(approval)
@@ -132,11 +165,12 @@ class Pending:
         return decide(self.log, self.request, Decision(request_id=self.request.request_id, verdict="reject", message=message, by=by))
 
     def answer(self,
-        message: str,  # the answer; for a call, its result
+        message: Any,  # the answer, text or any JSON value; for a call, its result; for a form, its fields
         by: str = "you",  # who decides
     ) -> Decision:  # the one that counts
         "Answer the question, or do the call's work yourself and tell its result"
-        return decide(self.log, self.request, Decision(request_id=self.request.request_id, verdict="answer", message=message, by=by))
+        text, typed = _read_answer(self.request, message)
+        return decide(self.log, self.request, Decision(request_id=self.request.request_id, verdict="answer", message=text, typed=typed, by=by))
 
     def abort(self,
         message: str = "",  # why

@@ -15,6 +15,7 @@ from typing import Any
 from ..host.show import html_of
 from ..core.messages import ToolSpec
 from ..core.value import Value
+from .honesty import lies
 from .review import Advice, Finding, estimate_tokens, review, words
 from ..core.steps import Decision, Replied, Request, Returned, Started
 from ..store.opening import open_store
@@ -170,10 +171,14 @@ def audit(
     store: str | Store | None = None,  # runs that used them
 ) -> Audit:  # text, HTML and a frame
     "Review tools by themselves, against each other, and against what happened"
-    specs = [_spec(t) for t in (tools.values() if isinstance(tools, Mapping) else tools)]
+    given = list(tools.values() if isinstance(tools, Mapping) else tools)
+    specs = [_spec(t) for t in given]
+    functions = [None if isinstance(t, ToolSpec) else t.fn if isinstance(t, Tool) else t for t in given]
     record = None if store is None else _ToolUsage(open_store(store), {s.name: s for s in specs})
     tokens = sum(map(estimate_tokens, specs))
     found = [*(f for s in specs for f in review(s)), *_pair_findings(specs), *(_usage_findings(record) if record else ())]
     if tokens > MAX_TOOLBOX_TOKENS: found.append(_finding("", "too_large", f"Offering them takes about {tokens:,} tokens."))
+    known = {(f.tool, f.check) for f in found}
+    found += [f for f in lies(specs, functions) if (f.tool, f.check) not in known]
     found.sort(key=lambda f: _ORDER.index(f.severity))
     return Audit(findings=tuple(found), tools=len(specs), tokens=tokens, runs=record and record.runs)

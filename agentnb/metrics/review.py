@@ -119,7 +119,7 @@ def _stem(word): return word[:-1] if len(word) > 3 and word.endswith("s") and no
 _CONSTRAINTS = ("type", "anyOf", "oneOf", "allOf", "$ref", "enum", "const", "not")
 _EXAMPLES = re.compile(r"\b(?:such as|e\.?g\b|for example|for instance|examples?\b|like\b|i\.e\b|in the format|formatted)", re.I)
 _QUOTED = r"""(?:'[\w +/.%-]{1,24}'|"[\w +/.%-]{1,24}"|`[\w +/.%-]{1,24}`)"""
-_CHOICE = re.compile(rf"(?<![Ff]or )(?<![Ii]f )(?<![Ww]hen ){_QUOTED}(?:\s*[(][^)]*[)]|\s+for\s[^'\"`.]{{1,40}})?(?:\s*(?:,|/|\||\bor\b|\band\b)\s*)+{_QUOTED}")
+_CHOICE = re.compile(rf"(?<![Ff]or )(?<![Ii]f )(?<![Ww]hen ){_QUOTED}(?:\s*[(][^)]*[)]|\s+for\s[^'\"`.]{{1,40}})?(?:\s*(?:,|/|\||\bor\b|\band\b))+\s*{_QUOTED}")
 _ONE_OF_WORDS = r"one of|either|options(?: are)?|(?:allowed|possible|valid|accepted) values?(?: are| include)?|options include|choices(?: are)?"
 _ONE_OF = re.compile(rf"\b(?:{_ONE_OF_WORDS})\b:?\s*[\w'\"`{{\[(-]+\s*(?:,|\||/|\bor\b)", re.I)
 _MAY_BE = re.compile(r"\b(?:can|could|must|may) be [\w-]+(?:, [\w-]+)*,? or [\w-]+[.)]", re.I)

@@ -107,7 +107,7 @@ def to_wire(
 
 # %% ../../nbs/models/09_local.ipynb #b68a8705
 def _json_in(text):
-    fenced = re.search(r"```(?:json)?\s*(.*?)```", text, re.S)
+    fenced = re.search(r"```(?:json)?(.*?)```", text, re.S)
     return json.loads(fenced.group(1) if fenced else text)
 
 def _native_calls(message):

@@ -231,7 +231,7 @@ _LINGER = 0.05  # seconds in which a server may end its answer after the last wo
 # %% ../../nbs/models/01_wire.ipynb #b87e7437
 def _is_foreign(raw):
     text = raw.strip()
-    if not text or re.fullmatch(rb"(?:\s*:[^\r\n]*)*", text): return False
+    if not text or all(not line or line.startswith(b":") for line in map(bytes.strip, text.splitlines())): return False
     if re.match(b"data:|event:|id:|retry:", text): return bool(re.search(rb"(?:\r\n|\n|\r){2}", raw))
     return not text.startswith(b"{") or b"\n" in text or text.endswith(b"}")
 

@@ -18,7 +18,7 @@ class _Token(NamedTuple):
     first: bool = False  # begins a sentence: its capital says nothing
     article: str = ""  # `a` or `the`, if it stood before
 
-_PART = re.compile(r"\"[^\"]*\"|“[^”]*”|„[^“]*“|«[^»]*»|`[^`]*`|(?<!\w)'[^']*'(?!\w)|\S+")
+_PART = re.compile(r"\"[^\"]*\"|“[^“”]*”|„[^„“]*“|«[^«»]*»|`[^`]*`|(?<!\w)'[^']*'(?!\w)|\S+")
 _WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
 
 def _tokens(text):

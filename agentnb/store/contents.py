@@ -10,8 +10,6 @@ import base64, hashlib, json
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import ValidationError
-
 from ..core.contents import MOST_BYTES
 from ..core.messages import Content
 from .protocol import Store, StoreError
@@ -50,7 +48,7 @@ def read_content_line(
     try:
         said = json.loads(line)
         content, data = Content.model_validate(said["content"]), base64.b64decode(said["data"], validate=True)
-    except (ValueError, KeyError, TypeError, ValidationError) as e: raise StoreError(f"it is no content: {type(e).__name__}", "damaged") from None
+    except (ValueError, KeyError, TypeError, RecursionError) as e: raise StoreError(f"it is no content ({type(e).__name__})", "damaged") from None
     if len(data) > MOST_BYTES: raise StoreError(f"it has {len(data):,} bytes, and {MOST_BYTES:,} are the most that is kept", "damaged")
     if hashlib.sha256(data).hexdigest() != content.sha256: raise StoreError(f"its bytes are not those of {content.sha256}", "damaged")
     return content, data

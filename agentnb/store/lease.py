@@ -84,11 +84,15 @@ def _release_when_idle():
 
 def _release_idle(before):
     due = [holder for holder, lease in list(_idle_leases.items()) if lease.idle_since <= before]
+    released = set()
     for holder in due:
         _releasing.add(holder)
         if lease := _idle_leases.pop(holder, None):
+            released.add(lease.store)
             with suppress(Exception): lease.store.release(lease.run_id, holder)
         _releasing.discard(holder)
+    for store in released:
+        with suppress(Exception): store.checkpoint()
 
 # %% ../../nbs/store/05_lease.ipynb #2269ad40
 @cache
@@ -148,7 +152,8 @@ class HeldLease:
         "Give it back at once"
         if self._timer: self._timer.cancel()
         holder, self._timer, self.holder, self.in_use = self.holder, None, "", False
-        if self._renewal: await self._renewal
+        with suppress(StoreError):
+            if self._renewal: await self._renewal
         if self.taken_by or not holder: return
         with suppress(StoreError): await self._call(self.store.release, self.run_id, holder)  # else it runs out by itself
 
@@ -167,6 +172,7 @@ class HeldLease:
             else:
                 self.holder, self.in_use = "", False
                 with suppress(StoreError): self.store.release(self.run_id, holder)
+                if checkpoint := getattr(self.store, "checkpoint", None): checkpoint()
 
     def _new_holder(self):
         self._turns += 1

@@ -8,31 +8,42 @@ __all__ = ['open_store', 'shared_store']
 # %% ../../nbs/store/04_opening.ipynb #5bd39493
 import os
 from typing import Any
-from urllib.parse import parse_qs
 from weakref import WeakValueDictionary
 
-from .postgres import Postgres
+from ..host.settings import as_url
+from .postgres import Postgres, is_postgres, shown_address
 from .protocol import Store, StoreError
 from .sqlite import SQLite
 
 # %% ../../nbs/store/04_opening.ipynb #55df6fa4
-_SCHEMES = ("sqlite", "postgresql", "postgres")
+_OPTIONS = dict(mode=("ro", "rw"), synchronous=("normal", "full"))
+
+def _read_options(path, query):
+    found = {}
+    for part in query.split("&"):
+        name, _, value = part.partition("=")
+        known = " and ".join(f"{k}={'|'.join(v)}" for k, v in _OPTIONS.items())
+        if name not in _OPTIONS: raise StoreError(f"sqlite:///{path}: unknown option {name!r}. Known: {known}.")
+        if name in found: raise StoreError(f"sqlite:///{path}: the option {name} is there twice.")
+        if value not in _OPTIONS[name]: raise StoreError(f"sqlite:///{path}: the option {name} is {' or '.join(_OPTIONS[name])}, not {value!r}.")
+        found[name] = value
+    return found
 
 def open_store(
-    url: str | Store = "memory:",  # `sqlite:///runs.db`, `sqlite:///runs.db?synchronous=full`, `postgresql://host/db`, `memory:`, or a store
+    url: str | os.PathLike | Store = "memory:",  # `sqlite:///runs.db`, `sqlite:///runs.db?mode=ro`, a path, `postgresql://host/db`, `memory:`, or a store
 ) -> Store:  # open
     "Open the store that `url` names"
-    if not isinstance(url, str): return url
-    scheme, _, rest = ("sqlite", "", "/:memory:") if url in ("memory:", "memory") else url.partition("://")
-    if scheme not in _SCHEMES or not rest.strip("/") or scheme == "sqlite" and rest[0] != "/":
-        raise StoreError(f"no store {url!r}. Write `sqlite:///runs.db`, `postgresql://user@host/database` or `memory:`.")
-    if scheme != "sqlite":
-        try: return Postgres(url)
-        except ImportError as e: raise StoreError(f"{scheme}: {e}") from None
-    path, _, query = rest[1:].partition("?")
-    options = {k: v[-1] for k, v in parse_qs(query).items()}
-    if set(options) - {"synchronous"}: raise StoreError(f"{url}: unknown option. Known: synchronous.")
-    return SQLite(path, **options)
+    if not isinstance(url, str | os.PathLike): return url
+    options = isinstance(url, str)
+    address = "sqlite:///:memory:" if url in ("memory:", "memory", ":memory:") else as_url(url)
+    if is_postgres(address):
+        try: return Postgres(address)
+        except ImportError as e: raise StoreError(f"PostgreSQL: {e}") from None
+    scheme, mark, rest = address.partition(":///")
+    if scheme != "sqlite" or not rest.strip("/"):
+        raise StoreError(f"no store {shown_address(address)!r}. Write `sqlite:///runs.db`, `postgresql://user@host/database` or `memory:`.")
+    path, mark, query = rest.partition("?") if options else (rest, "", "")
+    return SQLite(path, **(_read_options(path, query) if mark else {}))
 
 # %% ../../nbs/store/04_opening.ipynb #26e1e74c
 _open_stores = WeakValueDictionary[Any, Any]()
@@ -40,15 +51,17 @@ _open_stores = WeakValueDictionary[Any, Any]()
 def _file_identity(url):
     scheme, _, rest = url.partition(":///")
     if scheme != "sqlite": return url
-    try: found = os.stat(rest.partition("?")[0])
+    path = os.path.abspath(rest if os.path.exists(rest) else rest.partition("?")[0])
+    try: found = os.stat(path)
     except OSError: return None
-    return os.path.abspath(rest), found.st_dev, found.st_ino
+    return path, found.st_dev, found.st_ino
 
 def shared_store(
-    url: str | Store,  # as for `open_store`
+    url: str | os.PathLike | Store,  # as for `open_store`
 ) -> Store:  # open; the one that another agent of this process has open, if there is one
     "The store that `url` names, opened once for all who ask here"
-    if not isinstance(url, str) or url.startswith("memory"): return open_store(url)
+    if not isinstance(url, str | os.PathLike) or url in ("memory:", "memory", ":memory:"): return open_store(url)
+    url = as_url(url)
     place, pid = _file_identity(url), os.getpid()
     if place and (found := _open_stores.get((pid, url, place))) and not found.closed: return found
     made = open_store(url)

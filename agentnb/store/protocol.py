@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['KeptRow', 'ContentRow', 'READ_ERRORS', 'HIDDEN_SPACE', 'StoreError', 'RunNotFound', 'RunConflict', 'Lease', 'Head',
-           'Store', 'call_store', 'read_run', 'origin_of', 'hidden_runs']
+           'Store', 'may_wait', 'call_at_once', 'call_store', 'read_run', 'origin_of', 'hidden_runs']
 
 # %% ../../nbs/store/00_protocol.ipynb #eaf5834d
-import asyncio, difflib
+import asyncio, difflib, threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -22,7 +22,7 @@ class StoreError(RuntimeError):
     "The store cannot be used; the text names it and says what to do"
     def __init__(self,
         message: str,  # what happened, where, and what to do
-        kind: str = "unusable",  # `full`, `locked`, `damaged`, `lost` (the connection), `newer`, `unusable`
+        kind: str = "unusable",  # `full`, `locked`, `damaged`, `lost` (the connection), `gone` (the file, the tables), `read-only`, `newer`, `unusable`
     ):
         super().__init__(message)
         self.kind = kind
@@ -125,13 +125,32 @@ class Store(Protocol):
     ) -> int: ...  # how many there were
 
 # %% ../../nbs/store/00_protocol.ipynb #27b39d06
+_hurried = threading.local()
+
+def may_wait() -> bool:
+    "May a store wait for a lock here?"
+    return not getattr(_hurried, "now", False)
+
+def call_at_once(
+    method: Callable,  # of a store
+    *args: Any,  # for it
+) -> Any:  # what it returns
+    "Call it without waiting for a lock: a `StoreError` of the kind `locked` is raised at once"
+    before, _hurried.now = getattr(_hurried, "now", False), True
+    try: return method(*args)
+    finally: _hurried.now = before
+
 async def call_store(
     store: Store,  # any
     method: Callable,  # one of its own, or a function that reads it
     *args: Any,  # for it
 ) -> Any:  # what it returns
-    "Call a method of a store from a running loop"
-    return await asyncio.to_thread(method, *args) if store.remote else method(*args)
+    "Call a method of a store from a running loop, in a thread where it waits"
+    if store.remote: return await asyncio.to_thread(method, *args)
+    try: return call_at_once(method, *args)
+    except StoreError as e:
+        if e.kind != "locked": raise
+    return await asyncio.to_thread(method, *args)
 
 # %% ../../nbs/store/00_protocol.ipynb #399dfa29
 def read_run(
@@ -160,9 +179,9 @@ def _origin(step): return step.body.parent if isinstance(step.body, Started) els
 
 def _run_not_found(store, run_id):
     known = store.runs()
-    near = difflib.get_close_matches(run_id, known, 3, 0.5)
+    near = difflib.get_close_matches(run_id[:200], known, 3, 0.5)
     hint = f"Nearest: {', '.join(near)}." if near else f"Newest: {', '.join(known[:3])}." if known else "It has no runs."
-    return RunNotFound(f"{store.url} has no run {run_id!r}. {hint}")
+    return RunNotFound(f"{store.url} has no run {run_id[:200]!r}. {hint}")
 
 # %% ../../nbs/store/00_protocol.ipynb #a2db42ab
 READ_ERRORS = (StoreError, LookupError, StopIteration, ValueError)  # what reading or folding a damaged run raises

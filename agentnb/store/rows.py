@@ -75,7 +75,7 @@ class _KeyValues:
     def keep(self, space: str, key: str, value: str, at: datetime) -> None: self.keep_all((space, key, value), at=at)
 
     def keep_all(self, *rows: tuple[str, str, str], at: datetime, once: bool = False) -> None:
-        if rows: self._run_each(_INSERT_ONCE if once else _UPSERT, [(space, key, at.isoformat(), value) for space, key, value in rows])
+        if rows: self._run_each(_INSERT_ONCE if once else _UPSERT, [(space, key, _iso(at), value) for space, key, value in rows])
 
     def recall(self, space: str, key: str) -> tuple[datetime, str] | None:
         rows = self._run(("SELECT at, value FROM kept WHERE space = ? AND key = ?", (space, key)))
@@ -137,6 +137,7 @@ _INSERT_STEP = "INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?)"
 _WITH_STEPS = "JOIN steps AS s ON s.run_id = r.run_id AND s.idx = r.idx"  # a row of `runs` counts while its run is there
 
 # %% ../../nbs/store/01_rows.ipynb #8a79ee09
+# chkstyle: skip
 class _Rows(_Contents):
     "The methods of a store"
     url, remote, now, closed = "", False, "", False  # `now` is SQL for the time in seconds by the database's clock
@@ -188,6 +189,8 @@ class _Rows(_Contents):
     def release(self, run_id: str, holder: str) -> None: self._run(("DELETE FROM leases WHERE run_id = ? AND holder = ?", (run_id, holder)))
 
     def batch(self) -> AbstractContextManager: return nullcontext()
+    def reaching(self) -> AbstractContextManager: return nullcontext()
+    def checkpoint(self) -> None: pass
 
     def leases(self) -> list[Lease]:
         rows = self._run((f"SELECT run_id, holder, until - {self.now} FROM leases ORDER BY run_id", ()))
@@ -249,7 +252,7 @@ def _row(step: Step) -> tuple[Any, ...]:
     return (step.run_id, step.index, step.iteration, body.kind, _iso(step.at), payload)
 
 def _iso(at: datetime) -> str:  # pydantic says it in half the time
-    return f"{to_json(at)[1:-2].decode()}+00:00" if at.tzinfo is UTC else at.isoformat()
+    return f"{to_json(at)[1:-2].decode()}+00:00" if at.tzinfo is UTC else at.astimezone(UTC).isoformat()
 
 # %% ../../nbs/store/01_rows.ipynb #6833b698
 _TASK = 200  # characters

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..core.steps import Step
-from .protocol import ContentRow, KeptRow, Store, StoreError, call_store
+from .protocol import ContentRow, KeptRow, Store, StoreError, call_at_once, call_store
 
 # %% ../../nbs/store/06_writer.ipynb #43eeede3
 CROWD_SIZE, CROWD_GC_THRESHOLD = 100, 50_000  # runs that go on at once; new objects between two looks of the garbage collector
@@ -30,16 +30,21 @@ class _GarbageCollector:
             self._default_threshold = 0
 
 # %% ../../nbs/store/06_writer.ipynb #71db44a4
+# chkstyle: skip
 class Writer:
     "Writes for the runs of one event loop, each of which enters it; holds the steps that wait to be written"
     def __init__(self,
         store: Store,  # where to
     ):
         self.store, self.runs, self._loop, self._collector = store, 0, asyncio.get_running_loop(), _GarbageCollector()
-        self._waiting, self._calls, self._flushing = [], [], None
+        self._waiting, self._calls, self._flushing, self._late = [], [], None, set()
 
     def __enter__(self): self._count_runs(1)
     def __exit__(self, *_): self._count_runs(-1)
+
+    def rest(self) -> None:
+        "A run is over, or waits: if no other goes on here, the store brings what was written to its place"
+        if not self.runs and (checkpoint := getattr(self.store, "checkpoint", None)): checkpoint()
 
     def _count_runs(self, more):
         self.runs += more
@@ -51,7 +56,11 @@ class Writer:
         contents: Sequence[ContentRow] = (),  # as in `Store.append`
     ) -> asyncio.Future | None:  # done once the steps are durable; `None` if they are; errors are those of the store
         "Write the steps of one run, alone or with those of other runs; all of them or none"
-        if self.runs < 2 and not self.store.remote: return self._append(steps, kept, contents)
+        if self.runs < 2 and not self.store.remote:
+            try: return call_at_once(self._append, steps, kept, contents)
+            except StoreError as e:
+                if e.kind != "locked": raise
+                return asyncio.ensure_future(asyncio.to_thread(self._append, steps, kept, contents))
         self._waiting.append(((steps, kept, contents), done := self._loop.create_future()))
         if self._flushing is None:
             self._flushing = self._loop.create_task(self._flush()) if self.store.remote else self._loop.call_soon(self._flush_here)
@@ -64,19 +73,33 @@ class Writer:
         "Do something with the store, alone or with what other runs do"
         if self.store.remote: return asyncio.ensure_future(call_store(self.store, act, *args))
         done = self._loop.create_future()
-        if self.runs < 2: done.set_result(act(*args))
-        else: self._calls.append((lambda: act(*args), done))
-        if self._calls and self._flushing is None: self._flushing = self._loop.call_soon(self._flush_here)
+        if self.runs < 2:
+            try: done.set_result(call_at_once(act, *args))
+            except StoreError as e:
+                if e.kind != "locked": raise
+                return asyncio.ensure_future(asyncio.to_thread(act, *args))
+            return done
+        self._calls.append((lambda: act(*args), done))
+        if self._flushing is None: self._flushing = self._loop.call_soon(self._flush_here)
         return done
 
     def _append(self, steps, kept, contents):
+        if not kept and not contents: return self.store.append(*steps)
         more = (dict[str, Any](kept=kept) if kept else {}) | (dict(contents=contents) if contents else {})
         return self.store.append(*steps, **more)
 
     def _flush_here(self):
-        steps, calls, self._waiting, self._calls, self._flushing = self._waiting, self._calls, [], [], None
-        if calls: _set_outcomes(calls, self._call_all([act for act, _ in calls]))
-        if steps: _set_outcomes(steps, self._write([given for given, _ in steps]))
+        batches = (self._calls, self._call_all), (self._waiting, self._write)
+        self._waiting, self._calls, self._flushing = [], [], None
+        for batch, act in batches:
+            given = [given for given, _ in batch]
+            outcomes = call_at_once(act, given) if batch else []
+            if any(_is_locked(e) for _, e in outcomes): self._keep(self._loop.create_task(_set_later(batch, act, given)))
+            else: _set_outcomes(batch, outcomes)
+
+    def _keep(self, task):
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
 
     async def _flush(self):
         while self._waiting:
@@ -93,7 +116,7 @@ class Writer:
         together = [[part for given in batch for part in given[i]] for i in range(3)]
         try: return [(self._append(*together), None)] * len(batch)
         except Exception as e:
-            down = isinstance(e, StoreError) and e.kind in ("full", "locked", "lost")
+            down = isinstance(e, StoreError) and e.kind in ("full", "locked", "lost", "gone", "read-only")
             return [(None, e)] * len(batch) if down or len(batch) == 1 else [self._write([given])[0] for given in batch]
 
 # %% ../../nbs/store/06_writer.ipynb #ccd145cb
@@ -101,6 +124,11 @@ def _outcome_of(act):
     try: return act(), None
     except Exception as e: return None, e
 
+def _is_locked(e): return isinstance(e, StoreError) and e.kind == "locked"
+
+async def _set_later(batch, act, given): _set_outcomes(batch, await asyncio.to_thread(act, given))
+
+# %% ../../nbs/store/06_writer.ipynb #91908e5e
 def _set_outcomes(batch, outcomes):
     for (_, done), (value, e) in zip(batch, outcomes):
         if done.done(): continue

@@ -48,7 +48,7 @@ def _changes(before, after):
 def _json(value): return value.model_dump(mode="json", exclude_defaults=True) if isinstance(value, BaseModel | Value) else value
 
 # %% ../../nbs/study/00_compare.ipynb #f45b9707
-_IGNORED_FIELDS = {"kind", "seconds", "session", "key", "source", "request_id", "call_id"}
+_IGNORED_FIELDS = {"kind", "seconds", "session", "key", "source", "request_id", "call_id", "place"}
 _REPLY_FIELDS = {"content", "malformed", "cut", "model"}
 
 def _call_text(c): return f"{c.tool}({', '.join(f'{k}={v!r}' for k, v in c.args.items())})" + (f" {c.broken}" if c.broken else "")

@@ -88,7 +88,8 @@ def _as_openai(m):
     kept = m.native.parts if m.native else ()
     if kept and m.native.format == "chat" and "role" in kept[0]: return copy.deepcopy(kept[0])
     if m.role == "user" and any(p["type"] == "image" for p in kept): return dict(role="user", content=[_openai_part(p) for p in kept])
-    return to_chat("", [m])[0]["messages"][0]
+    said = to_chat("", [m])[0]["messages"]
+    return said[0] if said else dict(role=m.role, content=m.content)  # a model is not sent a turn in which nothing was said
 
 def _openai_part(block):
     if block["type"] == "text": return dict(type="text", text=block.get("text") or "")

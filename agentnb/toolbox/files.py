@@ -7,6 +7,7 @@ __all__ = ['FileReadTools', 'diff', 'patch_text', 'FileWriteTools', 'files']
 
 # %% ../../nbs/toolbox/01_files.ipynb #2ae72537
 import difflib, os
+from collections import Counter
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -16,7 +17,7 @@ from pydantic import Field
 
 from ..tools.contract import ToolError
 from ..tools.scopes import escape_scope
-from .rooted import Root, load, save, scan, walk
+from .rooted import Root, load, same_version, save, scan, walk
 from ..tools.tool import Tool
 
 # %% ../../nbs/toolbox/01_files.ipynb #53786d38
@@ -24,13 +25,15 @@ _PAGE, _LINE, _SCAN, _WHOLE = 20_000, 2_000, 64_000_000, 5_000_000
 _Count = Annotated[int, Field(ge=1)]
 
 def _lines(f) -> Iterator[tuple[str, int]]:
+    size = 0
     while line := f.readline(_LINE):
         left = 0
         while not line.endswith(b"\n") and (more := f.readline(_LINE)):
             left += len(more)
-            if more.endswith(b"\n") or f.tell() > _SCAN: break
+            if more.endswith(b"\n") or size + left > _SCAN: break
         yield line.rstrip(b"\r\n").decode("utf-8", "backslashreplace"), left
-        if f.tell() > _SCAN: return (yield "", -1)
+        size += len(line) + left
+        if size > _SCAN: return (yield "", -1)
 
 def _is_binary(f):
     head = f.read(8192)
@@ -59,7 +62,9 @@ class FileReadTools:
     "What can be read in a folder"
     def __init__(self,
         root: Root,  # where
-    ): self.root = root
+    ): self.root, self.seen = root, dict[str, os.stat_result]()
+
+    def _key(self, path): return "/".join(self.root.parts(path))
 
     def list_files(self,
         folder: str = ".",  # whose content is shown
@@ -81,6 +86,8 @@ class FileReadTools:
         "Read a text file, from a line on"
         shown, size, at = list[str](), 0, 0
         with self.root.open(path) as f:
+            self.seen[self._key(path)] = os.fstat(f.fileno())
+            if len(self.seen) > 1000: self.seen.pop(next(iter(self.seen)))
             if _is_binary(f): raise ToolError("invalid_input", f"{path!r} is not a text: {os.fstat(f.fileno()).st_size:,} bytes.", "Use another file.")
             for at, (text, left) in enumerate(_lines(f), 1):
                 if left < 0 and not shown: raise ToolError("invalid_input", f"{path!r} is too big to read from line {line} on.", "Use search_files.")
@@ -105,7 +112,8 @@ class FileReadTools:
             if e.kind == "more" or seen > _SCAN or len(found) > 10_000: return _page_text(found, page, 100, _INCOMPLETE)
             if e.kind != "file" or not _matches(e, folder, pattern): continue
             lines, all_read, size = self._search_file(e.path, normalize(text), normalize)
-            found, seen, more = found + lines, seen + size, more if all_read else _INCOMPLETE
+            found += lines
+            seen, more = seen + size, more if all_read else _INCOMPLETE
         return _page_text(found, page, 100, more)
 
     def _search_file(self, path, text, normalize):
@@ -121,6 +129,12 @@ def _decode(data, path):
     try: return data.decode()
     except UnicodeDecodeError: raise ToolError("invalid_input", f"{path!r} is not UTF-8 text.", "These tools would damage it: ask the person.") from None
 
+def _alike(old, new):
+    "How many pairs of equal lines there are, as difflib counts them"
+    a, b = Counter(old), Counter(new)
+    most = len(new) // 100 + 1 if len(new) >= 200 else len(new)
+    return sum(count * b[line] for line, count in a.items() if b[line] <= most)
+
 def diff(
     before: str,  # the old text
     after: str,  # the new one
@@ -135,20 +149,28 @@ def diff(
     while tail < min(len(old), len(new)) - same and old[-1 - tail] == new[-1 - tail]: tail += 1
     end = max(tail - 3, 0)
     old, new = old[begin:len(old) - end], new[begin:len(new) - end]
-    if len(old) * len(new) > 4_000_000: return f"{path}: {len(old):,} lines are replaced by {len(new):,}."
+    if len(old) * len(new) > 4_000_000 or _alike(old, new) * min(len(old), len(new)) > 6_000_000:
+        return f"{path}: {len(old):,} lines are replaced by {len(new):,}."
     shown = [line[:300] for line in difflib.unified_diff(old, new, path, path, lineterm="")]
     return "\n".join(shown[:most] + [f"[{len(shown) - most:,} more lines]"] * (len(shown) > most))
 
 # %% ../../nbs/toolbox/01_files.ipynb #28b33145
+_MOST_PLACES, _MOST_WORK = 10_000, 50_000_000  # of a text in another; characters that are compared
+
 def _occurrences(text, part):
-    at = text.find(part)
+    found, at = list[int](), text.find(part)
     while at >= 0:
-        yield at
+        found.append(at)
+        if len(found) > _MOST_PLACES or len(found) * len(part) > _MOST_WORK:
+            raise ToolError("conflict", f"The text {part[:40]!r}… stands there more than {len(found) - 1:,} times.", "Give more of the text around it.")
         at = text.find(part, at + 1)
+    return found
 
 def _unpatched_places(text, old, new):
-    patched_places = list(_occurrences(text, new)) if old in new else []
-    inside = [i for i in range(len(new) - len(old) + 1) if new.startswith(old, i)] if patched_places else []
+    patched_places = _occurrences(text, new) if old in new else []
+    inside = _occurrences(new, old) if patched_places else []
+    if len(patched_places) * len(inside) > 1_000_000:
+        raise ToolError("conflict", "The new text holds the old one too often.", "Give more of the text around it.")
     return sorted({*_occurrences(text, old)} - {d + i for d in patched_places for i in inside})
 
 def patch_text(
@@ -183,6 +205,10 @@ class FileWriteTools(FileReadTools):
             return None, None
         return _decode(data, path), version
 
+    def _check_seen(self, path, version):
+        if (seen := self.seen.get(self._key(path))) and not same_version(seen, version):
+            raise ToolError("conflict", f"{path!r} was changed since you read it.", "Read it again, then decide.")
+
     def write_file(self,
         path: str,  # its folders are made
         content: Annotated[str, Field(max_length=1_000_000)],  # all of it
@@ -191,9 +217,11 @@ class FileWriteTools(FileReadTools):
         "Write a whole text file; to change a part of one, use patch_file"
         text, version = self._load(path)
         if text == content: return f"{path} is so already."
+        if version and overwrite: self._check_seen(path, version)
         if version and not overwrite:
             raise ToolError("conflict", f"{path!r} is there already.", "Read it; then change a part with patch_file, or say overwrite=true.")
-        save(self.root, path, content.encode(), version)
+        save(self.root, path, content.encode(), version, None if text is None else text.encode())
+        self.seen.pop(self._key(path), None)
         return f"{path}: {len(content.splitlines())} lines written."
 
     def patch_file(self,
@@ -204,7 +232,8 @@ class FileWriteTools(FileReadTools):
         "Replace one place in a text file"
         text, after, version = self._patch(path, old, new)
         if text == after: return f"{path} is so already."
-        save(self.root, path, after.encode(), version)
+        save(self.root, path, after.encode(), version, text.encode())
+        self.seen.pop(self._key(path), None)
         return f"{path} is patched in line {text.count(chr(10), 0, len(os.path.commonprefix([text, after]))) + 1}."
 
     def _patch(self, path, old, new):
@@ -216,7 +245,9 @@ class FileWriteTools(FileReadTools):
         path: str, content: str, overwrite: bool,  # as for `write_file`
     ) -> str:  # a unified diff
         "What `write_file` would change"
-        return diff(self._load(path)[0] or "", content, path) or "Nothing changes."
+        text, version = self._load(path)
+        if version: self.seen.setdefault(self._key(path), version)
+        return diff(text or "", content, path) or "Nothing changes."
 
     def preview_patch(self,
         path: str, old: str, new: str,  # as for `patch_file`
@@ -234,7 +265,7 @@ def files(
     "Tools for the files of one folder"
     tools = FileWriteTools(Root(folder, hidden))
     place = "" if tools.root.name == "." else escape_scope(f"{tools.root.name.rstrip('/')}/")
-    options = dict[str, Any](open_world=False, timeout=30)
+    options = dict[str, Any](open_world=False, timeout=30, fingerprint=dict(root=str(tools.root.path), hidden="shown" if hidden else ""))
     reads = [Tool(f, read_only=True, scopes=[f"fs:read:{place}{{{what}}}"], **options)
         for f, what in ((tools.list_files, "folder:folder"), (tools.read_file, "path:path"), (tools.search_files, "folder:folder"))]
     if not write: return reads

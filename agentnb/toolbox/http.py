@@ -6,7 +6,7 @@
 __all__ = ['Response', 'exchange', 'response_text', 'HttpTools', 'http']
 
 # %% ../../nbs/toolbox/05_http.ipynb #3d10e628
-import json, ssl, threading, time, zlib
+import codecs, json, re, ssl, threading, time, zlib
 from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException, HTTPResponse
@@ -79,7 +79,7 @@ def _read_body(answer: HTTPResponse, most):
     while len(data) < most and (piece := answer.read1(65536)): data += piece
     return bytes(data)
 
-# %% ../../nbs/toolbox/05_http.ipynb #c0681365
+# %% ../../nbs/toolbox/05_http.ipynb #46a48901
 _STATUS = {400: "invalid_input", 401: "permission_denied", 403: "permission_denied", 404: "not_found", 410: "not_found", 409: "conflict", 422: "invalid_input",
     429: "rate_limited", 408: "timeout", 504: "timeout"}
 _HINTS = dict(not_found="Check the URL.", permission_denied="Do without it, or ask the person.", rate_limited="Wait, or do without it.",
@@ -90,6 +90,15 @@ def _retry_after(header):
     try: return max(float(header) if header.strip().isdigit() else parsedate_to_datetime(header).timestamp() - time.time(), 0.0)
     except (ValueError, TypeError): return None
 
+# %% ../../nbs/toolbox/05_http.ipynb #c0681365
+_CHARSETS = re.compile(r"utf-(8|8-sig|16|16-[bl]e|32|32-[bl]e)|ascii|(iso|cp|koi|mac|gb|big5|euc|shift|tis|kz|hz|johab|ptcp|hp)[\w-]*")
+
+def _charset(name):
+    try: known = codecs.lookup(name).name
+    except (LookupError, ValueError): return "utf-8"
+    return known if _CHARSETS.fullmatch(known) else "utf-8"
+
+# %% ../../nbs/toolbox/05_http.ipynb #0b4d6432
 def response_text(
     response: Response,  # any
 ) -> str:  # of HTML what a person reads, of anything else that is text the text
@@ -98,8 +107,7 @@ def response_text(
     text_like = kind.startswith("text/") or kind.endswith(("json", "xml", "javascript", "yaml", "x-www-form-urlencoded"))
     if not response.body: return ""
     if not text_like or b"\0" in response.body[:1000]: return f"[{kind}, {len(response.body):,} bytes: not a text]"
-    try: text = response.body.decode(response.headers.get_content_charset() or "utf-8", "replace")
-    except LookupError: text = response.body.decode("utf-8", "replace")
+    text = response.body.decode(_charset(response.headers.get_content_charset() or ""), "replace")
     return page_text(text, response.url) if kind in ("text/html", "application/xhtml+xml") else text
 
 def _raise_for_status(response):
@@ -192,5 +200,6 @@ def http(
     if isinstance(allow, str) or not allow: raise ValueError("allow=: give a list of hosts, as in ['docs.python.org'].")
     for network in private: ip_network(network, strict=False)
     tools, scopes = HttpTools(Reach(allow=tuple(allow), private=tuple(private), plain=plain), seconds, most, resolve), ["net:{url:host}"]
-    reads = [Tool(tools.fetch, read_only=True, scopes=scopes, preview=tools.preview_fetch, timeout=seconds + 10)]
-    return reads + [Tool(tools.send_request, scopes=scopes, preview=tools.preview_send, timeout=seconds + 10)] * write
+    where = dict(hosts=", ".join(allow), private=", ".join(private), plain="http: too" if plain else "")
+    reads = [Tool(tools.fetch, read_only=True, scopes=scopes, preview=tools.preview_fetch, timeout=seconds + 10, fingerprint=where)]
+    return reads + [Tool(tools.send_request, scopes=scopes, preview=tools.preview_send, timeout=seconds + 10, fingerprint=where)] * write

@@ -6,8 +6,10 @@
 __all__ = ['SQLiteDatabase']
 
 # %% ../../nbs/toolbox/07_lite.ipynb #d8b63cce
-import sqlite3, time
+import json, sqlite3, subprocess, sys, time
 from collections.abc import Callable
+from contextlib import suppress
+from inspect import getsource
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +23,15 @@ _WRITE = _READ | {getattr(sqlite3, f"SQLITE_{name}") for name in ("INSERT UPDATE
 _READ_PRAGMAS = {"table_info", "table_xinfo", "table_list", "index_list", "index_info", "foreign_key_list", "data_version"}
 _DENIED_FUNCTIONS = {"load_extension", "readfile", "writefile", "edit", "fts3_tokenizer"}
 _LIMITS = dict(LENGTH=10_000_000, SQL_LENGTH=100_000, ATTACHED=0, LIKE_PATTERN_LENGTH=200)
+_QUICK = frozenset("""count sum avg min max total abs coalesce ifnull nullif iif length octet_length lower upper round sign date time datetime julianday
+    unixepoch strftime substr substring typeof group_concat string_agg char unicode random changes total_changes last_insert_rowid row_number rank
+    dense_rank ntile lag lead first_value last_value nth_value percent_rank cume_dist likely unlikely likelihood ceil floor mod sqrt power""".split())
 
-def _authorizer(allowed):
+def _authorizer(allowed, slow=None):
     def authorize(action, first, second, database, trigger):
         if action == sqlite3.SQLITE_PRAGMA: return sqlite3.SQLITE_OK if first in _READ_PRAGMAS else sqlite3.SQLITE_DENY
         if action == sqlite3.SQLITE_FUNCTION and (second or "").lower() in _DENIED_FUNCTIONS: return sqlite3.SQLITE_DENY
+        if action == sqlite3.SQLITE_FUNCTION and slow is not None and (second or "").lower() not in _QUICK: slow.add(second)
         opens = action == sqlite3.SQLITE_UPDATE and first == "sqlite_master"
         return sqlite3.SQLITE_OK if opens or action in allowed else sqlite3.SQLITE_DENY
     return authorize
@@ -43,7 +49,64 @@ def _tool_error(e, seconds):
     return ToolError("not_found" if text.startswith("no such") else "invalid_input", f"{text}.", "Give one statement of SQLite; tables() shows the columns.")
 
 def _cell_text(value):
+    if isinstance(value, dict): value = bytes.fromhex(value["bytes"])
     return f"x'{value[:100].hex()}'" + f" ({len(value):,} bytes)" * (len(value) > 100) if isinstance(value, bytes) else None if value is None else str(value)
+
+# %% ../../nbs/toolbox/07_lite.ipynb #c0bc3b02
+def _run_statement(db, authorize, sql, write, most):
+    if write: db.execute("BEGIN IMMEDIATE")
+    db.set_authorizer(authorize)
+    cursor = db.execute(sql)
+    rows = cursor.fetchmany(most + 1) if cursor.description else []
+    columns, changed = [d[0] for d in cursor.description or ()], cursor.rowcount
+    if write and len(rows) > most: cursor.fetchall()
+    db.set_authorizer(None)
+    if write: db.execute("COMMIT")
+    return columns, rows[:most], len(rows) > most, changed
+
+def _run_sent(options, how):
+    import json, sqlite3, sys, time
+    until, denied, pragmas, allowed = time.monotonic() + options["seconds"], set(options["denied"]), set(options["pragmas"]), set(options["allowed"])
+    def authorize(action, first, second, database, trigger):
+        if action == sqlite3.SQLITE_PRAGMA: fits = first in pragmas
+        else: fits = action in allowed and not (action == sqlite3.SQLITE_FUNCTION and (second or "").lower() in denied)
+        return sqlite3.SQLITE_OK if fits or action == sqlite3.SQLITE_UPDATE and first == "sqlite_master" else sqlite3.SQLITE_DENY
+    try:
+        db = sqlite3.connect(options["uri"], uri=True, isolation_level=None, timeout=5)
+        db.text_factory = lambda data: data.decode("utf-8", "backslashreplace")
+        for name, most in options["limits"].items(): db.setlimit(getattr(sqlite3, f"SQLITE_LIMIT_{name}"), most)
+        for pragma in ("trusted_schema=OFF", f"query_only={'OFF' if how['write'] else 'ON'}"): db.execute(f"PRAGMA {pragma}")
+        db.set_progress_handler(lambda: time.monotonic() > until, 10_000)
+        said = dict(found=_run_statement(db, authorize, **how))
+    except (sqlite3.Error, sqlite3.Warning, ValueError) as e: said = dict(error=[str(e), getattr(e, "sqlite_errorname", "")])
+    json.dump(said, sys.stdout, default=lambda data: {"bytes": data.hex()})
+
+# %% ../../nbs/toolbox/07_lite.ipynb #da859fe9
+def _slow_functions(db, sql):
+    slow = set[str]()
+    db.set_authorizer(_authorizer(_WRITE, slow))
+    with suppress(sqlite3.Error, sqlite3.Warning, ValueError): db.execute(f"EXPLAIN {sql}").close()
+    db.set_authorizer(None)
+    return slow
+
+# %% ../../nbs/toolbox/07_lite.ipynb #84e9f0fc
+def _error(text, code):
+    error = sqlite3.OperationalError(text)
+    error.sqlite_errorname = code
+    return error
+
+def _run_apart(options, how):
+    source = f"import json, sys\n{getsource(_run_statement)}\n{getsource(_run_sent)}\n_run_sent(*json.load(sys.stdin))"
+    process = subprocess.Popen([sys.executable, "-I", "-S", "-c", source], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try: said = json.loads(process.communicate(json.dumps([options, how]).encode(), options["seconds"] + 1)[0] or "{}")
+    except subprocess.TimeoutExpired: raise _error("interrupted", "SQLITE_INTERRUPT") from None
+    finally:
+        process.kill()
+        process.communicate()
+    if "found" in said: return said["found"]
+    raise _error(*said.get("error", ("The statement ended the process that ran it", "SQLITE_FULL")))
+
+def _table(columns, rows, more, changed): return Table(tuple(columns), tuple(tuple(map(_cell_text, r)) for r in rows), more, changed)
 
 # %% ../../nbs/toolbox/07_lite.ipynb #8102cb0a
 class SQLiteDatabase:
@@ -62,21 +125,18 @@ class SQLiteDatabase:
         return self._with_connection(lambda db: self._run(db, sql, write), write, self.seconds)
 
     def _run(self, db, sql, write):
-        if write: db.execute("BEGIN IMMEDIATE")
-        db.set_authorizer(_authorizer(_WRITE if write else _READ))
-        cursor = db.execute(sql)
-        rows = cursor.fetchmany(self.most + 1) if cursor.description else []
-        columns, changed = tuple(d[0] for d in cursor.description or ()), cursor.rowcount
-        if write and len(rows) > self.most: cursor.fetchall()
-        db.set_authorizer(None)
-        if write: db.execute("COMMIT")
-        return Table(columns, tuple(tuple(map(_cell_text, r)) for r in rows[:self.most]), len(rows) > self.most, changed)
+        how = dict[str, Any](sql=sql, write=write, most=self.most)
+        if not _slow_functions(db, sql): return _table(*_run_statement(db, _authorizer(_WRITE if write else _READ), **how))
+        allowed = dict(allowed=[*(_WRITE if write else _READ)], pragmas=[*_READ_PRAGMAS], denied=[*_DENIED_FUNCTIONS])
+        return _table(*_run_apart(dict(uri=self._uri(write), limits=_LIMITS, seconds=self.seconds, **allowed), how))
+
+    def _uri(self, write): return f"{self.path.as_uri()}?mode={'rw' if write else 'ro'}"
 
     def _with_connection(self, act: Callable[[sqlite3.Connection], Any], write, seconds):
         if not self.path.is_file(): raise ToolError("not_found", f"There is no database {self.path.name}.", "Tell the person.")
         until, db = time.monotonic() + seconds, None
         try:
-            db = sqlite3.connect(f"{self.path.as_uri()}?mode={'rw' if write else 'ro'}", uri=True, isolation_level=None, timeout=5)
+            db = sqlite3.connect(self._uri(write), uri=True, isolation_level=None, timeout=5)
             db.text_factory = lambda data: data.decode("utf-8", "backslashreplace")
             for name, most in _LIMITS.items(): db.setlimit(getattr(sqlite3, f"SQLITE_LIMIT_{name}"), most)
             for pragma in ("trusted_schema=OFF", f"query_only={'OFF' if write else 'ON'}"): db.execute(f"PRAGMA {pragma}")
@@ -98,6 +158,7 @@ class SQLiteDatabase:
         "What a statement would touch; raises `ToolError`"
         return self._with_connection(lambda db: _query_plan(db, sql), False, 2.0)
 
+# %% ../../nbs/toolbox/07_lite.ipynb #6fc71c33
 def _query_plan(db, sql):
     touched, authorize_write = set[str](), _authorizer(_WRITE)
     def authorize(action, first, *rest):

@@ -6,7 +6,7 @@
 __all__ = ['PostgresDatabase']
 
 # %% ../../nbs/toolbox/08_pg.ipynb #f27a210c
-import threading
+import re, threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -58,6 +58,34 @@ def _estimated_rows(plan):
     inner = plan.get("Plans", [])
     return _estimated_rows(inner[0]) if plan.get("Node Type") == "ModifyTable" and inner else plan.get("Plan Rows", 0)
 
+# %% ../../nbs/toolbox/08_pg.ipynb #4621f4b8
+_CALLED = re.compile(r"""'(?:[^']|'')*'|("(?:[^"]|"")*"|[^\W\d][\w$]*)(\s*\()?""")
+_TELLS = re.compile(r"random(_normal)?|setseed|clock_timestamp|timeofday|gen_random_uuid|uuidv[47]|uuid_generate_v\w+|pg_sleep(_for|_until)?|currval|lastval|"
+    r"pg_(stat_get|get|show|last|is|current|timezone|available|prepared|column|partition|sequence_last|tablespace)_\w+|pg_\w+_size|pg_lock_status|pg_cursor|"
+    r"set_config|pg_blocking_pids|pg_relation_filepath|pg_postmaster_start_time|pg_conf_load_time|txid_\w+")
+_FUNCTIONS = """SELECT p.proname, l.lanname, p.provolatile, n.nspname IN ('pg_catalog', 'information_schema'), CASE WHEN l.lanname IN ('sql', 'plpgsql')
+    AND p.prokind = 'f' THEN pg_catalog.pg_get_functiondef(p.oid) ELSE '' END FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+    JOIN pg_catalog.pg_language l ON l.oid = p.prolang WHERE p.proname = ANY(%s)"""
+
+def _names_called(text):
+    found = [(m[1], m[2]) for m in _CALLED.finditer(text)]
+    return {name[1:-1].replace('""', '"') if name[0] == '"' else name.lower() for name, called in found if name and called}
+
+def _texts(plan):
+    if isinstance(plan, str): yield plan
+    for inner in plan.values() if isinstance(plan, dict) else plan if isinstance(plan, list) else (): yield from _texts(inner)
+
+def _check_functions(cursor, sql):
+    plan = cursor.execute(f"EXPLAIN (VERBOSE, FORMAT JSON) {sql}", prepare=True).fetchone()[0]
+    names, seen = {name for text in _texts(plan) for name in _names_called(text)}, set[str]()
+    while new := names - seen:
+        seen |= new
+        for name, language, kind, is_builtin, body in cursor.execute(_FUNCTIONS, [sorted(new)]).fetchall():
+            is_open = not is_builtin and language in ("sql", "plpgsql")
+            acts = re.search(r"\b(execute|notify|listen)\b", body, re.I) if is_open else kind == "v" and not _TELLS.fullmatch(name)
+            if acts: raise ToolError("permission_denied", f"{name}() does more than read, or may.", "Do without it, or ask the person who owns the database.")
+            if is_open: names |= _names_called(body)
+
 # %% ../../nbs/toolbox/08_pg.ipynb #afca4600
 class PostgresDatabase:
     "One PostgreSQL database; nothing is kept open"
@@ -77,6 +105,7 @@ class PostgresDatabase:
         return self._with_connection(lambda cursor: self._write(cursor, sql) if write else self._read(cursor, sql), write)
 
     def _read(self, cursor, sql):
+        _check_functions(cursor, sql)
         cursor.execute(f"DECLARE agentnb_rows NO SCROLL CURSOR FOR {sql}", prepare=True)
         cursor.execute(f"FETCH FORWARD {self.most + 1} FROM agentnb_rows", prepare=True)
         return _table(cursor, self.most)._replace(changed=-1)

@@ -6,7 +6,7 @@
 __all__ = ['HeadTail', 'clean_environment', 'Commands', 'process']
 
 # %% ../../nbs/toolbox/02_process.ipynb #ab8b1f88
-import asyncio, os, selectors, shlex, shutil, signal, subprocess, time
+import asyncio, hashlib, os, selectors, shlex, shutil, signal, subprocess, time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -143,6 +143,10 @@ class Commands:
         "The command in one line"
         return f"$ {redact(shlex.join(argv))}\nin {self.cwd}"
 
+def _environment_text(env):
+    digest = hashlib.sha256(repr(sorted(env.items())).encode("utf-8", "backslashreplace")).hexdigest()[:8]
+    return f"{', '.join(sorted(env))} ({digest})" if env else ""
+
 def _exit_text(code): return f"exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
 
 # %% ../../nbs/toolbox/02_process.ipynb #e346f260
@@ -155,4 +159,5 @@ def process(
 ) -> list[Tool]:  # for an agent: `Agent(tools=[*process(["git"])])`
     "A tool that runs the named programs, without a shell"
     tools = Commands(commands, cwd, seconds, most, env)
-    return [Tool(tools.run_command, scopes=["run:{argv[0]}"], preview=tools.preview, timeout=seconds + 10)]
+    where = dict(programs=", ".join(path for _, path, _ in tools.programs.values()), folder=str(tools.cwd), environment=_environment_text(tools.env))
+    return [Tool(tools.run_command, scopes=["run:{argv[0]}"], preview=tools.preview, timeout=seconds + 10, fingerprint=where)]

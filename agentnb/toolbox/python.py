@@ -6,10 +6,10 @@
 __all__ = ['safe_html', 'PythonTools', 'python']
 
 # %% ../../nbs/toolbox/12_python.ipynb #4a8b4088
-import asyncio, base64, binascii, html, sys
+import asyncio, base64, binascii, html, re, sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..tools.contract import Context, ToolError
 from ..host.kernel import interactive
@@ -32,7 +32,9 @@ def _result_text(outcome, notes):
     return "\n".join(filter(None, [*fresh, outcome.text, *notes, *left, *gone])) or "[no output]"
 
 # %% ../../nbs/toolbox/12_python.ipynb #847c9817
-_POLICY = "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
+_POLICY = ("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
+    "<meta http-equiv=\"x-dns-prefetch-control\" content=\"off\">")
+_LOADS = re.compile(r"<(?=/?(?:iframe|frame|frameset|object|embed|applet|base|meta|link|portal|fencedframe|script)(?![a-z0-9-]))", re.I)
 
 def safe_html(
     data: dict[str, Any],  # one output, by MIME type
@@ -41,6 +43,7 @@ def safe_html(
     for kind in ("text/html", "image/svg+xml", "image/png", "image/jpeg"):
         if not isinstance(text := data.get(kind), str): continue
         if kind == "text/html":
+            text = _LOADS.sub("&lt;", text)
             return kind, f'<iframe sandbox="" style="width:100%;height:320px;border:0;background:white" srcdoc="{html.escape(_POLICY + text)}"></iframe>'
         try: coded = base64.b64encode(text.encode() if kind == "image/svg+xml" else base64.b64decode(text)).decode()
         except (binascii.Error, ValueError): continue
@@ -91,17 +94,19 @@ def python(
     bounds: Bounds = Bounds(),  # how much one call may use
     folders: Sequence[str | Path] = (),  # that the code may read, besides Python and its packages
     kernels: int = 4,  # most that live at the same time; the one that was not used for the longest time is ended
-    sandbox: bool = True,  # in a sandbox where there can be one; `False` only for code that you trust
+    sandbox: bool | Literal["require"] = True,  # where there can be one; `"require"`: nothing runs without; `False` only for code that you trust
 ) -> PythonTools:  # `run_python` and `restart_python`
     "Tools that run code in a kernel apart from this one"
     problem = sandbox_problem() if sandbox else "it was asked for without"
     kernel_options, answers = (bounds, [str(Path(f).resolve()) for f in folders], bool(problem)), dict[str, str]()
+    refused = problem if sandbox == "require" else ""
     note = [f"[not in a sandbox: {problem}]"] if problem else []
 
     async def run_python(
         code: str,  # one or more lines; the value of the last one is shown
         context: Context = Context(),
     ) -> str:
+        if refused: raise ToolError("unavailable", f"No code runs here without a sandbox, and there is none: {refused}.", "Do without it, or tell the person.")
         if (key := context.idempotency_key) and key in answers: return answers[key]
         outcome = await _run_code(_kernel(tools, context.run_id, kernels, *kernel_options), code)
         text = _result_text(outcome, [*_show(outcome.media), *note])
@@ -115,9 +120,11 @@ def python(
         return "Python is new: nothing is defined."
 
     limits = f"One call may take {bounds.seconds:g} seconds and {bounds.memory >> 20} MiB of memory."
-    about = _ABOUT + (_NO_SANDBOX_NOTE.format(why=problem) if problem else _SANDBOX_NOTE) + limits
+    free = "" if refused else problem
+    about = _ABOUT + (_NO_SANDBOX_NOTE.format(why=free) if free else _SANDBOX_NOTE) + limits
     again = "Forget all variables and files of run_python and begin again."
-    tools = PythonTools([Tool(run_python, description=about, **_tool_hints(problem)),
-        Tool(restart_python, description=again, destructive=False, idempotent=True, open_world=False)])
+    where = dict(sandbox=f"none: {problem}" if problem else "bwrap", folders=", ".join(kernel_options[1]), bounds=repr(bounds))
+    tools = PythonTools([Tool(run_python, description=about, fingerprint=where, **_tool_hints(free)),
+        Tool(restart_python, description=again, fingerprint=where, destructive=False, idempotent=True, open_world=False)])
     tools.kernels = {}
     return tools

@@ -34,16 +34,18 @@ class Bounds(Value):
 _X86 = (29, 64, 68, 101, 103, 155, 161, 163, 165, 166, 167, 169, 175, 176, 179, 246, 248, 249, 250, 272, 298, 303, 304, 308, 310, 311, 313, 319, 320, 321, 323)
 _ARM = (39, 40, 41, 51, 60, 89, 97, 104, 105, 106, 116, 117, 142, 186, 190, 194, 217, 218, 219, 224, 241, 264, 265, 268, 270, 271, 273, 279, 280, 282, 294)
 _BOTH = (425, 428, 429, 430, 431, 432, 442, 447)
-_CALLS = dict(x86_64=(0xC000003E, 56, _X86 + _BOTH), aarch64=(0xC00000B7, 220, _ARM + _BOTH))
-_CLONE3, _NAMESPACES, _ALLOW, _DENY, _UNKNOWN = 435, 0x7E020000, 0x7FFF0000, 0x50001, 0x50026
+_CALLS = dict(x86_64=(0xC000003E, 56, (41, 53), _X86 + _BOTH), aarch64=(0xC00000B7, 220, (198, 199), _ARM + _BOTH))
+_CLONE3, _NAMESPACES, _ALLOW, _DENY, _UNKNOWN, _NO_FAMILY = 435, 0x7E020000, 0x7FFF0000, 0x50001, 0x50026, 0x5005F
 
 def _seccomp_filter(machine):
     if machine not in _CALLS: return b""
-    arch, clone, refused = _CALLS[machine]
+    arch, clone, sockets, refused = _CALLS[machine]
     def deny(test, number, answer=_DENY): return [(test, 0, 1, number), (6, 0, 0, answer)]
     program = [(0x20, 0, 0, 4), (0x15, 1, 0, arch), (6, 0, 0, _DENY), (0x20, 0, 0, 0)]
     if machine == "x86_64": program += deny(0x35, 0x40000000)
     for number in refused: program += deny(0x15, number)
+    families = [(0x20, 0, 0, 16), (0x15, 2, 0, 1), (0x15, 1, 0, 2), (0x15, 0, 1, 10), (6, 0, 0, _ALLOW), (6, 0, 0, _NO_FAMILY)]
+    for number in sockets: program += [(0x15, 0, len(families), number), *families]
     program += [*deny(0x15, _CLONE3, _UNKNOWN), (0x15, 0, 3, clone), (0x20, 0, 0, 16), *deny(0x45, _NAMESPACES), (6, 0, 0, _ALLOW)]
     return b"".join(struct.pack("=HBBI", *line) for line in program)
 

@@ -7,7 +7,8 @@ __all__ = ['DatabaseTools', 'sql']
 
 # %% ../../nbs/toolbox/09_sql.ipynb #1b5b4af6
 from fnmatch import fnmatchcase
-from typing import Annotated
+from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
@@ -27,6 +28,12 @@ def _database(url, seconds, most):
     path = url.removeprefix("sqlite:///")
     if path == url or not path or path == ":memory:": raise ValueError("url=: give sqlite:///shop.db, sqlite:////path/shop.db or postgresql://user@host/database.")
     return SQLiteDatabase(path, seconds, most)
+
+def _database_name(database):
+    if isinstance(database, SQLiteDatabase): return str(database.path.resolve())
+    info = urlsplit(database.url)
+    named = "&".join(part for part in info.query.split("&") if "password" not in part)
+    return info._replace(netloc=f"{info.username or ''}@{info.netloc.rpartition('@')[2]}", query=named).geturl()
 
 class DatabaseTools:
     "What can be asked of a database"
@@ -71,6 +78,7 @@ def sql(
     "Tools for one database"
     tools = DatabaseTools(_database(url, seconds, most))
     place, is_remote = escape_scope(tools.database.place), not isinstance(tools.database, SQLiteDatabase)
-    reads = [Tool(tools.query, read_only=True, open_world=is_remote, scopes=[f"sql:read:{place}"], timeout=seconds + 20, preview=tools.preview),
-        Tool(tools.tables, read_only=True, open_world=is_remote, scopes=[f"sql:read:{place}"], timeout=seconds + 20)]
-    return reads + [Tool(tools.execute, open_world=is_remote, scopes=[f"sql:write:{place}"], timeout=seconds + 20, preview=tools.preview)] * write
+    options = dict[str, Any](open_world=is_remote, timeout=seconds + 20, fingerprint=dict(database=_database_name(tools.database)))
+    reads = [Tool(tools.query, read_only=True, scopes=[f"sql:read:{place}"], **options, preview=tools.preview),
+        Tool(tools.tables, read_only=True, scopes=[f"sql:read:{place}"], **options)]
+    return reads + [Tool(tools.execute, scopes=[f"sql:write:{place}"], **options, preview=tools.preview)] * write

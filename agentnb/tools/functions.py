@@ -213,6 +213,7 @@ class SchemaTool(Tool):
         (offered, ways), self._wire_names, self._given_names = _flatten(schema), names, {w: n for n, w in names.items() if n != w}
         self._inner = Tool(self._adapt(act), wire or wire_name(name), " ".join(filter(None, (description, ways))), preview=self._shown(preview), **hints)
         self.__dict__.update(self._inner.__dict__ | dict(fn=lambda **args: self.run(self.to_call(args).args)))
+        self.acts = act
         try: needs = check_scopes(scopes, [*offered["properties"]])
         except ValueError as e: raise ToolDefinitionError(f"tool `{name}`: {e}") from None
         self.spec = self.spec.model_copy(update=dict(parameters=offered, scopes=needs, code=""))
@@ -273,7 +274,7 @@ def tool_from_schema(
     if fn and (both := sorted({*contexts_of(fn)} & {*(parameters.get("properties") or {})})):
         raise ToolDefinitionError(f"tool `{name}`: `{both[0]}` is a Context, and the schema offers it to the model. Call the parameter something else.")
     made = SchemaTool(name, description, parameters, _as_act(fn or _unavailable(name)), **hints)
-    made.spec, made.fn = made.spec.model_copy(update=dict(code=_digest(fn) if fn else "")), fn or made.fn
+    made.spec, made.fn, made.acts = made.spec.model_copy(update=dict(code=_digest(fn) if fn else "")), fn or made.fn, fn or _unavailable
     made.needs_data = bool(fn) and any(kind.data == "needed" for kind in contexts_of(fn).values())
     return made
 

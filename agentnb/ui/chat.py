@@ -16,10 +16,10 @@ import anywidget, traitlets
 from ..host.kernel import interactive, loop_callback
 from ..core.foreign import error_text
 from ..core.messages import Delta
-from ..core.steps import Finished, Note, Replied, Returned, Step
+from ..core.steps import Finished, Note, Replied, Request, Returned, Step
 from ..core.summary import show_cost, show_seconds, show_totals, summarize
 from ..study.turns import user_text, say, turns_of
-from .acts import decide
+from .acts import SecondYes, Shown, decide
 from .assets import join_static
 from .cards import card_of
 from .forms import FieldErrors
@@ -79,7 +79,7 @@ class _Feed:
     def __init__(self, chat, widget):
         self.chat, self.widget, self.loop, self.timer = chat, widget, asyncio.get_running_loop(), None
         self.watched_task, self.problem, self.turns_sent, self.speech, self.sent = None, "", 0, "", 0
-        self.run = None
+        self.run, self.shown = None, Shown()
         self.follow()
 
     def follow(self):
@@ -94,6 +94,7 @@ class _Feed:
 
     def on_delta(self, delta: Delta):
         if delta.kind == "restart": self.speech, self.sent = "", -1
+        elif delta.kind == "progress": self.speech, self.sent = visible(f"… {delta.text}"), -1
         else: self.speech += visible(f"\n→ {delta.text}\n" if delta.kind == "call" else delta.text)
         self.schedule_push()
 
@@ -113,7 +114,12 @@ class _Feed:
 
     def cards(self):
         run = self.run
-        return [card_of(r, run.tip, run.steps, i) for i, r in enumerate(run.tip.requests)] if run else []
+        if not run: return []
+        places = {r.request_id: i for i, r in enumerate(run.tip.requests)}
+        asked = [s.body for turn in turns_of(run.steps)[-1:] for s in turn if isinstance(s.body, Request)]
+        cards = [card_of(r, run.tip, run.steps, places.get(r.request_id, 0)) for r in [*(r for r in run.tip.requests if r not in asked), *asked]]
+        self.shown.show(cards, run.run_id)
+        return cards
 
     def on_task_end(self, task):
         error = None if task.cancelled() else task.exception()
@@ -131,6 +137,7 @@ class _Link(_Feed):
     def on_message(self, _widget, message, _buffers):
         kind, self.problem, known = message.get("type", ""), "", dict(type="done", request=message.get("request"))
         try: _ACTS[kind](self, message)
+        except SecondYes: known |= dict(again=True)
         except FieldErrors as e: known |= dict(fields={k: visible(v) for k, v in e.problems.items()}, text=visible(str(e)))
         except Exception as e: known["text"] = self.problem = visible(str(e) if isinstance(e, ValueError) else error_text(e), 2000)
         self.widget.send(known)
@@ -145,7 +152,7 @@ class _Link(_Feed):
     def _step(self, said): self.widget.send(dict(type="step", index=said["index"], html=step_html(self.run.steps[said["index"]], Drawn(self.run.store))))
 
 _ACTS = dict(ready=_Link._ready, say=_Link._say, step=_Link._step, stop=lambda link, _: link.run.pause(), go=lambda link, _: link.run.start(),
-    decide=lambda link, said: decide(link.run.log, said))
+    decide=lambda link, said: decide(link.run.log, said, link.shown, link.run.run_id))
 
 # %% ../../nbs/ui/11_chat.ipynb #adbb6b12
 class Chat:

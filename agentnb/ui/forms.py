@@ -12,6 +12,7 @@ from typing import Any
 
 from ..core.state import State
 from ..core.steps import Request
+from ..core.unseen import unseen
 from ..views.text import visible
 
 Field = dict[str, Any]  # name, kind, value as it is typed, options, hint: JSON for the browser
@@ -19,12 +20,19 @@ Field = dict[str, Any]  # name, kind, value as it is typed, options, hint: JSON 
 # %% ../../nbs/ui/01_forms.ipynb #3f34292c
 def _options(schema):
     "What a field may be besides nothing, and whether it may be nothing"
-    choices = schema.get("anyOf") or [schema]
+    choices = [schema] if _titled(schema) else schema.get("anyOf") or [schema]
     kept = [c for c in choices if c.get("type") != "null"]
     return (kept[0] if len(kept) == 1 else {}), len(kept) < len(choices)
 
+def _titled(schema):
+    "The choices of a schema that have a title, by their value"
+    pairs = [(c.get("const"), c.get("title")) for c in schema.get("oneOf") or schema.get("anyOf") or () if isinstance(c, dict) and "const" in c]
+    names = schema.get("enumNames")
+    if not pairs and isinstance(names, list) and isinstance(schema.get("enum"), list): pairs = list(zip(schema["enum"], names))
+    return {json.dumps(v, ensure_ascii=False): str(v if t is None else t) for v, t in pairs}
+
 def _kind(schema):
-    if "enum" in schema: return "choice"
+    if "enum" in schema or _titled(schema): return "choice"
     return dict(string="text", integer="number", number="number", boolean="flag").get(schema.get("type", ""), "json")
 
 # %% ../../nbs/ui/01_forms.ipynb #b26fff0d
@@ -51,18 +59,31 @@ def _field(name, schema, args, required):
     value = args.get(name, schema.get("default"))
     kind = _kind(inner)
     if kind == "text" and value is not None and not isinstance(value, str): kind = "json"
-    options = [json.dumps(o, ensure_ascii=False) for o in inner.get("enum", ())]
+    labels = _titled(inner) or {json.dumps(o, ensure_ascii=False): str(o) for o in inner.get("enum", ())}
+    options = [json.dumps(o, ensure_ascii=False) for o in inner.get("enum", ())] or [*labels]
     typed = json.dumps(value, ensure_ascii=False) if kind == "choice" else _input_text(kind, value)
     bounds = "".join(f", {word} {inner[k]}" for k, word in (("minimum", "at least"), ("maximum", "at most"), ("maxLength", "longest")) if k in inner)
     return dict(name=name, kind=kind, value=typed, options=options, empty=empty or name not in required and value is None, nothing=value is None,
-        hint=visible(schema.get("description", "") + bounds, 300).removeprefix(", "))
+        hint=visible(str(schema.get("description", "")) + bounds, 300).removeprefix(", "), **_seen(name, schema, typed),
+        labels={o: visible(t, 80) for o, t in labels.items()})
+
+def _seen(name, schema, typed):
+    shown, lines = visible(typed), typed.count("\n") + 1
+    size = f"{lines:,} line{'s' * (lines > 1)}, {len(typed):,} characters: scroll to see all" if lines > 8 or len(typed) > 500 else ""
+    label, doubt = visible(str(schema.get("title") or name), 60), unseen(f"{name}: {typed}")
+    return dict(label=label, doubt=doubt, shown=shown if shown != typed else "", size=size)
 
 # %% ../../nbs/ui/01_forms.ipynb #e282c569
+def _unfilled(field):
+    if field["kind"] == "flag" and field["nothing"]: return field | dict(value="false", nothing=False)
+    return field
+
 def form_of(
     request: Request,  # open or decided
     state: State,  # after it
 ) -> list[Field]:  # the arguments of its call; for a budget, by how much each limit may rise
     "What can be filled in before a yes"
+    if request.within and request.form is not None: return [_unfilled(f) for f in fields_of(request.form, {})]
     if request.about == "budget":
         limits = dict.fromkeys(k for level in state.budget.levels for k in level.limit_names)
         return fields_of(dict(properties={k: dict(type="number", description="more") for k in limits}), {})

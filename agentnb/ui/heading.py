@@ -94,6 +94,7 @@ def head_of(
     texts = dict(title=visible(tip.task or run.task, 400), status="tape" if tape else run.status, reason=visible(tip.reason, 1000),
         problem=visible(problem, 4000), iteration=f"iteration {state.iteration} of {state.max_iterations}", totals=_totals(state),
         words=_status_words(run, tape), note=_note(run, behind))
+    where["graph"] = hasattr(run, "graph_html")
     controls = dict(can=_enabled(run, tape), waiting=_waiting(run), breaks=[visible(repr(b)) for b in run.breaks], tools=sorted(tip.tools))
     return dict(where, **texts, **controls, meters=meters(state))
 

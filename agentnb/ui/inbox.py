@@ -16,14 +16,13 @@ from ..log.inbox import UnfinishedRuns, answered_run_ids, pending, all_open_requ
 from ..host.kernel import interactive, loop_callback
 from ..log.log import Log
 from ..log.requests import Pending
-from ..store.protocol import Store
-from .acts import decide
+from ..store.protocol import READ_ERRORS, Store
+from .acts import SecondYes, Shown, decide
 from .assets import join_static
-from .cards import card_of
+from .cards import card_of, decided_words
 from .forms import FieldErrors
-from ..views.markdown import diff_html
+from ..views.asked import asked_html, doubts_of
 from ..views.text import escape_html, visible
-from ..views.tree import tree_html
 from .watch import Watch, display_both, store_of
 
 # %% ../../nbs/ui/10_inbox.ipynb #190656b5
@@ -35,7 +34,9 @@ def inbox_card(
     card = card_of(request, log.tip, log.steps, log.tip.requests.index(request))
     card["code"] = card["code"].replace("run.", f"agent.load({log.run_id!r}).", 1)
     asked = log.tip.asked_at[request.request_id].isoformat()
-    return dict(run=log.run_id, task=visible(log.tip.task, 200), agent=visible(log.tip.agent, 40), asked=asked, card=card)
+    doubt = "; ".join(f"{k}: {v}" for k, v in doubts_of({"the task": log.tip.task, "the agent's name": log.tip.agent}).items())
+    card["doubts"] = [d for d in card["doubts"] if d[0] not in ("the task", "the agent's name")]
+    return dict(run=log.run_id, task=visible(log.tip.task, 200), agent=visible(log.tip.agent, 40), doubt=visible(doubt, 2000), asked=asked, card=card)
 
 def inbox_html(
     requests: Sequence[Pending],  # the longest open first
@@ -44,12 +45,9 @@ def inbox_html(
     "Open requests as a list"
     def one(i, p):
         request, log = p.request, p.log
-        card, args = inbox_card(p), request.call.args if request.call else {}
-        how = "approve()" if request.about == "approve" else "answer('…')"
-        heading = f"<p><b>{escape_html(card['card']['heading'])}</b></p><p>{escape_html(card['card']['reason'])}</p>"
+        how = inbox_card(p)["card"]["code"].partition("].")[2] if request.within else "approve()" if request.about == "approve" else "answer('…')"
         origin = f"<small>{escape_html(log.tip.task)} · {escape_html(log.tip.agent)} · <code>{escape_html(log.run_id)}</code></small>"
-        shown = (tree_html(args) if args else "") + (diff_html(request.preview) if request.preview else "")
-        return f"<li>{origin}{heading}{shown}<p><code>pending(store)[{i}].{how}</code></p></li>"
+        return f"<li>{origin}{asked_html(request, log.tip)}<p><code>pending(store)[{i}].{how}</code></p></li>"
     rows = "".join(one(i, p) for i, p in enumerate(requests))
     head = f"<p><b>{len(requests)} waiting</b> in {escape_html(url)}</p>" if requests else "<p>Nothing is waiting.</p>"
     return f'<div role="region" aria-label="Inbox">{head}<ol>{rows}</ol></div>'
@@ -63,21 +61,33 @@ class InboxView(anywidget.AnyWidget):
 class _Link:
     "Ties an inbox to a store; keeps no state of it"
     def __init__(self, inbox, widget):
-        self.inbox, self.widget = inbox, widget
+        self.inbox, self.widget, self.shown, self.said = inbox, widget, Shown(), dict[str, str]()
         widget.on_msg(loop_callback(self.on_message))
-        self.watch = Watch(widget, inbox.page, self.show)
+        self.watch = Watch(widget, self.look, self.show)
 
-    def show(self, page, problem): self.widget.page = dict(page or self.widget.page, problem=visible(problem, 1000))
+    def look(self):
+        page = self.inbox.page()
+        open_now = {f"{c['run']} {c['card']['id']}" for c in page["cards"]}
+        for key, text in list(self.said.items()):
+            if not text and key not in open_now: self.said[key] = self.inbox.said(*key.rsplit(" ", 1))
+        return dict(page, said={k: text for k, text in list(self.said.items()) if text and k not in open_now})
+
+    def show(self, page, problem):
+        for c in page["cards"] if page else ():
+            self.shown.show([c["card"]], c["run"])
+            self.said.setdefault(f"{c['run']} {c['card']['id']}", "")
+        self.widget.page = dict(page or self.widget.page, problem=visible(problem, 1000))
 
     def on_message(self, _widget, message, _buffers):
         known = dict(type="done", run=message.get("run"), request=message.get("request"))
         try: (self.resume if message.get("type") == "resume" else self.decide)(message)
+        except SecondYes: known |= dict(again=True)
         except FieldErrors as e: known |= dict(fields={k: visible(v) for k, v in e.problems.items()}, text=visible(str(e)))
         except Exception as e: known |= dict(text=visible(str(e) if isinstance(e, ValueError) else error_text(e)))
         self.widget.send(known)
         self.watch.look_now()
 
-    def decide(self, message): decide(self.inbox.open(message["run"]), message)
+    def decide(self, message): decide(self.inbox.open(message["run"]), message, self.shown, message["run"])
 
     def resume(self, message): self.inbox.agent_of(self.inbox.open(message["run"])).load(message["run"]).start()
 
@@ -92,6 +102,15 @@ class Inbox:
         logs = {log.run_id: log for log in self._unended.logs()}
         done = [dict(run=r, task=visible(logs[r].tip.task, 200), can=self.agent_of(logs[r]) is not None) for r in answered_run_ids(list(logs.values()))]
         return dict(cards=[inbox_card(p) for p in all_open_requests(list(logs.values()))], answered=done, url=self.store.url)
+
+    def said(self,
+        run_id: str,  # which run
+        request_id: str,  # that is no longer open
+    ) -> str:  # in words
+        "What became of a request"
+        try: log = self.open(run_id)
+        except READ_ERRORS as e: return f"no longer asked: {error_text(e)}"
+        return decided_words(log.steps, request_id) or "no longer asked: the run went another way"
 
     def open(self,
         run_id: str,  # which run

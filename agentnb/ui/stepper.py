@@ -20,8 +20,8 @@ from ..core.foreign import error_text
 from ..core.messages import Delta
 from ..core.steps import Request
 from .assets import join_static
-from .acts import ACTS, TooLate
-from .cards import card_of
+from .acts import ACTS, SecondYes, Shown, TooLate, decide
+from .cards import card_of, cards_of
 from .edits import as_code, editable
 from .forms import FieldErrors
 from .heading import head_of, rows_of
@@ -41,12 +41,12 @@ class Stepper(anywidget.AnyWidget):
 
 # %% ../../nbs/ui/07_stepper.ipynb #337cd5ab
 def _cards(run, index):
-    step, is_last = run.steps[index], index == len(run.steps) - 1
-    own = [step.body] if isinstance(step.body, Request) else []
-    others = [r for r in run.tip.requests if r not in own] if is_last else []
-    places, ages = {r.request_id: i for i, r in enumerate(run.tip.requests)}, run.tip.asked_at
-    age = lambda r: run.log.seconds_since(ages[r.request_id]) if r.request_id in ages else None
-    return [card_of(r, run.state_at(index), run.steps, places.get(r.request_id, 0), age(r)) for r in own + others]
+    if index == len(run.steps) - 1: return cards_of(run)
+    body = run.steps[index].body
+    if not isinstance(body, Request): return []
+    at = run.tip.asked_at.get(body.request_id)
+    place = next((i for i, r in enumerate(run.tip.requests) if r.request_id == body.request_id), 0)
+    return [card_of(body, run.state_at(index), run.steps, place, at and run.log.seconds_since(at))]
 
 def _state_page(run, index, find):
     how = TreeOptions(find=find, editable=None if run.active else editable)
@@ -54,7 +54,7 @@ def _state_page(run, index, find):
 
 def page_of(
     run,  # an `agentnb.agent.Run`
-    tab: str = "Step",  # or `Messages`, `State`, `Cost`, `Raw`
+    tab: str = "Step",  # or `Messages`, `State`, `Cost`, `Raw`, `Graph` of a held graph
     index: int | None = None,  # of a step; the one that is looked at if not given
     find: str = "",  # in the state
     more: int = 40,  # messages
@@ -66,11 +66,14 @@ def page_of(
     if tab == "Messages": html, earlier = messages_html(state.messages[-more:], Drawn(run.store)), max(len(state.messages) - more, 0)
     elif tab == "State": html = _state_page(run, index, find)
     elif tab == "Cost": html = cost_html(state, run.steps[:index + 1], cascade_html(run))
+    elif tab == "Graph": html = run.graph_html(index)
     elif tab == "Raw": html = code_html(step.model_dump_json(indent=2), "json")
     else: html = "" if isinstance(step.body, Request) else step_html(step, Drawn(run.store))
     return dict(tab=tab, html=html, cards=_cards(run, index) if tab == "Step" else [], earlier=earlier)
 
 # %% ../../nbs/ui/07_stepper.ipynb #9ff4912f
+_LINES = dict(call="\n→ {0.text}\n", begin="\n▸ {0.node}\n", end="\n✓ {0.node}\n", event="\n· {0.text}\n")
+
 class _Speech:
     "What the model is saying; holds how much of it was told"
     def __init__(self): self.text, self.sent = "", 0
@@ -80,7 +83,8 @@ class _Speech:
 
     def add(self, delta: Delta):
         if delta.kind == "restart": self.clear()
-        else: self.text += visible(f"\n→ {delta.text}\n" if delta.kind == "call" else delta.text)
+        elif delta.kind == "progress": self.text, self.sent = visible(f"… {delta.text}"), -1
+        else: self.text += visible(_LINES[delta.kind].format(delta) if delta.kind in _LINES else delta.text)
 
     def message(self):
         start, self.sent = max(self.sent, 0), len(self.text)
@@ -93,7 +97,7 @@ class _Feed:
     "Tells the browser what is new; keeps no state of the run"
     def __init__(self, run, widget: Stepper, handle: Any = None):
         self.widget, self.handle, self.cell, self.loop = widget, handle, definition_site().cell, asyncio.get_running_loop()
-        self.timer, self.next_push, self.problem, self.watched_task, self.open = None, 0.0, {}, None, dict[str, Any](tab="Step")
+        self.timer, self.next_push, self.problem, self.watched_task, self.open, self.shown = None, 0.0, {}, None, dict[str, Any](tab="Step"), Shown()
         self._follow(run)
 
     def _follow(self, run):
@@ -146,7 +150,8 @@ class _Feed:
 
     def send_page(self, key: str) -> None:
         self.page_key = key
-        self.widget.send(dict(page_of(self.run, **self.open), type="page", key=key, place=self.run.place))
+        self.widget.send(dict(page := page_of(self.run, **self.open), type="page", key=key, place=self.run.place))
+        self.shown.show(page["cards"], self.run.run_id)
 
 # %% ../../nbs/ui/07_stepper.ipynb #06c52cce
 _LINKS = WeakSet()
@@ -185,7 +190,10 @@ class Link(_Feed):
     ) -> None:
         "Do it, or say why not"
         problem, run = {}, self.run
-        try: run = ACTS[kind](self.run, message)
+        try:
+            if kind == "decide": decide(run.log, message, self.shown, run.run_id)
+            else: run = ACTS[kind](run, message)
+        except SecondYes: problem = dict(again=True)
         except FieldErrors as e: problem = dict(fields={k: visible(v) for k, v in e.problems.items()}, text=_error_text(e))
         except Exception as e: problem = dict(text=_error_text(e), late=isinstance(e, TooLate))
         self.problem = problem if kind not in ("decide", "edit") or problem.get("late") else {}

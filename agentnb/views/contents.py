@@ -8,6 +8,7 @@ __all__ = ['clean_html', 'clean_svg', 'Drawn']
 # %% ../../nbs/views/10_contents.ipynb #ab8d5176
 import base64, re
 from collections.abc import Sequence
+from contextlib import suppress
 from html.parser import HTMLParser
 from typing import Any
 from xml.etree import ElementTree
@@ -32,7 +33,7 @@ class _Cleaner(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         name, given = _ALIKE.get(tag, tag), dict(attrs)
-        if tag in _HIDDEN: self.hidden.append(tag)
+        if tag in _HIDDEN: self.hidden += [tag] * (len(self.hidden) < _DEPTH)
         if tag == "img" and not self.hidden: self.parts.append(picture_html(given.get("src") or "", given.get("alt") or "picture"))
         if self.hidden or name not in _TAGS or len(self.opened) >= _DEPTH: return
         spans = [f' {k}="{given[k]}"' for k in ("colspan", "rowspan") if re.fullmatch("[1-9][0-9]{0,2}", given.get(k) or "")]
@@ -56,22 +57,27 @@ def clean_html(
 ) -> str:  # HTML that holds text, tables and pictures
     "The harmless part of HTML"
     cleaner = _Cleaner()
-    cleaner.feed(html[:_HTML])
-    if len(cleaner.rawdata) < 1000 and not cleaner.hidden: cleaner.close()  # what is left of a tag that never ends takes quadratic time
+    with suppress(AssertionError):
+        cleaner.feed(html[:_HTML])
+        if len(cleaner.rawdata) < 1000 and not cleaner.hidden: cleaner.close()  # what is left of a tag that never ends takes quadratic time
     rest = f"<p><small>… ({len(html) - _HTML:,} more characters)</small></p>" if len(html) > _HTML else ""
     return "".join([*cleaner.parts, *(f"</{tag}>" for tag in reversed(cleaner.opened)), rest])
 
 # %% ../../nbs/views/10_contents.ipynb #2beff23e
 _DRAWING = frozenset("""svg g defs symbol use path rect circle ellipse line polyline polygon text tspan textPath title desc style clipPath mask pattern marker
   linearGradient radialGradient stop filter feGaussianBlur feOffset feBlend feMerge feMergeNode feFlood feComposite feColorMatrix metadata image""".split())
-_RDF = re.compile(rb"<metadata\b.*?</metadata\s*>", re.DOTALL)
+_TYPE = re.compile(rb"<!DOCTYPE[^<>\[]*>")
 _OUTSIDE = re.compile(r"@import|expression|javascript:|url\(\s*['\"]?(?!#)", re.IGNORECASE)
+
+def _without_metadata(data):
+    parts = re.split(rb"(</metadata\s{0,9}>)", data)
+    return b"".join(p.partition(b"<metadata")[0] if end and b"<metadata" in p else p + end for p, end in zip(parts[::2], [*parts[1::2], b""]))
 
 def clean_svg(
     data: bytes,  # from outside
 ) -> bytes:  # the same without a document type and metadata; empty if it holds anything but a drawing
     "An SVG that only draws"
-    data = re.sub(rb"<!DOCTYPE[^>\[]*>", b"", _RDF.sub(b"", data), count=1)
+    data = _TYPE.sub(b"", _without_metadata(data), count=1)
     if b"<!DOCTYPE" in data or b"<!ENTITY" in data or b"<?xml-stylesheet" in data: return b""
     try: tree = ElementTree.fromstring(data)
     except (ElementTree.ParseError, ValueError, RecursionError, LookupError): return b""
@@ -85,13 +91,13 @@ def clean_svg(
     return data if local(tree.tag) == "svg" else b""
 
 # %% ../../nbs/views/10_contents.ipynb #75d085ba
-_PAGE, _TEXT = 8_000_000, 200_000  # bytes of pictures on a page; characters of a text
+_PAGE, _TEXT = 8_000_000, 200_000  # bytes on a page; characters of a text
 
 class Drawn:
     "Draws contents of a store; holds how many bytes the page has room for"
     def __init__(self,
         store: Any,  # where they are; `None` if that is not known
-        room: int = _PAGE,  # bytes of pictures
+        room: int = _PAGE,  # bytes
     ): self.store, self.room = store, room
 
     def __call__(self,
@@ -101,15 +107,16 @@ class Drawn:
         return "".join(map(self._one, contents))
 
     def _one(self, content):
-        if content.mime.startswith("image/") and content.size > self.room: return _words(content, "too large for this page; run.store.content has it")
+        size = min(content.size, _TEXT) if content.mime in ("text/plain", "text/markdown") else content.size
+        if size > self.room: return _words(content, "too large for this page; run.store.content has it")
         data = bytes_of(self.store, content)
         if data is None: return _words(content, "not in the store any more")
+        self.room -= size
         if content.about == "whole": return _whole_html(data.decode(errors="replace"))
         if content.mime == "text/html": return f'<div style="max-height:420px;overflow:auto">{clean_html(data.decode(errors="replace"))}</div>'
         if content.mime == "text/markdown": return markdown_html(data.decode(errors="replace")[:_TEXT])
         found = ("image/svg+xml",) if content.mime == "image/svg+xml" and (data := clean_svg(data)) else picture_of(data)
         if not found: return _words(content, "not shown: it may hold more than a picture")
-        self.room -= len(data)
         words, source = content_words(content, data), f"data:{found[0]};base64,{base64.b64encode(data).decode()}"
         return f'<p><img src="{source}" alt="{escape_html(words)}" style="max-width:100%;background:#fff"></p>'
 
@@ -118,4 +125,5 @@ def _words(content, why): return f"<p><small>({escape_html(f'{content_words(cont
 
 def _whole_html(text):
     shown = table_html(text) or f'<pre style="white-space:pre-wrap;overflow-wrap:anywhere">{escape_html(text, _TEXT)}</pre>'
-    return f"<details><summary><small>all of it: {len(text):,} characters, {show_size(len(text.encode()))}</small></summary>{shown}</details>"
+    words = f"all of it: {len(text):,} characters, {show_size(len(text.encode()))}"
+    return f'<details><summary><small>{words}</small></summary><div style="max-height:420px;overflow:auto">{shown}</div></details>'

@@ -14,9 +14,10 @@ from ..core.summary import show_cost, summarize
 from .audit import audit_html
 from .compare import branch_html, run_diff_html, state_diff_html
 from .contents import Drawn
+from .drawing import graph_html
 from .grid import grid_html
 from .html import messages_html, row_html, run_html, step_html
-from .markdown import diff_html
+from .asked import parts_html
 from .receipt import cascade_html, receipt_html
 from .states import state_html
 from .text import STATUS, escape_html, visible
@@ -106,8 +107,8 @@ def agent_html(
 
 # %% ../../nbs/views/11_display.ipynb #44bfbbe8
 def _request_html(r):
-    args = tree_html(r.call.args) if r.call and r.call.args else ""
-    return f'<div role="region" aria-label="Request"><p>? <b>{escape_html(r.question)}</b></p>{args}{diff_html(r.preview) if r.preview else ""}</div>'
+    args = parts_html(r.call.args if r.call else {}, r.preview)
+    return f'<div role="region" aria-label="Request"><p>? <b>{escape_html(r.question)}</b></p>{args}</div>'
 
 def _reply_html(r):
     said = messages_html([Message(role="assistant", content=r.content or r.malformed, calls=r.calls)])
@@ -125,7 +126,7 @@ _PAGES = dict[str, Callable[[Any], str]](Reply=_reply_html, Request=_request_htm
     Step=lambda s: f'<div role="region" aria-label="Step">{row_html(summarize(s))}{step_html(s)}</div>',
     State=lambda s: f'<div role="region" aria-label="State"><p><b>{escape_html(_state_line(s))}</b></p>{state_html(s)}</div>',
     Plan=_plan_html, Tool=lambda t: tool_html(t.spec), Agent=agent_html, Run=_run_html, HeldRun=_run_html, Receipt=receipt_html, Audit=audit_html,
-    RunDiff=run_diff_html, StateDiff=state_diff_html, Branch=branch_html, Grid=grid_html)
+    RunDiff=run_diff_html, StateDiff=state_diff_html, Branch=branch_html, Grid=grid_html, Picture=graph_html)
 
 def value_html(
     value: Any,  # any value of agentnb

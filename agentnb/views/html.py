@@ -16,8 +16,9 @@ from ..core.contents import content_words
 from ..core.messages import Call, Content, Message, Usage
 from ..core.state import State
 from ..core.steps import Replied, Returned, Step
+from .asked import asked_html, parts_html
 from ..core.summary import StepSummary, show_cost, show_seconds, show_totals, summarize
-from .markdown import code_html, diff_html, markdown_html, picture_html
+from .markdown import code_html, markdown_html, picture_html
 from .states import state_html
 from .text import COLOURS, STATUS, escape_html, region_html
 from .tree import TreeOptions, json_html, tree_html
@@ -120,8 +121,8 @@ def _tool_result_html(body, beside):
 
 # %% ../../nbs/views/04_html.ipynb #0c7492f4
 def _request_html(body):
-    args = f'<div class="an-tree">{tree_html(body.call.args)}</div>' if body.call and body.call.args else ""
-    return f"<p><b>{escape_html(body.question)}</b></p>{args}{diff_html(body.preview) if body.preview else ''}"
+    call = body.call
+    return f"<p><b>{escape_html(body.question, _MOST)}</b></p>{parts_html(call.args if call else {}, body.preview)}"
 
 def _end_html(result, reason): return (f"<p>Result:</p>{markdown_html(result)}" if result else "") + (f"<p>{escape_html(reason, _MOST)}</p>" if reason else "")
 
@@ -181,9 +182,9 @@ def cost_html(
 def _totals(state): return show_totals(state) + ("" if state.budget.limits else " · no budget")
 
 # %% ../../nbs/views/04_html.ipynb #46d72295
-def _open_request_html(request, i):
+def _open_request_html(request, state, i):
     code = dict(approve=f"run.pending[{i}].approve()", budget="run.top_up(usd=0.5)").get(request.about, f"run.pending[{i}].answer('…')")
-    return f"<div>? {_request_html(request)}<p>Decide: <code>{code}</code></p></div>"
+    return f"<div>? {asked_html(request, state)}<p>Decide: <code>{code}</code></p></div>"
 
 def run_html(
     state: State,  # of the run
@@ -198,6 +199,6 @@ def run_html(
     is_open = lambda s: " open" if isinstance(s.body, Returned) and any(c.about == "shown" for c in s.body.contents) else ""
     lines = "".join(f"<details{is_open(s)}><summary>{row_html(summarize(s, 120))}</summary>{step_html(s, beside)}</details>" for s in steps)
     end = _end_html(state.result, "" if state.result is not None else state.reason)
-    asks = "".join(_open_request_html(r, i) for i, r in enumerate(state.requests))
+    asks = "".join(_open_request_html(r, state, i) for i, r in enumerate(state.requests))
     more = f"<details><summary>State</summary>{state_html(state)}</details><details><summary>Cost</summary>{cost_html(state, steps, receipt)}</details>"
     return region_html("Agent run", f"<p>{head}</p>{lines}{asks}{end}{more}")

@@ -6,7 +6,7 @@
 __all__ = ['code_html', 'diff_html', 'picture_html', 'markdown_html']
 
 # %% ../../nbs/views/01_markdown.ipynb #edc990e9
-import html, re
+import html, re, time
 from importlib import import_module
 
 from ..host.secrets import redact
@@ -26,10 +26,20 @@ def _token_colour(token):
     if parts[:1] == ["Literal"]: entry = _PALETTE.get(parts[1] if len(parts) > 1 else "")
     return f"var(--jp-mirror-editor-{entry[0]}-color,{entry[1]})" if entry else ""
 
+_LANGUAGES = frozenset("""python py python3 ipython pycon json sql bash sh shell console html xml javascript js typescript ts css yaml yml toml ini diff
+    markdown md java c cpp c++ go rust rs r ruby rb dockerfile docker text""".split())
+_SLOW = re.compile(r"\s{100}|(\S)\1{199}|[^\n]{2000}")
+
 def _tokens(code, language):
+    if language.lower() not in _LANGUAGES or _SLOW.search(code): return [("", code)]
     try: lexer = import_module("pygments.lexers").get_lexer_by_name(language, stripnl=False, ensurenl=False)
     except Exception: return [("", code)]
-    return [(_token_colour(token), text) for token, text in lexer.get_tokens(code)]
+    found, size, until, code = list[tuple[str, str]](), 0, time.thread_time() + 0.4, code.replace("\r\n", "\n").replace("\r", "\n")
+    for token, text in lexer.get_tokens(code):
+        found.append((_token_colour(token), text))
+        size += len(text)
+        if time.thread_time() > until: return [*found, ("", code[size:])]
+    return found
 
 def code_html(
     code: str,  # as it was written
@@ -89,7 +99,7 @@ def _inline(text):
 
 # %% ../../nbs/views/01_markdown.ipynb #14371697
 _FENCE, _ITEM = re.compile(r"\s*(`{3,}|~{3,})\s*([\w+-]*)"), re.compile(r"(\s*)([-*+]|\d{1,9}[.)])\s+(.*)")
-_TABLE, _RULE = re.compile(r"\s*\|.*\|\s*$"), re.compile(r"[-:|\s]*-[-:|\s]*")
+_TABLE, _RULE = re.compile(r"\s*\|.*\|\s*$"), re.compile(r"[:|\s]*-[-:|\s]*")
 
 def _take_while(lines, at, fits):
     end = at

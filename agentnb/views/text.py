@@ -6,18 +6,14 @@
 __all__ = ['COLOURS', 'STATUS', 'visible', 'escape_html', 'region_html']
 
 # %% ../../nbs/views/00_text.ipynb #0ce9b988
-import html, json, unicodedata
+import html, json
 from typing import Any
 
+from ..core.unseen import reveal
 from ..host.secrets import redact
 
 # %% ../../nbs/views/00_text.ipynb #16ad0524
 _MARGIN = 4000  # characters after a cut in which a secret may end
-_HIDDEN_CATEGORIES = ("Cc", "Cf", "Cs", "Cn", "Zl", "Zp")
-
-def _visible_character(c):
-    if c in "\n\t\u200d" or c.isprintable() or unicodedata.category(c) not in _HIDDEN_CATEGORIES: return c
-    return f"\\x{ord(c):02x}" if ord(c) < 256 else f"\\u{ord(c):04x}"
 
 def visible(
     value: Any,  # anything; what is not text is shown as JSON
@@ -27,7 +23,7 @@ def visible(
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2, default=str)
     size, text = len(text), redact(text if most is None else text[:most + _MARGIN])
     if most is not None and size > most: text = f"{text[:most]}… ({size - most:,} more characters)"
-    return text if text.isprintable() else "".join(map(_visible_character, text))
+    return reveal(text)
 
 # %% ../../nbs/views/00_text.ipynb #27174ee8
 def escape_html(

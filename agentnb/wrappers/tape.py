@@ -78,8 +78,13 @@ class Tape:
         os.replace(new, self.path)
 
     def _read(self):
-        try: return json.loads(self.path.read_text()) if self.path.exists() else {}
-        except ValueError as e: raise ValueError(f"{self.path} is not a tape: {e}") from None
+        try: tape = json.loads(self.path.read_text()) if self.path.exists() else {}
+        except (ValueError, RecursionError) as e: raise ValueError(f"{self.path} is not a tape: {e}") from None
+        if not isinstance(tape, dict): raise ValueError(f"{self.path} is not a tape: it holds no recordings by their digests.")
+        for key, entry in tape.items():
+            if not isinstance(entry, dict) or not isinstance(entry.get("request"), dict) or not isinstance(entry.get("results", {}), dict):
+                raise ValueError(f"{self.path}: the recording {key[:40]!r} has no request, or no results of a tape's form. Delete it, or record it again.")
+        return tape
 
     def _miss_text(self, request, tape):
         lines = lambda r: json.dumps(r, indent=1, ensure_ascii=False, sort_keys=True).splitlines()

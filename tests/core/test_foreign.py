@@ -181,9 +181,9 @@ def test_a_gate_may_be_asynchronous_however_it_is_written():
     assert Agent(gated, store="memory:").run_sync("Go.") == "dear"
 
 
-def test_a_rule_about_an_argument_that_is_not_there_is_warned_about():
+def test_a_rule_about_an_argument_that_is_not_there_is_an_error():
     for rule in (Rule(tool="pay", args={"sum": "1"}, effect="deny"), Rule(args={"sum": "1"}, effect="deny"), Rule(tool="p*", args={"sum": "1"}, effect="deny")):
-        with pytest.warns(UserWarning, match="speaks of the argument sum"): Agent(Scripted([]), [pay], store="memory:", policy=[rule])
+        with pytest.raises(ValueError, match="speaks of the argument sum"): Agent(Scripted([]), [pay], store="memory:", policy=[rule])
 
 
 def test_plain_code_on_the_bridge_itself_ends():

@@ -337,8 +337,8 @@ def test_the_password_of_an_address_stays_here(with_password):
 @pytest.mark.parametrize("given", ["postgresql://me:p%40ss:w@h:5432/db", "postgresql://me:pa/ss@h/db", "postgresql://h/db?user=me&password=pass",
     "postgresql://h/db?password=pass&user=me", "postgresql://h/db?password=pass", "postgresql://:pass@h/db", "postgresql://me:p@ss@h/db"])
 def test_a_url_is_shown_without_its_password(given):
-    from agentnb.store.postgres import _without_password
-    shown = _without_password(given)
+    from agentnb.store.postgres import shown_address
+    shown = shown_address(given)
     assert "pass" not in shown.replace("password", "") and "p%40ss" not in shown and "ss@" not in shown and not shown.endswith(("?", "&"))
 
 

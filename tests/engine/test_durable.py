@@ -266,13 +266,13 @@ def test_bytes_do_not_grow_with_the_run(tmp_path):
 
 def test_a_result_that_cannot_be_written_is_not_made_again(tmp_path):
     "The disk is full when the result of a payment is written: the run asks, and does not pay twice"
-    refuse = lambda: run.store._db.execute("PRAGMA query_only = 1")
-    run = pay_agent(tmp_path, during=lambda: refuse()).run("go", run_id="r1")
+    enough = tmp_path/"enough"
+    run = pay_agent(tmp_path, during=lambda: enough.exists() or run.store._db.execute("PRAGMA query_only = 1")).run("go", run_id="r1")
     asyncio.run(run.until())
     for pending in run.pending: pending.approve()
     with pytest.raises(StoreError): asyncio.run(run.until())
     run.store._db.execute("PRAGMA query_only = 0")
-    refuse = lambda: None
+    enough.touch()
     with pytest.raises(RequestOpen, match=r"Did pay\(what='a'\) happen\?.*if it happened"): asyncio.run(run.wait())
     run.pending[0].answer("paid a")
     assert asyncio.run(run.wait()) == "done" and (tmp_path/"effects").read_text() == "a\nb\n"

@@ -104,7 +104,7 @@ def test_a_stopped_cell_says_that_the_run_is_safe(how, kernel, monkeypatch, caps
     assert said == "" if not kernel else said.count("\n") == 1 and run.run_id in said and "is safe in" in said and "Go on with `await run`" in said
 
 
-LOOKS = [lambda: 1 // 0, lambda: "now", lambda: None, lambda: datetime(2026, 5, 4), lambda: next(iter(())), lambda: (_ for _ in ()).throw(SystemExit(2)),
+LOOKS = [lambda: 1 // 0, lambda: "now", lambda: None, lambda: next(iter(())), lambda: (_ for _ in ()).throw(SystemExit(2)),
     lambda: asyncio.sleep(0)]
 
 

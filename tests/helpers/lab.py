@@ -170,7 +170,7 @@ class Desk:
 DARK = """url => new Promise(done => {
     const link = Object.assign(document.createElement("link"), { rel: "stylesheet", href: url, id: "dark" });
     link.onload = done;
-    document.head.append(link) })"""
+    document.body.append(link) })"""   # behind the light one, which JupyterLab puts there
 THEME = """dark => new Promise(done => {
     document.getElementById("dark").disabled = !dark;
     Object.assign(document.body.dataset, { jpThemeLight: String(!dark), jpThemeName: `JupyterLab ${dark ? "Dark" : "Light"}` });
@@ -186,3 +186,22 @@ def shoot(page, name, view=None):
     for theme in ("dark", "light"):
         page.evaluate(THEME, theme == "dark")
         (view or page).screenshot(path=str(ARTIFACTS/f"{re.sub(r'[^-a-zA-Z0-9]+', '-', name)}-{theme}.png"), animations="disabled")
+
+
+def settle(view):
+    "Wait as a person does: until the first open card of a view has been there long enough to be answered"
+    card = view.locator(".an-ask:not(.an-decided)").first
+    card.scroll_into_view_if_needed()
+    view.locator(".an-ask:not(.an-decided)[aria-busy=false]").first.wait_for()
+
+
+def press(button):
+    "Click as a person does: what is out of view is looked at first, and a card takes an answer a moment later"
+    button.scroll_into_view_if_needed()
+    button.click()
+
+
+def approve(view, name="Approve", tool=None):
+    "Say yes as a person does: when the card can be answered, and once more in another place if `tool` may destroy"
+    press(view.get_by_role("button", name=name, exact=True).first)
+    if tool: press(view.get_by_role("button", name=f"Yes, call {tool}", exact=True).first)

@@ -11,9 +11,11 @@ from agentnb import Agent, RequestOpen, Rule, Scripted, ToolError, call, open_st
 from agentnb.log.approval import make_approval, approvals, keep_approval, use_approval, revoke
 from agentnb.cli.main import main
 from agentnb.log.inbox import answered_runs, pending
+from agentnb.log.place import place_of
 from agentnb.core.messages import ToolSpec
 from agentnb.metrics.oversight import intervention_rates
 from agentnb.engine.policy import evaluate, read_rules
+from agentnb.tools.identity import identity_of
 from agentnb.tools.scopes import missing_scopes
 from agentnb.core.steps import Decision
 from agentnb.store.protocol import read_run
@@ -160,7 +162,7 @@ def test_reading_calls_of_one_reply_are_made_side_by_side():
     async def look(n: int) -> str:
         together.append(n)
         most.append(len(together))
-        await asyncio.sleep(0.01 * (5 - n))
+        await asyncio.sleep(0.05 * (5 - n))
         together.remove(n)
         return f"{n}"
     made = Agent(Scripted([[call("look", n=n) for n in range(5)], "done"]), [look], store="memory:")
@@ -213,22 +215,23 @@ def test_a_yes_everywhere_runs_out_is_listed_and_taken_back():
     assert len(asked(run)) == 2, "the first was asked, two were remembered, the fourth is asked again"
     assert [(a.tool, a.uses, a.by, a.run_id) for a in approvals(store)] == [("restart", 2, "ann", "")]
     again, spec = call("restart", service="x", grace=1), made.tools["restart"].spec
-    assert use_approval(store, again, spec, "on-call", "r9", now[0]) is None
+    here = dict(identity=identity_of(made.tools["restart"]), place=place_of(store, now[0]))
+    assert use_approval(store, again, spec, "on-call", "r9", now[0], **here) is None
     run.pending[0].approve(remember="tool", everywhere=True, seconds=60)
-    assert use_approval(store, again, spec, "on-call", "r9", now[0]) and not use_approval(store, again, spec, "another", "r9", now[0])
+    assert use_approval(store, again, spec, "on-call", "r9", now[0], **here) and not use_approval(store, again, spec, "another", "r9", now[0], **here)
     now[0] += timedelta(seconds=61)
-    assert use_approval(store, again, spec, "on-call", "r9", now[0]) is None
+    assert use_approval(store, again, spec, "on-call", "r9", now[0], **here) is None
     for a in approvals(store): assert revoke(store, a.id)
     assert approvals(store) == []
 
 
 def test_true_is_not_one():
     "Neither at the top of the arguments nor below, and a number is not its decimal"
-    store, now, spec = open_store("memory:"), datetime.now(UTC), ToolSpec(name="set")
+    store, now, spec, seen = open_store("memory:"), datetime.now(UTC), ToolSpec(name="set"), dict(code="c0de")
     for value, others in ((1, (True, 1.0, "1")), (dict(on=1), (dict(on=True), dict(on=1.0))), ([0], ([False], []))):
-        keep_approval(store, make_approval(call("set", flag=value), spec, "args", now, agent="a"), now)
-        assert use_approval(store, call("set", flag=value), spec, "a", "r", now)
-        for other in others: assert not use_approval(store, call("set", flag=other), spec, "a", "r", now), other
+        keep_approval(store, make_approval(call("set", flag=value), spec, "args", now, agent="a", identity=seen), now)
+        assert use_approval(store, call("set", flag=value), spec, "a", "r", now, seen)
+        for other in others: assert not use_approval(store, call("set", flag=other), spec, "a", "r", now, seen), other
 
 
 def test_a_call_outside_its_grant_is_refused_and_not_made():
@@ -261,10 +264,12 @@ def test_rules_of_settings_ini_come_after_those_of_the_code(tmp_path, monkeypatc
 def test_a_rule_about_nearly_a_tool_is_a_question():
     @tool
     def restart(service: str) -> str: return service
-    rules = [Rule(tool="restrat", effect="deny"), Rule(tool="rest*", effect="ask"), Rule(tool="pay", effect="ask"), Rule(tool="restart", effect="ask")]
+    rules = [Rule(tool="restrat", effect="ask"), Rule(tool="rest*", effect="ask"), Rule(tool="pay", effect="ask"), Rule(tool="restart", effect="ask")]
     with pytest.warns(UserWarning) as said: Agent(Scripted(["done"]), [restart], policy=rules, store="memory:")
     assert [str(w.message) for w in said] == ["agent agent: a rule speaks of restrat, and there is no such tool. Is restart meant?"]
     assert said[0].filename == __file__
+    rule = Rule(tool="restrat", effect="deny")
+    with pytest.raises(ValueError, match="restrat, and there is no such tool"): Agent(Scripted(["done"]), [restart], policy=[rule])
 
 
 def test_cost_an_approver_and_a_rule_that_fails():
@@ -299,10 +304,10 @@ def test_a_tool_that_asks_each_time_is_not_silenced():
 
 
 def test_a_yes_from_before_a_tool_asked_each_time_is_not_one_now():
-    store, now, c = open_store("memory:"), datetime.now(UTC), call("run_code", code="1")
-    keep_approval(store, make_approval(c, ToolSpec(name="run_code"), "tool", now, agent="a"), now)
-    assert use_approval(store, c, ToolSpec(name="run_code"), "a", "r", now)
-    assert not use_approval(store, c, ToolSpec(name="run_code", always_ask="No sandbox."), "a", "r", now)
+    store, now, c, seen = open_store("memory:"), datetime.now(UTC), call("run_code", code="1"), dict(code="c0de")
+    keep_approval(store, make_approval(c, ToolSpec(name="run_code"), "tool", now, agent="a", identity=seen), now)
+    assert use_approval(store, c, ToolSpec(name="run_code"), "a", "r", now, seen)
+    assert not use_approval(store, c, ToolSpec(name="run_code", always_ask="No sandbox."), "a", "r", now, seen)
 
 
 def changing(store, source):

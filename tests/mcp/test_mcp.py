@@ -323,8 +323,7 @@ def test_lies_about_schemas_leave_tools_out(tmp_path, web):
         assert len({t.name for t in server.tools}) == 6 and all(len(t.name) <= 64 for t in server.tools)
         assert made["act"].name == "act" and made["act/now"].name.startswith("act_now_")
         assert failure(made["far"](what="a")).kind == "unavailable" and web.asked == []
-        broken = failure(made["promises"](what="a"))
-        assert broken.kind == "unavailable" and "did not return structured content" in broken.message and "look before" in broken.hint
+        assert asyncio.run(made["promises"](what="a")).splitlines() == ["done", "(The server promised structured content with this, and gave none.)"]
         assert asyncio.run(made["act/now"](what="a")) == "done" and "call act/now" in log(tmp_path)[-1]
 
 
@@ -386,7 +385,7 @@ def test_news_of_a_server_of_2026_is_heard():
         server.remove_tool("grow")
         await ctx.notify_tools_changed()
         return "grown"
-    with tools_from_mcp(server) as client:
+    with tools_from_mcp(server, protocol="2026") as client:
         assert asyncio.run(client.tools[0]()) == "grown"
         soon(lambda: client.stale)
         assert "taken away grow" in failure(client.tools[0]()).message

@@ -33,7 +33,7 @@ BODIES = [Started(task="disk full", messages=(user("disk full"),), parent=Origin
 @given(st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30)), timezone(-timedelta(minutes=30, seconds=7))])))
 def test_the_time_in_a_row_is_the_time_of_the_step(at):
     made = Step.model_construct(run_id="r1", index=0, at=at, body=BODIES[0])
-    assert _row(made)[4] == at.isoformat() and datetime.fromisoformat(_row(made)[4]) == at
+    assert _row(made)[4] == at.astimezone(UTC).isoformat() and datetime.fromisoformat(_row(made)[4]) == at
 
 
 def test_what_is_appended_is_read_back_the_same(store):
@@ -280,9 +280,9 @@ def test_postgres_of_a_later_version_is_left_alone(postgres_url):
     assert e.value.kind == "newer"
 
 
-def test_a_locked_file_is_an_error_that_loses_nothing(tmp_path):
+def test_a_locked_file_is_an_error_that_loses_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("agentnb.store.sqlite._PATIENCE", 0.1)
     store = open_store(f"sqlite:///{tmp_path}/runs.db")
-    store._db.execute("PRAGMA busy_timeout = 100")
     run = look_agent(store).run("go", run_id="r1")
     asyncio.run(run.step())
     other = sqlite3.connect(tmp_path/"runs.db", isolation_level=None)

@@ -112,7 +112,7 @@ CHANGED = [
     ("tool added", "[look, restart, page, drop]", "[look, restart, page, drop, tool(len_of)]", "TapeMiss", "len_of"),
     ("model", "Scripted([])", "Scripted([], name='other')", "TapeMiss", '"model": "other"'),
     ("policy asks less", "POLICY = [", "POLICY = [Rule(tool='page', effect='allow'), ", "AssertionError", "step 10 of run r1 was recorded as"),
-    ("policy denies no more", "POLICY = [", "POLICY = [Rule(tool='drop', effect='allow'), ", "AssertionError", "drop failed  permission_denied"),
+    ("policy denies no more", 'effect="deny", reason="Never', 'effect="allow", reason="Never', "AssertionError", "drop failed  permission_denied"),
     ("validator", "def restart(service: str,", "def restart(service: Literal['checkout'],", "TapeMiss", '"const": "checkout"'),
 ]
 

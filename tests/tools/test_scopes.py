@@ -137,10 +137,10 @@ def test_a_tool_from_a_schema_and_a_tool_of_ones_own():
         with pytest.raises(ToolDefinitionError, match=text): tool(name="send", scopes=wrong)(send.fn)
 
 
-def test_what_cannot_be_filled_in_needs_the_whole_kind():
+def test_what_cannot_be_filled_in_is_granted_by_nothing():
     spec = ToolSpec(name="run", scopes=("run:{argv[0]}", "net:{url:host}"))
     assert needed_scopes(spec, dict(argv=[], url="http://[")) == ["run:{argv[0]}", "net:{url:host}"]
-    assert missing_scopes(spec, dict(argv=[], url="http://["), ["run:git", "net:*"]) == ["run:{argv[0]}"]
+    assert missing_scopes(spec, dict(argv=[], url="http://["), ["run:git", "net:*"]) == ["run:{argv[0]}", "net:{url:host}"]
 
 
 SEGMENT = st.sampled_from(["reports", "src", "..", ".", "", "x", "reports2", "Reports", "re\u0301ports", "report"])

@@ -2,7 +2,7 @@
 import json, urllib.request
 
 import pytest
-from lab import shoot
+from lab import approve, press, settle, shoot
 from playwright.sync_api import expect
 from replay import Replay
 
@@ -31,7 +31,7 @@ def test_the_quickstart_by_hand(notebook, lab):
         nb.done(i)
     view = nb.cell(hold).locator(".an-stepper")
     rows, step = view.locator(".an-steps li"), view.get_by_role("button", name="Step", exact=True)
-    approve = view.get_by_role("button", name="Approve", exact=True)
+    yes = view.get_by_role("button", name="Approve", exact=True)
     step.wait_for()
     seen = 0
     while not view.get_by_text("asks: ").count():
@@ -39,7 +39,7 @@ def test_the_quickstart_by_hand(notebook, lab):
         step.click()
         expect(rows).not_to_have_count(seen, timeout=120_000)
         seen = rows.count()
-    approve.wait_for()
+    yes.wait_for()
     view.get_by_text("waiting for you").first.wait_for()
     expect(step).to_be_disabled()
     view.scroll_into_view_if_needed()
@@ -49,11 +49,11 @@ def test_the_quickstart_by_hand(notebook, lab):
     fix = view.get_by_label("fix", exact=True)
     fix.fill("reboot everything")
     changed = view.get_by_role("button", name="Approve with changes", exact=True)
-    changed.click()
+    press(changed)
     view.get_by_text("no runbook says that").wait_for()
     fix.fill("renew the certificate with certbot renew, then reload the proxy.")
-    expect(approve).to_be_disabled()
-    changed.click()
+    expect(yes).to_be_disabled()
+    approve(view, "Approve with changes")
     view.get_by_text("approved by you").first.wait_for()
     view.get_by_role("button", name="Run", exact=True).click()
     nb.cell(hold).get_by_text("Result:").wait_for()
@@ -106,11 +106,15 @@ def test_await_run_waits_for_the_click(notebook, lab):
     assert nb.prompt(2) == nb.prompt(3) == "[*]:"
     grace = view.get_by_label("grace", exact=True)
     grace.fill("soon")
-    view.get_by_role("button", name="Approve with changes", exact=True).click()
+    press(view.get_by_role("button", name="Approve with changes", exact=True))
     view.get_by_text("is not a number").first.wait_for()
     grace.fill("5")
+    settle(view)
     view.locator(".an-steps").focus()
     nb.page.keyboard.press("a")
+    view.get_by_role("button", name="Yes, call restart", exact=True).wait_for()
+    settle(view)
+    nb.page.keyboard.press("y")
     assert "done" in nb.done(2) and "after done" in nb.done(3)
     expect(nb.cell(1)).to_contain_text("restarted after 5 s")
     assert nb.page.evaluate("window.agentnb_owned") is None
@@ -124,8 +128,8 @@ def test_the_stop_button_ends_the_waiting_and_not_the_run(notebook, lab):
     expect(nb.cell(2).locator(".jp-InputPrompt").first).to_have_text("[*]:")
     nb.command("kernelmenu:interrupt")
     assert "CancelledError" in nb.done(2)
-    view.get_by_role("button", name="Reject…", exact=True).click()
-    view.get_by_role("button", name="Reject", exact=True).click()
+    press(view.get_by_role("button", name="Reject…", exact=True))
+    press(view.get_by_role("button", name="Reject", exact=True))
     view.get_by_text("rejected by you").first.wait_for()
     nb.run_cell(2)
     assert "done" in nb.done(2)
@@ -187,7 +191,7 @@ def test_an_unknown_outcome_has_its_own_answers(notebook, lab):
     assert not view.get_by_role("button", name="Approve", exact=True).count()
     view.get_by_label("Message", exact=True).fill("it was restarted by hand")
     shoot(nb.page, name)
-    view.get_by_role("button", name="It happened", exact=True).click()
+    press(view.get_by_role("button", name="It happened", exact=True))
     view.get_by_text("answered by you").first.wait_for()
     nb.run_cell(2)
     assert "done ['it was restarted by hand']" in nb.done(2)

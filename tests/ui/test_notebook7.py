@@ -1,6 +1,6 @@
 """The stepper and the inbox in Notebook 7, where a key is taken before the page sees it."""
 import pytest
-from lab import new_page, write_page
+from lab import new_page, settle, write_page
 from places import ARTIFACTS
 from scene import SCENE
 
@@ -35,8 +35,11 @@ def test_step_answer_and_run_by_mouse_and_keyboard(lab, chromium):
     page.keyboard.press("b")   # on a button of the stepper; in a notebook it inserts a cell
     view.locator(".an-steps").focus()
     page.keyboard.press("End")
-    view.get_by_role("button", name="Approve", exact=True).wait_for()
+    settle(view)
     page.keyboard.press("a")
+    view.get_by_role("button", name="Yes, call restart", exact=True).wait_for()
+    settle(view)
+    page.keyboard.press("y")
     view.get_by_text("approved by you").first.wait_for()
     view.locator(".an-status").get_by_text("paused").wait_for()
     page.keyboard.press("g")

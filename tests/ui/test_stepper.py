@@ -2,7 +2,7 @@
 import json
 
 import pytest
-from lab import new_page, shoot, write_page
+from lab import approve, new_page, press, settle, shoot, write_page
 from places import HELPERS
 from playwright.sync_api import expect
 from scene import ALWAYS, ASKING, FORM, HOSTILE, LONG, SCENE, SCROLL
@@ -18,7 +18,8 @@ class View:
     "One stepper in the page"
     def __init__(self, nb, root): self.nb, self.page, self.root = nb, nb.page, root
     def button(self, name): return self.root.get_by_role("button", name=name, exact=True)
-    def click(self, name): self.button(name).click()
+    def click(self, name): press(self.button(name))
+    def approve(self, tool, name="Approve"): approve(self.root, name, tool)
     def settled(self): self.root.locator(".an-pane[aria-busy=false]").wait_for()
     def tab(self, name):
         self.root.locator(f"[role=tab][data-tab={name}]").click()
@@ -125,9 +126,13 @@ def test_the_same_by_keyboard(open_view):
     v.sees("rate_limited")
     assert v.page.evaluate("document.activeElement.dataset.tab") == "Messages"
     v.keys("a")   # the card is not seen: the key shows it
-    v.root.locator(".an-ask").wait_for()
+    settle(v.root)
     assert len(read_run(v.store, v.run_id)) == 9
     v.keys("a")
+    v.button("Yes, call restart").wait_for()
+    settle(v.root)
+    assert len(read_run(v.store, v.run_id)) == 9
+    v.page.keyboard.press("y")
     v.sees("approved by you")
     v.status("paused")
     v.keys("g")
@@ -148,7 +153,7 @@ def test_approve_with_changed_arguments(open_view):
     expect(changed).to_be_disabled()
     field("pods").fill("many")
     field("env").fill("{nonsense")
-    changed.click()
+    press(changed)
     v.sees("is not a number")
     v.sees("is not valid JSON")
     field("env").fill('{"LEVEL": 7}')
@@ -156,11 +161,11 @@ def test_approve_with_changed_arguments(open_view):
     field("mode").select_option(label="all at once")
     field("dry").uncheck()
     expect(v.button("Approve")).to_be_disabled()
-    changed.click()
+    press(changed)
     v.sees("LEVEL")   # the tool's own check: a number where text is meant
     field("env").fill('{"LEVEL": "debug"}')
     v.shoot("form")
-    changed.click()
+    v.approve("deploy", "Approve with changes")
     v.sees("approved by you")
     v.click("Run")
     v.status("done")
@@ -170,7 +175,7 @@ def test_approve_with_changed_arguments(open_view):
 
 def test_reject_with_a_reason_by_keyboard(open_view):
     v = open_view("run", scene=FORM)
-    v.button("Reject…").wait_for()
+    settle(v.root)
     v.keys("x")
     v.root.get_by_label("Message", exact=True).wait_for()
     v.page.keyboard.type("not on a Friday")
@@ -187,7 +192,7 @@ def test_a_yes_is_remembered_for_a_pattern(open_view):
     v.root.get_by_label("For", exact=True).select_option("globs")
     v.root.get_by_label("Pattern for service").fill("checkout-*")
     v.sees('remember={"service":"checkout-*"}')
-    v.click("Approve and remember")
+    v.approve("deploy", "Approve and remember")
     v.sees("approved by you")
     v.click("To request")
     v.sees("billing")
@@ -387,7 +392,7 @@ def test_a_reload_and_a_lost_kernel_lose_nothing(open_view, lab):
     kept = json.loads((lab.root/"reloaded.ipynb").read_text())["cells"][1]["outputs"][0]["data"]
     assert "application/vnd.jupyter.widget-view+json" in kept and "<script" not in (page := "".join(kept["text/html"]))
     for fact in ("waiting for you", "rate_limited", "asks: restart", "$0.031"): assert fact in page
-    v.click("Approve")
+    v.approve("restart")
     v.sees("approved by you")
     v.click("Run")
     v.status("done")
@@ -418,7 +423,7 @@ def test_the_page_stays_when_the_run_has_ended(open_view, lab):
     v = open_view("run", name="ended")
     v.click("To request")
     v.last(8)
-    v.click("Approve")
+    v.approve("restart")
     v.sees("approved by you")
     v.click("Run")
     v.status("done")

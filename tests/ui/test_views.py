@@ -1,6 +1,6 @@
 """The views over many runs by hand: JupyterLab in Chromium, mouse and keyboard."""
 import pytest
-from lab import shoot
+from lab import approve, press, settle, shoot
 from places import on_path
 from playwright.sync_api import expect
 
@@ -124,20 +124,22 @@ def test_an_inbox_is_answered_by_mouse_by_keyboard_and_elsewhere(notebook, lab):
 
     last = cards.last
     last.get_by_label("grace_s").fill("soon")
-    last.get_by_role("button", name="Approve with changes").click()
+    press(last.get_by_role("button", name="Approve with changes"))
     last.get_by_text("is not a number").wait_for()
     last.get_by_label("grace_s").fill("5")
-    last.get_by_role("button", name="Approve with changes").click()
+    approve(last, "Approve with changes", "restart")
     view.get_by_text("5 waiting", exact=True).wait_for()
     decision = read_run(store, "week-17")[-1].body
     assert (decision.verdict, decision.args["grace_s"], decision.by) == ("approve", 5, "you")
     view.get_by_role("button", name="Resume", exact=True).wait_for()
 
     held = view.locator('[data-run="week-16"]')
+    held.scroll_into_view_if_needed()
+    settle(held)
     held.focus()
     nb.page.keyboard.press("x")
     nb.page.keyboard.type("Not at night.")
-    held.get_by_role("button", name="Reject", exact=True).click()
+    press(held.get_by_role("button", name="Reject", exact=True))
     view.get_by_text("4 waiting", exact=True).wait_for()
     assert read_run(store, "week-16")[-1].body.message == "Not at night."
 
@@ -160,7 +162,7 @@ def test_two_inboxes_agree(notebook, lab):
     run_all(two, 2)
     other = two.cell(1).locator(".an-item")
     other.nth(5).wait_for()
-    cards.last.get_by_role("button", name="Approve", exact=True).click()
+    approve(cards.last, tool="restart")
     two.cell(1).get_by_text("5 waiting", exact=True).wait_for()
     expect(other).to_have_count(5)
 
@@ -236,8 +238,12 @@ def test_a_chat_by_keyboard_with_a_request_in_it_and_back_after_a_restart(notebo
     nb.page.keyboard.press("Enter")
     view.get_by_role("button", name="Approve", exact=True).wait_for()
     shoot(nb.page, "chat-request", view)
+    settle(view)
     view.locator(".an-turns").focus()
     nb.page.keyboard.press("a")
+    view.get_by_role("button", name="Yes, call restart", exact=True).wait_for()
+    settle(view)
+    nb.page.keyboard.press("y")
     view.locator(".an-answer strong").get_by_text("Restarted").wait_for()
     fold = view.locator(".an-fold").nth(1)
     fold.locator("summary").first.click()

@@ -12,7 +12,7 @@ function render({ model, el }) {
   const code = make("code"), root = frame("an-chat", "Chat", {},
     make("div", { className: "an-row" }, title, status, make("span", { className: "an-space" }), totals), log, problem,
     make("div", { className: "an-write" }, input, make("div", { className: "an-buttons" }, go, stop)), make("div", { className: "an-foot an-muted" }, code));
-  let turns = [], cards = [], opened = new Map(), steps = new Map();
+  let turns = [], cards = new Map(), pressed = presses(), opened = new Map(), steps = new Map();
 
   const line = (r, turn) => {
     const pane = make("div", { className: "an-pane" }), node = make("details", { className: "an-step" },
@@ -36,8 +36,14 @@ function render({ model, el }) {
     if (m.type === "turns") {
       turns = [...turns.slice(0, m.start), ...m.turns];
       m.turns.forEach((t, k) => { const i = m.start + k, node = draw(t, i), old = log.querySelectorAll(".an-turn")[i]; if (!old) log.insertBefore(node, asks); else if (old.an !== JSON.stringify(t)) old.replaceWith(node); else return; node.an = JSON.stringify(t); });
-      const ids = m.cards.map(c => c.id).join();
-      if (ids !== cards.map(c => c.id).join()) { cards = m.cards.map(c => card(c, send)); asks.replaceChildren(...cards.map(c => c.node)); }
+      const ids = new Set(m.cards.map(c => c.id));
+      for (const [id, c] of cards) if (!ids.has(id)) { c.close(); pressed.cards.delete(c); c.node.remove(); cards.delete(id); }
+      for (const c of m.cards) {   // an answered card stays in its place
+        const old = cards.get(c.id);
+        if (!old) { cards.set(c.id, card(c, send, pressed)); asks.append(cards.get(c.id).node); }
+        else if (old.seen !== c.seen && !old.decided) { cards.set(c.id, card(c, send, pressed)); old.close(); pressed.cards.delete(old); old.node.replaceWith(cards.get(c.id).node); }
+        else if (c.decided && !cards.get(c.id).decided) cards.get(c.id).settle(c.decided, c.effects);
+      }
       log.querySelector(".an-empty")?.remove();
       if (!turns.length) log.prepend(make("p", { className: "an-empty an-muted" }, "Nothing was said yet."));
     } else if (m.type === "speech") {
@@ -45,7 +51,7 @@ function render({ model, el }) {
       speech.append(m.text);
       speech.hidden = !speech.textContent;
     } else if (m.type === "step") { const pane = steps.get(m.index); if (pane) pane.innerHTML = m.html; }   // made by the kernel, where it was escaped
-    else if (m.type === "done" && m.text) cards.find(c => c.id === m.request)?.wrong(m);
+    else if (m.type === "done" && (m.text || m.again)) cards.get(m.request)?.wrong(m);
     if (follow) down();
   };
   const head = () => {
@@ -59,7 +65,9 @@ function render({ model, el }) {
   input.onkeydown = e => { if (e.key === "Enter" && !e.shiftKey && !e.isComposing) { say(); e.preventDefault(); } if (e.key === "Escape" && !stop.disabled) stop.click(); e.stopPropagation(); };
   root.addEventListener("keydown", e => {
     if (e.ctrlKey || e.metaKey || e.altKey || e.target.matches("input, textarea, select")) return;
-    if (e.key === "a" && cards[0]?.about === "approve") cards[0].approve(); else if (e.key === "x" && cards[0]?.about === "approve") cards[0].reject(); else return;
+    const act = { a: "approve", x: "reject", y: "sure" }[e.key], asked = [...cards.values()].find(c => c.about);
+    if (!act || !asked || act !== "sure" && asked.about !== "approve") return;
+    if (pressed.fresh(e)) asked[act]();   // a key that is held down answers once
     e.preventDefault(); e.stopPropagation();
   });
   log.append(asks, speech);
@@ -68,6 +76,6 @@ function render({ model, el }) {
   head();
   el.append(root);
   send({ type: "ready" });
-  return () => { model.off("change:head", head); model.off("msg:custom", received); };
+  return () => { pressed.close(); model.off("change:head", head); model.off("msg:custom", received); };
 }
 export default { render };

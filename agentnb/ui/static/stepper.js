@@ -106,7 +106,7 @@ const PANELS = {
   },
   fork(h, send, close) {
     const model = make("input", { type: "text", "aria-label": "Model", placeholder: "as it is" }), text = make("textarea", { rows: 2, "aria-label": "Instructions", placeholder: "as they are" });
-    return [`Another run that shares steps 0 to ${h.place}`, make("div", { className: "an-keep" }, labelled("model", model), labelled("instructions", text)),
+    return [`Another run that shares steps 0 to ${h.place}`, make("div", { className: "an-keep", hidden: h.graph }, labelled("model", model), labelled("instructions", text)),
       make("div", { className: "an-buttons" }, button("Fork", () => { send({ type: "fork", model: model.value, instructions: text.value }); close(); }, { main: true }), button("Cancel", close),
         make("span", { className: "an-muted" }, "also: ", make("code", {}, `run.fork(at=${h.place})`)))];
   },
@@ -120,9 +120,9 @@ const PANELS = {
 
 // ---- the page about a step
 
-const TABS = ["Step", "Messages", "State", "Cost", "Raw"];
+const TABS = ["Step", "Messages", "State", "Graph", "Cost", "Raw"];
 
-function pages(send, request) {
+function pages(send, request, pressed) {
   const tabs = make("div", { className: "an-tabs", role: "tablist", "aria-label": "About the step" }), pane = make("div", { className: "an-pane", role: "tabpanel", tabIndex: 0 });
   const find = make("input", { type: "search", placeholder: "search the state", "aria-label": "Search the state" });
   const tools = make("div", { className: "an-buttons an-find", hidden: true }, find, button("Copy as code", () => send({ type: "code" })));
@@ -152,16 +152,17 @@ function pages(send, request) {
   tabs.onkeydown = e => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[e.key];
     if (!step) return;
-    const next = (TABS.indexOf(tab) + step + TABS.length) % TABS.length;
-    buttons[next].focus();
-    choose(TABS[next]);
+    const shown = buttons.filter(b => !b.hidden), next = shown.findIndex(b => b.dataset.tab === tab) + step + shown.length;
+    shown[next % shown.length].focus();
+    choose(shown[next % shown.length].dataset.tab);
     e.preventDefault(); e.stopPropagation();
   };
   find.oninput = () => { clearTimeout(wait); wait = setTimeout(ask, 150); };
   const draw = c => {
-    if (!c.decided && open.has(c.id)) return open.get(c.id);
-    const made = card(c, send);
-    c.decided ? open.delete(c.id) : open.set(c.id, made);
+    const known = open.get(c.id);
+    if (!known || known.seen !== c.seen && !known.decided) { known?.close(); pressed.cards.delete(known); open.set(c.id, card(c, send, pressed)); }
+    const made = open.get(c.id);
+    if (c.decided && !made.decided) made.settle(c.decided, c.effects);
     return made;
   };
   const edit = b => {   // a line of the state becomes a field
@@ -187,7 +188,7 @@ function pages(send, request) {
     tabs, pane, ask,
     busy(on) { pane.setAttribute("aria-busy", String(on)); },
     tab: () => tab, choose, cards: () => cards,
-    name(h) { names = { Step: h.tab }; buttons[2].lastChild.textContent = h.changed ? `${h.changed} changed` : ""; mark(); },
+    name(h) { names = { Step: h.tab }; buttons[TABS.indexOf("Graph")].hidden = !h.graph; buttons[TABS.indexOf("State")].lastChild.textContent = h.changed ? `${h.changed} changed` : ""; mark(); },
     shown: () => shown,
     forget() { open.clear(); folds.clear(); },
     paint(m) {
@@ -197,7 +198,8 @@ function pages(send, request) {
       earlier.hidden = !m.earlier;
       if (m.earlier) earlier.firstChild.textContent = `Show earlier messages (${m.earlier.toLocaleString("en")})`;
       cards = m.cards.map(draw);
-      if (cards.length !== cardbox.children.length || cards.some((c, i) => c.node !== cardbox.children[i])) cardbox.replaceChildren(...cards.map(c => c.node));
+      cards.forEach((c, i) => { if (c.node !== cardbox.children[i]) cardbox.insertBefore(c.node, cardbox.children[i] ?? null); });   // those that stay are not moved
+      while (cardbox.children.length > cards.length) cardbox.lastElementChild.remove();
       if (html === m.tab + m.html) return;
       html = m.tab + m.html;
       text.innerHTML = m.html;   // made by the kernel, where text from models and tools is escaped
@@ -240,7 +242,7 @@ function render({ model, el }) {
   const turn = i => { head = { ...head, place: i }; steps.look(i); };
   const look = i => { turn(i); send({ type: "look", index: i }); };
   const steps = timeline(send, look);
-  const page = pages(send, opts => send({ type: "page", ...opts }));
+  const pressed = presses(), page = pages(send, opts => send({ type: "page", ...opts }), pressed);
   const open = name => () => { panel = panel === name ? "" : name; unfold(); };
   const c = {
     step: button("Step", act("step"), { key: "s", main: true }), request: button("To request", act("request"), { key: "r" }), run: button("Run", act("run"), { key: "g" }),
@@ -316,11 +318,12 @@ function render({ model, el }) {
     if (page.tab() !== "Step") return page.choose("Step");
     page.cards().find(card => card.about === "approve")?.[what]();
   };
+  const ANSWERS = { a: "approve", x: "reject", y: "sure" };
   root.onkeydown = e => {
     if (e.key === "Escape" && panel) { const opener = c[panel]; panel = ""; unfold(); opener.focus(); }
     else if (e.target.matches("textarea, input, select") || e.ctrlKey || e.metaKey || e.altKey) return;
-    else if (letters[e.key]) press(e.key === "s" && head.tape ? c.forward : letters[e.key]);
-    else if (e.key === "a" || e.key === "x") decide(e.key === "a" ? "approve" : "reject");
+    else if (letters[e.key]) { if (e.key.startsWith("Arrow") || pressed.fresh(e)) press(e.key === "s" && head.tape ? c.forward : letters[e.key]); }
+    else if (ANSWERS[e.key]) { if (pressed.fresh(e)) decide(ANSWERS[e.key]); }   // a key that is held down answers once
     else if (e.target === steps.list && jump[e.key]) {
       const to = Math.min(Math.max(head.place + jump[e.key](), 0), head.count - 1);
       if (to !== head.place && to >= 0) look(to);
@@ -339,6 +342,6 @@ function render({ model, el }) {
   el.append(root);
   heed();
   send({ type: "ready" });
-  return () => { steps.close(); clearInterval(ticking); clearTimeout(timer); model.off("change:head", changed); model.off("msg:custom", received); };
+  return () => { steps.close(); pressed.close(); clearInterval(ticking); clearTimeout(timer); model.off("change:head", changed); model.off("msg:custom", received); };
 }
 export default { render };
