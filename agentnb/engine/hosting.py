@@ -69,7 +69,8 @@ class HostedCall:
             if answered.cancelled(): engine.hear(_taken_back(request, self.call.tool, "The question was taken back."))
 
     async def sample(self, messages, instructions="", max_tokens=None) -> Reply:
-        self.engine.hear(item := Sampling(self.call.tool, *conceal(disarm((messages, json_safe(instructions)))), max_tokens))
+        messages, instructions = conceal(disarm((tuple(messages), json_safe(instructions))))
+        self.engine.hear(item := Sampling(self.call.tool, messages, instructions, max_tokens))
         return await item.answered
 
     def tell(self, text) -> None:

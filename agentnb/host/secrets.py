@@ -8,7 +8,10 @@ __all__ = ['LEAST', 'secrets', 'is_secret', 'forms_of', 'Secrets', 'conceal', 'r
 
 # %% ../../nbs/host/05_secrets.ipynb #3014bfd1
 import base64, html, json, os, re
+from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
@@ -98,11 +101,52 @@ def _branch(words):
     rests = [w[len(start):] for w in words if len(w) > len(start)]
     return re.escape(start) + (f"(?:{_branches(rests)})" + "?" * (len(rests) < len(words)) if rests else "")
 
+# %% ../../nbs/host/05_secrets.ipynb #f8b0c6d1
+_PIECE = 4
+def _rarity(c): return 2 if c.isupper() or not c.isascii() else 1 if c.isdigit() or not c.isalpha() and c not in " \n_-/" else 0.25
+
+def _glance(forms):
+    begins, left = set[str](), {form: set(form[:max(len(form) - _PIECE + 1, 1)]) for form in forms}
+    while left:
+        found = Counter(c for letters in left.values() for c in letters)
+        begins.add(best := max(sorted(found), key=lambda c: found[c] * _rarity(c)))
+        left = {form: letters for form, letters in left.items() if best not in letters}
+    starts = {form: next(i for i, c in enumerate(form) if c in begins) for form in forms}
+    return re.compile(_branches(sorted({form[i:i + _PIECE] for form, i in starts.items()}))).search
+
+# %% ../../nbs/host/05_secrets.ipynb #a9d1c7e2
+class _Forms:
+    "Finds the forms of secrets in a text"
+    def __init__(self, names):
+        self._names, self._by_first, self._glance = names, dict[str, list[str]](), _glance(names)
+        for form in names: self._by_first.setdefault(form[0], []).append(form)
+        self.least, self._longest = min(map(len, names)), max(map(len, names))
+        self.pattern = re.compile(f"‹secret:[\\w.:-]{{1,100}}›|{_branches(sorted(names))}")
+
+    def write(self,
+        text: str,  # any
+    ) -> str:  # the same object if there is nothing to conceal
+        "Write the values of secrets as their names"
+        if len(text) < self.least or self._glance(text) is None: return text
+        made = self.pattern.sub(lambda found: f"‹secret:{self._names[found[0]]}›" if found[0] in self._names else found[0], text)
+        return made if made != text else text
+
+    def may_begin(self,
+        text: str,  # any
+    ) -> int:  # where in the text; its length if nowhere
+        "Where the end of a text may be the beginning of a secret"
+        for at in range(max(len(text) - self._longest, 0), len(text)):
+            rest = text[at:]
+            if any(len(form) > len(rest) and form.startswith(rest) for form in self._by_first.get(rest[0], ())): return at
+        return len(text)
+
 # %% ../../nbs/host/05_secrets.ipynb #5b8c50d2
 class _Known:
     def __init__(self):
-        self._added, self._noticed, self._environ, self._values = dict[str, str](), dict[str, str](), None, dict[str, str]()
-        self._names, self._by_first, self._longest, self._pattern = dict[str, str](), dict[str, list[str]](), 0, None
+        self._added, self._noticed, self._values, self._forms = dict[str, str](), dict[str, str](), dict[str, str](), None
+        self.look_again()
+
+    def look_again(self) -> None: self._values_seen, self._last_seen = [None], None
 
     @property
     def names(self) -> list[str]:
@@ -119,37 +163,18 @@ class _Known:
         self.look()
         return self._values.get(name)
 
-    def look(self) -> Any:  # the pattern that finds them all; `None` if there are none
+    def look(self) -> Any:  # `None` if none are known
         "Know what the environment says now"
         environ = getattr(os.environ, "_data", os.environ)
-        if environ != self._environ: self._learn(dict(environ), [*os.environ.items()])
-        return self._pattern
+        if [*environ.values()] != self._values_seen or next(reversed(environ), None) != self._last_seen: self._learn(environ)
+        return self._forms
 
-    def _learn(self, environ, variables):
-        known = {re.sub(r"[^\w.:-]", "_", name)[:100]: value for k, v in sorted(variables) for name, value in _in_variable(k, v)}
+    def _learn(self, environ):
+        self._values_seen, self._last_seen = [*environ.values()], next(reversed(environ), None)
+        known = {re.sub(r"[^\w.:-]", "_", name)[:100]: value for k, v in sorted(os.environ.items()) for name, value in _in_variable(k, v)}
         values = known | self._noticed | self._added
         names = {form: name for name, value in values.items() for form in forms_of(value)} | {v: n for n, v in values.items()}
-        by_first = dict[str, list[str]]()
-        for form in names: by_first.setdefault(form[0], []).append(form)
-        found = re.compile(f"‹secret:[\\w.:-]{{1,100}}›|{_branches(sorted(names))}") if names else None
-        self._values, self._names, self._by_first, self._longest = values, names, by_first, max(map(len, names), default=0)
-        self._environ, self._pattern = environ, found
-
-    def write(self,
-        found: re.Match,  # of the pattern
-    ) -> str:  # its name, if it is one
-        "What stands in a secret's place"
-        name = self._names.get(found[0])
-        return found[0] if name is None else f"‹secret:{name}›"
-
-    def may_begin(self,
-        text: str,  # any
-    ) -> int:  # where in the text; its length if nowhere
-        "Where the end of a text may be the beginning of a secret"
-        for at in range(max(len(text) - self._longest, 0), len(text)):
-            rest = text[at:]
-            if any(len(form) > len(rest) and form.startswith(rest) for form in self._by_first.get(rest[0], ())): return at
-        return len(text)
+        self._values, self._forms = values, _Forms(names) if names else None
 
 # %% ../../nbs/host/05_secrets.ipynb #8a686b2d
 class Secrets(_Known):
@@ -163,7 +188,8 @@ class Secrets(_Known):
             raise ValueError(f"secrets.add: {name!r:.60} is no name of letters, digits, `_`, `.`, `:` and `-`. Write secrets.add('DEPLOY_TOKEN', value).")
         if not isinstance(value, str) or len(value.strip()) < 4:
             raise ValueError(f"secrets.add({name!r}): the value has to be text of at least four characters; a shorter one stands in too many words.")
-        self._added[name], self._environ = value.strip(), None
+        self._added[name] = value.strip()
+        self.look_again()
 
     def notice(self,
         name: str,  # of the variable that it usually stands in
@@ -172,7 +198,8 @@ class Secrets(_Known):
         "Know a credential that is in use here, unless it is known already or is too short"
         self.look()
         if value in self._values.values() or not is_secret(value): return
-        self._noticed[name if self._values.get(name, value) == value else f"{name}.{len(self._noticed) + 2}"], self._environ = value.strip(), None
+        self._noticed[name if self._values.get(name, value) == value else f"{name}.{len(self._noticed) + 2}"] = value.strip()
+        self.look_again()
 
     def forget(self,
         name: str,  # as it was added
@@ -180,7 +207,7 @@ class Secrets(_Known):
         "Know a secret no longer"
         self._added.pop(name, None)
         self._noticed.pop(name, None)
-        self._environ = None
+        self.look_again()
 
     def __repr__(self): return f"Secrets({', '.join(self.names) or 'none'})"
     def __reduce__(self): return "secrets"
@@ -188,36 +215,40 @@ class Secrets(_Known):
 secrets = Secrets()
 
 # %% ../../nbs/host/05_secrets.ipynb #5edd97de
-def _mapped(value, change):
+def _mapped(value, change, least):
     kind = type(value)
-    if kind is str: return change(value) if len(value) > 3 else value
-    if kind in _PLAIN: return value
-    if kind is dict:
-        made = {change(k) if type(k) is str else k: _mapped(v, change) for k, v in value.items()}
-        return made if any([made.get(k, _PLAIN) is not v for k, v in value.items()]) else value
+    if kind is str: return change(value) if len(value) >= least else value
+    if kind is dict: return _mapped_members(value, change, least)
     if kind is tuple or kind is list:
-        parts = [_mapped(v, change) for v in value]
+        parts = []
+        for v in value: parts.append(v if type(v) in _PLAIN else _mapped(v, change, least))
         return kind(parts) if any([a is not b for a, b in zip(parts, value)]) else value
+    if kind in _PLAIN: return value
     if hasattr(kind, "model_copy"):
-        changed = {}
-        for k, v in vars(value).items():
-            if type(v) in _PLAIN or v == () or (made := _mapped(v, change)) is v: continue
-            changed[k] = made
+        changed = _changed(vars(value), change, least)
         return value.model_copy(update=changed) if changed else value
     return change(str(value)) if isinstance(value, str) and change(str(value)) != value else value
 
-_PLAIN = frozenset((int, float, bool, type(None)))
+_PLAIN = frozenset((int, float, bool, type(None), bytes, Decimal, datetime))
 
+def _changed(members, change, least):
+    changed = {}
+    for k, v in members.items():
+        if (kind := type(v)) in _PLAIN or kind is str and len(v) < least or kind is tuple and not v or (made := _mapped(v, change, least)) is v: continue
+        changed[k] = made
+    return changed
+
+def _mapped_members(value, change, least):
+    if changed := _changed(value, change, least): value = {**value, **changed}
+    if not any([type(k) is str and len(k) >= least and change(k) is not k for k in value]): return value
+    return {change(k) if type(k) is str else k: v for k, v in value.items()}
+
+# %% ../../nbs/host/05_secrets.ipynb #d17be402
 def conceal(
     value: Any,  # text, JSON values, or a value of agentnb
 ) -> Any:  # the same object if there is nothing to conceal
     "Write the secrets that are known as their names"
-    pattern = secrets.look()
-    if pattern is None: return value
-    def written(text):
-        if pattern.search(text) is None: return text
-        return made if (made := pattern.sub(secrets.write, text)) != text else text
-    return _mapped(value, written)
+    return value if (forms := secrets.look()) is None else _mapped(value, forms.write, forms.least)
 
 def redact(
     text: str,  # to be shown, or handed on
@@ -226,11 +257,23 @@ def redact(
     "Write known secrets as their names, and hide what looks like a credential"
     return hide_credentials(conceal(text), mark)
 
+# %% ../../nbs/host/05_secrets.ipynb #5c0e9a3f
+_REFERENCE, _SHORTEST = re.compile(r"‹secret:([\w.:-]{1,100})›"), len("‹secret:x›")
+
+def _refers(value):
+    if (kind := type(value)) in _PLAIN: return False
+    if kind is str: return "‹secret:" in value
+    if kind is dict:
+        for k, v in value.items():
+            if type(k) is str and "‹secret:" in k or type(v) not in _PLAIN and _refers(v): return True
+        return False
+    return _refers([*value]) if kind is tuple else kind is not list or any([_refers(v) for v in value])
+
+def _with_references(value, write): return _mapped(value, lambda text: _REFERENCE.sub(write, text), _SHORTEST) if _refers(value) else value
+
 # %% ../../nbs/host/05_secrets.ipynb #ddb4fefe
 class MissingSecret(RuntimeError):
     "A secret is needed by its name, and this process does not know it"
-
-_REFERENCE = re.compile(r"‹secret:([\w.:-]{1,100})›")
 
 def _put_back(found):
     if (value := secrets.value(name := found[1])) is not None: return value
@@ -241,31 +284,28 @@ def reveal(
     value: Any,  # text or JSON values
 ) -> Any:  # the same object if nothing is put back
     "Put the values of secrets in the place of their names; raises `MissingSecret`"
-    return _mapped(value, lambda text: _REFERENCE.sub(_put_back, text) if "‹secret:" in text else text)
+    return _with_references(value, _put_back)
 
 # %% ../../nbs/host/05_secrets.ipynb #2eb1199a
 def reveal_known(
     value: Any,  # as for `reveal`
 ) -> Any:  # the same object if nothing is put back
     "Put back what is known here, and leave the other names"
-    return _mapped(value, lambda text: _REFERENCE.sub(lambda m: secrets.value(m[1]) or m[0], text) if "‹secret:" in text else text)
+    return _with_references(value, lambda found: secrets.value(found[1]) or found[0])
 
 def secrets_in(
     value: Any,  # text, JSON values, or a value of agentnb
 ) -> set[str]:  # names
     "Which secrets are referred to"
     names = set[str]()
-    def look(text):
-        if "‹secret:" in text: names.update(_REFERENCE.findall(text))
-        return text
-    _mapped(value, look)
+    _with_references(value, lambda found: names.add(found[1]) or found[0])
     return names
 
 def disarm(
     value: Any,  # from outside: text, JSON values, or a value of agentnb
 ) -> Any:  # the same object if there is no reference in it
     "Make text of what looks like a reference to a secret"
-    return _mapped(value, lambda text: _REFERENCE.sub(r"‹secret?:\1›", text) if "‹secret:" in text else text)
+    return _with_references(value, lambda found: f"‹secret?:{found[1]}›")
 
 # %% ../../nbs/host/05_secrets.ipynb #4545b13c
 class Pieces:
@@ -276,10 +316,12 @@ class Pieces:
         text: str,  # the next piece
     ) -> str:  # what can be shown of it
         "Take a piece in"
-        pattern, text = secrets.look(), self._held + text
-        if pattern is None: return self.end() + text
-        at = secrets.may_begin(text)
-        for found in pattern.finditer(text):
+        forms, text = secrets.look(), self._held + text
+        if forms is None:
+            self._held = ""
+            return text
+        at = forms.may_begin(text)
+        for found in forms.pattern.finditer(text):
             if found.start() < at < found.end(): at = found.end()
         self._held = text[at:]
         return conceal(text[:at])
