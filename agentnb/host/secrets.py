@@ -165,7 +165,7 @@ class _Known:
 
     def look(self) -> Any:  # `None` if none are known
         "Know what the environment says now"
-        environ = getattr(os.environ, "_data", os.environ)
+        environ: Any = getattr(os.environ, "_data", os.environ)
         if [*environ.values()] != self._values_seen or next(reversed(environ), None) != self._last_seen: self._learn(environ)
         return self._forms
 
