@@ -33,7 +33,7 @@ from .wrappers.providers import find_model
 from .engine.engine import Engine
 from .engine.outcomes import AgentMismatch
 from .run import Run, new_run_id
-from .host.settings import SECTIONS, SettingsError, load_settings, store_url
+from .host.settings import SECTIONS, SettingsError, load_settings, say_loosened, store_url
 from .core.state import State, close_open_calls, plan_message, unsent_messages
 from .core.steps import Decision, Origin, Request, Started, check_caller, check_labels
 from .store.opening import shared_store
@@ -144,6 +144,7 @@ class Agent(Portable):
         data: Any = None,  # what tools find in their `Context`: a database, a client; neither stored nor sent to another process
     ):
         settings, name, instructions, ask = load_settings(), name or "agent", instructions or "", Ask() if ask is None else ask
+        say_loosened(settings)
         _refuse_kinds(ask, budget, store)
         if type(result_limit) is not int or result_limit < 1: raise TypeError(f"Agent(result_limit={result_limit!r}): give a number of characters, as 20_000.")
         self.result_limit, self.tools = result_limit, _tools_by_name(tools, result_limit, result.name if isinstance(result, Tool) else "")

@@ -141,6 +141,8 @@ class _Forms:
         return len(text)
 
 # %% ../../nbs/host/05_secrets.ipynb #5b8c50d2
+def _environment() -> Any: return getattr(os.environ, "_data", os.environ)  # as it is kept, which is compared faster
+
 class _Known:
     def __init__(self):
         self._added, self._noticed, self._values, self._forms = dict[str, str](), dict[str, str](), dict[str, str](), None
@@ -165,7 +167,7 @@ class _Known:
 
     def look(self) -> Any:  # `None` if none are known
         "Know what the environment says now"
-        environ: Any = getattr(os.environ, "_data", os.environ)
+        environ = _environment()
         if [*environ.values()] != self._values_seen or next(reversed(environ), None) != self._last_seen: self._learn(environ)
         return self._forms
 
