@@ -186,7 +186,7 @@ async def _execute(engine, action):
         if key and tool.spec.idempotent and (known := await _known_result(engine, c, key)): return known
         source = tool.source
         context = _context(engine, c.id, idempotency_key=key, place=action.call.ordinal)
-        if secrets_in(c.args): _refuse_unshown_secrets(engine, c.args)
+        if secrets_in(c.args): await _refuse_unshown_secrets(engine, c.args)
         text = await tool.run(c.args, context)
         result = without_calls_left(text)
         if tool.spec.plan: _check_plan(c.tool, result)
@@ -217,8 +217,11 @@ def _shown_texts(body):
     if isinstance(body, Decision): return [body.args or {}, body.message]
     return [body.content] if isinstance(body, Returned) else []
 
-def _refuse_unshown_secrets(engine, args):
-    unshown = secrets_in(args) - known_secrets.added - secrets_in([_shown_texts(step.body) for step in engine.log.steps])
+async def _refuse_unshown_secrets(engine, args):
+    store, steps = engine.log.store, engine.log.steps
+    marks = {r: await call_store(store, store.recall, "given elsewhere", r) for r in {s.run_id for s in steps}}
+    own = [s for s in steps if not (mark := marks[s.run_id]) or s.index >= int(mark[1])]
+    unshown = secrets_in(args) - known_secrets.added - secrets_in([_shown_texts(step.body) for step in own])
     if unshown: raise ToolError("permission_denied", f"the secret {min(unshown)} was not given to this run, so no call may use it.",
         "A person may write its reference into the task or the instructions, or the code may give it to agents by agentnb.secrets.add(name, value).")
 

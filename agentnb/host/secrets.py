@@ -7,8 +7,8 @@ __all__ = ['LEAST', 'secrets', 'is_secret', 'forms_of', 'Secrets', 'conceal', 'r
            'secrets_in', 'disarm', 'Pieces']
 
 # %% ../../nbs/host/05_secrets.ipynb #3014bfd1
-import base64, html, json, os, re
-from collections import Counter
+import base64, copy, dataclasses, html, json, os, re
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from decimal import Decimal
@@ -229,7 +229,7 @@ def _mapped(value, change, least):
     if hasattr(kind, "model_copy"):
         changed = _changed(vars(value), change, least)
         return value.model_copy(update=changed) if changed else value
-    return change(str(value)) if isinstance(value, str) and change(str(value)) != value else value
+    return change(str(value)) if isinstance(value, str) and change(str(value)) != value else _mapped_other(value, change, least)
 
 _PLAIN = frozenset((int, float, bool, type(None), bytes, Decimal, datetime))
 
@@ -244,6 +244,18 @@ def _mapped_members(value, change, least):
     if changed := _changed(value, change, least): value = {**value, **changed}
     if not any([type(k) is str and len(k) >= least and change(k) is not k for k in value]): return value
     return {change(k) if type(k) is str else k: v for k, v in value.items()}
+
+# %% ../../nbs/host/05_secrets.ipynb #8b6ce2d4
+def _mapped_other(value, change, least):
+    if isinstance(value, set | frozenset | deque | tuple):
+        parts = [_mapped(v, change, least) for v in value]
+        if all([a is b for a, b in zip(parts, value)]): return value
+        return type(value)(*parts) if hasattr(value, "_fields") else deque(parts, value.maxlen) if isinstance(value, deque) else type(value)(parts)
+    if not dataclasses.is_dataclass(value) or isinstance(value, type): return value
+    if not (changed := _changed({f.name: getattr(value, f.name, None) for f in dataclasses.fields(value)}, change, least)): return value
+    made = copy.copy(value)
+    for k, v in changed.items(): object.__setattr__(made, k, v)
+    return made
 
 # %% ../../nbs/host/05_secrets.ipynb #d17be402
 def conceal(

@@ -281,6 +281,7 @@ class SQLite(Rows):
         part = f"{target}.part"
         try:
             Path(part).unlink(missing_ok=True)
+            _make_private(part)
             with closing(sqlite3.connect(part)) as copy:
                 with self._lock: self._db.backup(copy)
                 copy.execute("PRAGMA journal_mode=delete")

@@ -12,7 +12,7 @@ from itertools import groupby
 
 from pydantic import ValidationError
 
-from ..core.contents import content_of, contents_in
+from ..core.contents import contents_in, with_text_changed
 from ..core.messages import Content, redact
 from ..core.shape import describe_errors
 from ..core.state import fold
@@ -46,15 +46,9 @@ def _lines(store, run_ids):
         steps = store.read(run_id)
         for c in (c for step in steps for c in contents_in(step.body) if c.sha256 not in written):
             data = bytes_of(store, c)
-            written[c.sha256], hidden = (c, data) if data is None else _without_secrets(c, data)
+            written[c.sha256], hidden = with_text_changed(c, data, redact)
             if hidden is not None: yield content_line(written[c.sha256], hidden)
         for step in steps: yield _as_sent(step, written).model_dump_json()
-
-def _without_secrets(content, data):
-    if not content.mime.startswith("text/") and "json" not in content.mime and "xml" not in content.mime: return content, data
-    try: hidden = redact(data.decode()).encode()
-    except UnicodeDecodeError: return content, data
-    return (content, data) if hidden == data else (content_of(hidden, content.mime, content.name, content.about), hidden)
 
 def _as_sent(step, written):
     body, changed = step.body, {k: c for k, c in written.items() if c.sha256 != k}
@@ -133,7 +127,7 @@ def import_runs(
         _check_run(store, run_id, numbers, steps)
         held = [contents.pop(c.sha256) for step in steps for c in contents_in(step.body) if c.sha256 in contents]
         store.append(*steps, **({"contents": held} if held else {}))
-        store.keep("imported", run_id, str(len(steps)), steps[-1].at)
+        for mark in ("imported", "given elsewhere"): store.keep(mark, run_id, str(len(steps)), steps[-1].at)
         written.append(run_id)
     return written
 

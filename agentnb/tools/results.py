@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic_core import to_json, to_jsonable_python
 
-from ..core.contents import MOST_BYTES, WithContents, content_of, picture_of
+from ..core.contents import MOST_BYTES, WithContents, content_of, picture_of, with_text_changed
 from ..core.foreign import error_text
 from ..core.shown import picture_words, shown_of, ways_of
 from ..core.value import json_safe
@@ -294,8 +294,9 @@ def read_result(
     walk = _Walk(RESULT_LIMIT if limit is None else limit, keep=limit is not None)
     plain = walk(value)
     text = _written(plain if isinstance(plain, str) else _as_json(plain))
-    if limit is None: return WithContents.of(text, walk.contents)
+    contents = [with_text_changed(content, data, conceal) for content, data in walk.contents]
+    if limit is None: return WithContents.of(text, contents)
     if len(text) > limit: walk.wholes.insert(0, text)
     wholes = [_written(whole).encode()[:MOST_BYTES] for whole in walk.wholes[:1]]
     kept = [(content_of(data, "text/plain", about="whole"), data) for data in wholes]
-    return WithContents.of(cut_text(text, limit, whole=walk.left >= 0), [*walk.contents, *kept])
+    return WithContents.of(cut_text(text, limit, whole=walk.left >= 0), [*contents, *kept])

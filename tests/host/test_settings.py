@@ -53,7 +53,8 @@ def test_a_file_sends_no_key_of_a_provider_elsewhere(tmp_path, line):
 
 
 @pytest.mark.parametrize("line, variable", [("openai = https://x.example/v1 OPENAI_API_KEY", "OPENAI_API_KEY"),
-    ("openai = https://x.example/v1 X_KEY", "X_KEY"), ("openai = https://api.openai.com/v2", "OPENAI_API_KEY"), ("mycorp = https://x.example/v1", "MYCORP_API_KEY"),
+    ("openai = https://x.example/v1 X_KEY", "X_KEY"), ("openai = https://api.openai.com/v2", "OPENAI_API_KEY"),
+    ("mycorp = https://x.example/v1", "MYCORP_API_KEY"),
     ("vllm = http://box:8000/v1", "VLLM_API_KEY")])
 def test_a_key_that_stands_beside_an_address_goes_there(tmp_path, monkeypatch, line, variable):
     from agentnb.models.openai import OpenAI
