@@ -39,6 +39,7 @@ from agentnb.study.conversations import read_messages as read_messages, write_me
 from agentnb.study.testcase import replay as replay
 from agentnb.study.transcripts import import_conversation as import_conversation
 from agentnb.host.kernel import interactive as interactive
+from agentnb.host.secrets import secrets as secrets
 from agentnb.host.settings import SettingsError as SettingsError
 
 if _TYPE_CHECKING:

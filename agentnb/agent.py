@@ -19,6 +19,7 @@ from .core.budget import Budget
 from .core.foreign import call_code, machine_clock, reliable
 from .engine.definitions import find_source, lost_words
 from .host.kernel import definition_site, run_blocking
+from .host.secrets import conceal
 from .host.show import html_of
 from .core.conversation import with_call_ids
 from .log.log import Log
@@ -32,7 +33,7 @@ from .wrappers.providers import find_model
 from .engine.engine import Engine
 from .engine.outcomes import AgentMismatch
 from .run import Run, new_run_id
-from .host.settings import SECTIONS, SettingsError, load_settings, store_url
+from .host.settings import SECTIONS, SettingsError, load_settings, say_loosened, store_url
 from .core.state import State, close_open_calls, plan_message, unsent_messages
 from .core.steps import Decision, Defined, Origin, Request, Started, check_caller, check_labels
 from .store.opening import shared_store
@@ -144,6 +145,7 @@ class Agent(Portable):
         data: Any = None,  # what tools find in their `Context`: a database, a client; neither stored nor sent to another process
     ):
         settings, name, instructions, ask = load_settings(), name or "agent", instructions or "", Ask() if ask is None else ask
+        say_loosened(settings)
         _refuse_kinds(ask, budget, store)
         if type(result_limit) is not int or result_limit < 1: raise TypeError(f"Agent(result_limit={result_limit!r}): give a number of characters, as 20_000.")
         self.result_limit, self.tools = result_limit, _tools_by_name(tools, result_limit, result.name if isinstance(result, Tool) else "")
@@ -182,7 +184,7 @@ class Agent(Portable):
         body: Started,  # task, conversation and limit
     ) -> Started:  # with this agent's definition
         "The first step of a run"
-        return body.model_copy(update={**self._definition(), "labels": {**self.labels, **body.labels}, "defined": self.origins})
+        return conceal(body.model_copy(update={**self._definition(), "labels": {**self.labels, **body.labels}, "defined": self.origins}))
 
     def _definition(self):
         fields = dict[str, Any](agent=self.name, model=self.model.name, instructions=self.instructions, examples=self.examples,

@@ -6,7 +6,7 @@
 __all__ = ['NotPortable', 'pack', 'import_path_of', 'import_by_name', 'Portable', 'PortableFunction', 'portable']
 
 # %% ../../nbs/core/11_portable.ipynb #374d0c04
-import copy, io, operator, os, pickle, re, sys
+import copy, io, operator, pickle, re, sys
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import cache, partial, update_wrapper
@@ -14,7 +14,8 @@ from importlib import import_module
 from types import CellType, FunctionType
 from typing import Any, Self
 
-from .messages import _SECRET
+from ..host.credentials import hide_credentials
+from ..host.secrets import conceal, secrets_in
 
 # %% ../../nbs/core/11_portable.ipynb #a141ef01
 class NotPortable(pickle.PicklingError):
@@ -138,11 +139,10 @@ _LOGIN = re.compile(r"://[^/:@\s]*:[^/@\s]+@")
 
 def _refuse_keys(value, data):
     import pickletools
-    named = {k: v for k, v in os.environ.items() if k.endswith(("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")) and len(v) >= 8}
     strings = {arg if isinstance(arg, str) else arg.decode("latin-1") for _, arg, _ in pickletools.genops(data) if isinstance(arg, str | bytes)}
     for text in (s for s in strings if len(s) >= 8):
-        found = next((k for k, v in named.items() if text == v or len(v) >= 12 and v in text), "")
-        if found or _SECRET.search(text) or _LOGIN.search(text):
+        found = next(iter(secrets_in(hidden := conceal(text)) - secrets_in(text)), "")
+        if found or hide_credentials(hidden) != hidden or _LOGIN.search(text):
             what, instead = (f"the value of {found}", f"os.environ[{found!r}]") if found else ("what looks like a key or a password", "os.environ[...]")
             raise NotPortable(f"{value!r} holds {what}, and that is not sent to another process. Read it where it is used, inside the function: {instead}.")
     return data

@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ArgsKwargs
 
 from ..host.arguments import unknown_keywords
+from ..host.secrets import conceal
 from ..host.show import html_of, line_of
 
 # %% ../../nbs/core/00_value.ipynb #94aa09b3
@@ -54,7 +55,7 @@ class Value:
         return self.__dict__ == other.__dict__ if type(self) is type(other) else NotImplemented
     def __hash__(self) -> int: return hash(tuple(self.__dict__.values()))
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.__dict__.items() if self.model_fields[k].repr)})"
+        return conceal(f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.__dict__.items() if self.model_fields[k].repr)})")
 
     @classmethod
     def model_validate(cls, obj: Any, **how: Any) -> Self: return cls.__pydantic_validator__.validate_python(obj, **how)

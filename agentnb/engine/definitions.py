@@ -13,6 +13,7 @@ from ..core.state import READ_RESULT, State
 from ..core.steps import Edit
 from ..log.log import Log
 from ..tools.origins import origin_words
+from ..host.secrets import conceal
 from ..tools.scopes import common_grant
 from ..tools.tool import Tool
 
@@ -60,14 +61,14 @@ def code_change(
     agent: Any,  # as it is defined now
 ) -> tuple[str, Edit] | None:  # in words, and as values; `None` if nothing is different
     "What is different in the code"
-    specs = {n: t.spec for n, t in agent.tools.items() if "tools" not in state.edited_fields or n in state.tools}
+    specs = {n: conceal(t.spec) for n, t in agent.tools.items() if "tools" not in state.edited_fields or n in state.tools}
     changes, change = _tool_changes({n: t for n, t in state.tools.items() if t != READ_RESULT}, specs), dict[str, Any]()
     if changes: change.update(tools=tuple(specs.values()), defined=getattr(agent, "origins", ()) or None)
     current = dict(model=agent.model.name, instructions=agent.instructions, examples=agent.examples, result_tool=agent.result_tool, answer=agent.answer)
     if (granted := common_grant(state.grant, agent.grant)) is not None and (state.grant is None or {*granted} != {*state.grant}):
         changes.append(_narrowed_text("grant", ", ".join(state.grant) if state.grant is not None else "everything", ", ".join(granted)))
         change["grant"] = granted
-    for name, value in current.items():
+    for name, value in conceal(current).items():
         if getattr(state, name) == value or name in state.edited_fields and name != "model": continue
         changes.append(f"model {state.model} -> {value}" if name == "model" else name)
         change[name] = value or {} if name == "answer" else value

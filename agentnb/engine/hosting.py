@@ -17,6 +17,7 @@ from ..core.foreign import await_code, call_code, error_text
 from ..core.messages import Ask, Delta, Reply, Usage
 from ..core.steps import Body, Decision, Edit, Note, Request, Returned
 from ..core.value import json_safe
+from ..host.secrets import conceal, disarm, reveal_known
 from .actions import Execute
 from .perform import PERFORM
 from .reserve import Reservation, reserve
@@ -61,19 +62,20 @@ class HostedCall:
                 with suppress(RuntimeError): self._loop.call_soon_threadsafe(lambda: answered.done() or answered.set_result(found))
         engine.log.observers.append(look)
         engine.hear(request)
-        try: return await answered
+        try: return reveal_known(await answered)
         finally:
             engine.log.observers.remove(look)
             self.waited += monotonic() - started
             if answered.cancelled(): engine.hear(_taken_back(request, self.call.tool, "The question was taken back."))
 
     async def sample(self, messages, instructions="", max_tokens=None) -> Reply:
-        self.engine.hear(item := Sampling(self.call.tool, messages, json_safe(instructions), max_tokens))
+        messages, instructions = conceal(disarm((tuple(messages), json_safe(instructions))))
+        self.engine.hear(item := Sampling(self.call.tool, messages, instructions, max_tokens))
         return await item.answered
 
     def tell(self, text) -> None:
         for listener in self.engine.listeners:
-            try: call_code(listener, Delta("progress", json_safe(text)))
+            try: call_code(listener, Delta("progress", conceal(json_safe(text))))
             except Exception as e: warnings.warn(f"a listener failed: {error_text(e)}. The call goes on.", stacklevel=2)
 
     def note(self, text) -> None: self.engine.hear(Note(about="server", text=json_safe(text), tool=self.call.tool))

@@ -22,6 +22,7 @@ from langgraph.types import Command, Overwrite
 from ..core.budget import Budget
 from ..core.foreign import await_code, call_code, contained, error_text, machine_clock, reliable
 from ..engine.engine import Engine
+from ..engine.perform import Hearing
 from ..host.kernel import definition_site, run_blocking
 from ..log.forks import SideEffect, refuse_existing_run
 from .channels import read_values, write_values
@@ -31,6 +32,7 @@ from ..log.log import Log
 from ..core.messages import Call, Message, ToolSpec, redact
 from ..core.objects import plain_value
 from ..run import Run, new_run_id
+from ..host.secrets import reveal_known
 from ..host.settings import load_settings, store_url
 from ..core.state import State
 from ..core.steps import Decision, Edit, Finished, Note, Origin, Request, Started, Step, check_labels
@@ -187,7 +189,7 @@ async def _record_checkpoints(engine, place, head, seconds):
 # %% ../../nbs/langgraph/06_held.ipynb #e71fde4b
 async def _apply_edits(engine, edits):
     graph, head = engine.agent.graph, await engine.thread.state(engine.log.run_id)
-    values = read_values(graph, {k: v for e in edits for k, v in (e.values or {}).items()}, head.values)
+    values = read_values(graph, reveal_known({k: v for e in edits for k, v in (e.values or {}).items()}), head.values)
     messages, before = next((e.messages for e in reversed(edits) if e.messages is not None), None), messages_in(head)
     as_node = next((e.as_node for e in reversed(edits) if e.as_node), None)
     def as_langchain(i, m): return next((o for o in before if from_langchain(o) == m), None) or to_langchain(m, f"{engine.log.run_id}-{engine.tip.index}-{i}")
@@ -225,7 +227,8 @@ def _next_bodies(engine, head, after, again):
         question=f"Go on {where}? The graph has a breakpoint there.")]
     refused = [r for r in requests if r.interrupt in _OWN and decisions[r.request_id].verdict == "reject"]
     if refused: return [Finished(status="stopped", reason=f"not {where}" if refused[-1].interrupt == "breakpoint" else f"not again: {', '.join(again)}")]
-    return [Command(resume={i.id: resume_value(i.value, [(r, decisions[r.request_id]) for r in requests if r.interrupt == i.id]) for i in head.interrupts})]
+    answered = [(r, reveal_known(decisions[r.request_id])) for r in requests]
+    return [Command(resume={i.id: resume_value(i.value, [a for a in answered if a[0].interrupt == i.id]) for i in head.interrupts})]
 
 # %% ../../nbs/langgraph/06_held.ipynb #786687b9
 def _result(head):
@@ -240,11 +243,13 @@ async def _run_superstep(engine, command):
         for listener in list(engine.listeners):
             try: call_code(listener, delta)
             except Exception as e: warnings.warn(f"a listener failed: {error_text(e)}. The graph goes on.", stacklevel=2)
-    heard = hear if engine.listeners else None
+    heard = Hearing(hear) if engine.listeners else None
     try: await await_code(engine.thread.run_superstep, engine.log.run_id, command if command.resume else None, heard, engine.inside.append)
     except Exception as e:
         await _note_error(engine, e, started)
         raise
+    finally:
+        if heard: heard.end()
     return engine.log.seconds_since(started)
 
 # %% ../../nbs/langgraph/06_held.ipynb #79328f14

@@ -11,6 +11,7 @@ from base64 import b64decode, b64encode
 from datetime import UTC, datetime
 from typing import Any
 
+from ..host.secrets import conceal, disarm, reveal_known, secrets_in
 from ..store.opening import open_store
 from ..store.protocol import ROW_ERRORS, Store, damaged
 
@@ -45,15 +46,23 @@ def _json(value):
     except UnicodeEncodeError: return json.dumps(value)
     return text
 
+# %% ../../nbs/langgraph/00_saver.ipynb #f02b6a8c
+def _refuse_secrets(value, data):
+    text = data.decode("latin-1")
+    if found := secrets_in(conceal(text)) - secrets_in(text):
+        raise ValueError(f"the state holds the value of {min(found)} inside a {type(value).__name__}, and no checkpoint may hold it. Read it where it is used.")
+
 class _Packing(BaseCheckpointSaver[str]):
     store: Store
     def _pack(self, value):
+        value = conceal(disarm(value))
         if type(self.serde) is JsonPlusSerializer and _is_plain(value): return dict(value=value)
         kind, data = self.serde.dumps_typed(value)
+        _refuse_secrets(value, data)
         return dict(type=kind, base64=b64encode(data).decode())
 
     def _unpack(self, packed):
-        return packed["value"] if "value" in packed else self.serde.loads_typed((packed["type"], b64decode(packed["base64"])))
+        return reveal_known(packed["value"] if "value" in packed else self.serde.loads_typed((packed["type"], b64decode(packed["base64"]))))
 
     def _loaded(self, key, text):
         try: row = json.loads(text)

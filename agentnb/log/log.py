@@ -17,6 +17,7 @@ from ..core.foreign import call_code, error_text, reliable
 from ..core.messages import Call
 from ..core.state import NEW_STATE, OpenCall, State, fold
 from ..core.steps import Body, Step
+from ..host.secrets import conceal
 from .keys import IdempotencyKeys
 from ..store.protocol import ROW_ERRORS, Store, apply_read, damaged
 from ..tools.tool import Tool, ToolError
@@ -117,7 +118,7 @@ class Log(History):
         iteration: int | None = None,  # the model reply it belongs to; the current one if not given
     ) -> tuple[Step, State]:  # not written yet, and the state after it
         "The step that would follow; raises `ValueError` if it does not fit"
-        tip, make_step = self.tip, Step.model_construct if self.steps else Step
+        tip, body, make_step = self.tip, conceal(body), Step.model_construct if self.steps else Step
         step = make_step(run_id=self.run_id, index=tip.index, at=self._now(), body=body, iteration=tip.iteration if iteration is None else iteration)
         return step, tip.apply(step)
 
@@ -127,7 +128,7 @@ class Log(History):
     ) -> list[Step]:  # not written yet
         "The steps that would follow, one after the other"
         steps, tip, iteration = [], self.tip, self.tip.iteration if iteration is None else iteration
-        for body in bodies:
+        for body in conceal([*bodies]):
             steps.append(Step(run_id=self.run_id, index=tip.index, iteration=iteration, at=self._now(), body=body))
             tip = tip.apply(steps[-1])
         return steps

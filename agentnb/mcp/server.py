@@ -12,6 +12,7 @@ from contextlib import redirect_stdout
 from io import TextIOWrapper
 from typing import Any
 
+from ..host.secrets import conceal, disarm
 from ..tools.contract import Context, ToolError, as_run_data
 from .schemas import FAILURE_META, IDEMPOTENCY_META
 from ..tools.tool import Tool
@@ -77,9 +78,9 @@ class MCPServer:
         async with self._acting: return await self._run_tool(tool, params.arguments or {}, key)
 
     async def _run_tool(self, tool, args, key):
-        try: text = await tool.run(tool.check(args), Context(call_id=key, idempotency_key=key, data=self.data))
+        try: text = await tool.run(tool.check(disarm(args)), Context(call_id=key, idempotency_key=key, data=self.data))
         except ToolError as e: return _failure_result(e.failure)
-        return CallToolResult(content=[TextContent(text=text)])
+        return CallToolResult(content=[TextContent(text=conceal(text))])
 
     async def stdio(self) -> None:
         "Serve the one client at standard input and output, until it leaves"

@@ -10,7 +10,7 @@ import os
 from typing import Any
 
 from .protocol import ModelError
-from ..host.settings import load_settings
+from ..host.settings import key_variable, load_settings
 from .wire import RemoteModel, is_loopback, http_pool
 
 # %% ../../nbs/models/02_server.ipynb #62aa0ea9
@@ -25,8 +25,9 @@ class Server(RemoteModel):
         timeout: float = 600.0,  # seconds for one request
         **options: Any,  # put into every request as they are
     ):
-        self.key_name = f"{server.upper().replace('-', '_')}_API_KEY"
-        url = url or (os.environ.get("OPENAI_BASE_URL") if server == "openai" else None) or load_settings().servers.get(server)
+        address, *named = load_settings().servers.get(server, "").split() or [""]
+        self.key_name = named[0] if named else key_variable(server)
+        url = url or (os.environ.get("OPENAI_BASE_URL") if server == "openai" else None) or address
         if not url:
             raise ModelError("not_found", f"no server {server!r} in [servers] of the settings.", "Add its address there, or give url=...", f"{server}:{model}")
         super().__init__(f"{server}:{model}", url, key or os.environ.get(self.key_name, ""), timeout, **options)

@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 
 from ..core.foreign import error_text
 from ..core.messages import Ask, Delta, Message, Reply, ToolSpec, Usage, redact
+from ..host.secrets import secrets
 from ..core.portable import NotPortable, Portable
 from .protocol import ErrorKind, ModelError
 
@@ -370,6 +371,7 @@ class RemoteModel(Portable):
         **options: Any,  # put into every request as they are
     ):
         self.name, self.url, self.timeout, self.options, self._key, self._clients = name, url, timeout, options, key.strip(), WeakKeyDictionary()
+        if self._key: secrets.notice(self.key_name.partition(' ')[0] if self.key_name.isupper() else name.partition(':')[0].upper() + '_API_KEY', self._key)
 
     def __getstate__(self):
         if re.search("//[^/@]*@", self.url):

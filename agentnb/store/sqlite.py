@@ -155,6 +155,7 @@ class SQLite(Rows):
             raise _store_error(self.url, self.path, e) from e
 
     def _open_to_write(self):
+        if self.path != ":memory:": _make_private(self._file)
         self._db = sqlite3.connect(self.path, check_same_thread=False, timeout=_PATIENCE, isolation_level=None)
         _watch_forks(self)
         for pragma in (f"page_size={_PAGE}", "journal_mode=wal", f"synchronous={self._synchronous}", f"wal_autocheckpoint={_CHECKPOINT}"):
@@ -345,6 +346,7 @@ class SQLite(Rows):
         part = f"{target}.part"
         try:
             Path(part).unlink(missing_ok=True)
+            _make_private(part)
             with closing(sqlite3.connect(part)) as copy:
                 with self._lock: self._db.backup(copy)
                 copy.execute("PRAGMA journal_mode=delete")
@@ -412,6 +414,9 @@ def new_file(
     return target
 
 # %% ../../nbs/store/02_sqlite.ipynb #677aa299
+def _make_private(file):
+    with suppress(OSError): os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
 def _rebuild(kind, file, synchronous, mode="rw"):
     store = object.__new__(kind)
     store.path, store.url, store._file = file, f"sqlite:///{file}{'?mode=ro' * (mode == 'ro')}", file

@@ -12,10 +12,12 @@ from itertools import groupby
 
 from pydantic import ValidationError
 
-from ..core.contents import contents_in
-from ..core.messages import redact
+from ..core.contents import contents_in, with_text_changed
+from ..core.messages import Content, redact
 from ..core.shape import describe_errors
-from ..core.steps import Intent, Started, Step
+from ..core.steps import Intent, Returned, Started, Step
+from ..host.credentials import hide_members
+from ..host.secrets import conceal
 from .contents import bytes_of, content_line, read_content_line
 from .protocol import RunConflict, RunNotFound, Store, StoreError, fold_run, origin_of, read_run
 
@@ -38,14 +40,25 @@ def _with_parents(store, run_ids):
 
 # %% ../../nbs/store/09_transfer.ipynb #8cce83b6
 def _lines(store, run_ids):
-    written = set[str]()
+    written = dict[str, Content]()
     for run_id in run_ids:
         steps = store.read(run_id)
         for c in (c for step in steps for c in contents_in(step.body) if c.sha256 not in written):
-            written.add(c.sha256)
-            if (data := bytes_of(store, c)) is not None: yield content_line(c, data)
-        for step in steps: yield step.model_dump_json()
+            data = bytes_of(store, c)
+            written[c.sha256], hidden = with_text_changed(c, data, redact)
+            if hidden is not None: yield content_line(written[c.sha256], hidden)
+        for step in steps: yield _as_sent(step, written).model_dump_json()
 
+def _as_sent(step, written):
+    body, changed = step.body, {k: c for k, c in written.items() if c.sha256 != k}
+    if changed and isinstance(body, Returned):
+        kept = tuple(changed[c.sha256].model_copy(update={"about": c.about}) if c.sha256 in changed else c for c in body.contents)
+        step = step.model_copy(update={"body": body.model_copy(update={"contents": kept})})
+    plain = step.model_dump(mode="json")
+    return step if (hidden := hide_members(conceal(plain))) == plain else Step.model_validate(hidden)
+
+
+# %% ../../nbs/store/09_transfer.ipynb #84e83c8a
 def export_runs(
     store: Store,  # where they are
     run_ids: Sequence[str] | None = None,  # which; all if not given
@@ -106,13 +119,14 @@ def import_runs(
     for run_id, group in groupby(_parse_lines(lines, contents), key=lambda numbered: numbered[1].run_id):
         numbers, steps = zip(*group)
         if existing := store.read(run_id):
-            if existing == list(steps): continue
+            if [_as_sent(s, {}) for s in existing] == [_as_sent(s, {}) for s in steps]: continue
             raise RunConflict(f"line {numbers[0]}: {store.url} has a run {run_id} already, with other steps ({len(existing)} there, {len(steps)} here). "
                 "Nothing of it was imported: import into another store, or leave its lines out.")
+        steps = conceal(steps)
         _check_run(store, run_id, numbers, steps)
         held = [contents.pop(c.sha256) for step in steps for c in contents_in(step.body) if c.sha256 in contents]
         store.append(*steps, **({"contents": held} if held else {}))
-        store.keep("imported", run_id, str(len(steps)), steps[-1].at)
+        for mark in ("imported", "given elsewhere"): store.keep(mark, run_id, str(len(steps)), steps[-1].at)
         written.append(run_id)
     return written
 

@@ -16,6 +16,8 @@ from pydantic import ValidationError
 from ..models.anthropic import to_wire as to_anthropic
 from ..models.chat import read_args, to_wire as to_chat
 from ..core.messages import Call, Failure, Message, Native
+from ..host.credentials import hide_members
+from ..host.secrets import conceal
 
 # %% ../../nbs/study/04_conversations.ipynb #3be6b322
 _OPENAI_PARTS = {"text", "refusal", "image_url", "input_audio", "file", "thinking"}
@@ -215,4 +217,4 @@ def write_messages(
     if format not in ("openai", "anthropic"): raise ValueError(f"no format {format!r}: write 'openai' or 'anthropic'.")
     native_fits = native is not None and native.format == ("chat" if format == "openai" else format)
     first = list(copy.deepcopy(native.parts)) if native and native_fits else _system(instructions) if format == "openai" else []
-    return first + ([_as_openai(m) for m in messages] if format == "openai" else _as_anthropic(messages))
+    return hide_members(conceal(first + ([_as_openai(m) for m in messages] if format == "openai" else _as_anthropic(messages))))

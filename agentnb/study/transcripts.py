@@ -14,6 +14,7 @@ from typing import Any
 
 from ..core.messages import Failure, Message, Native, Reply
 from ..core.steps import Body, Edit, Finished, Intent, Replied, Returned, Started, Step
+from ..host.secrets import conceal
 from ..log.log import Log
 from ..store.protocol import RunConflict
 from ..tools.tool import ToolError
@@ -26,7 +27,7 @@ class _LogBuilder:
     def add(self, n: int, body: Body) -> None:
         tip, clock = self.log.tip, self.at[n].astimezone(UTC) if self.at else self.log.clock()
         when = max(clock, self.log.steps[-1].at) if self.log.steps else clock
-        step = Step(run_id=self.log.run_id, index=tip.index, iteration=tip.iteration + isinstance(body, Replied), at=when, body=body)
+        step = Step(run_id=self.log.run_id, index=tip.index, iteration=tip.iteration + isinstance(body, Replied), at=when, body=conceal(body))
         self.log.accept(step)
 
     def add_intent(self, n: int, call_id: str) -> None:

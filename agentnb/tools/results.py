@@ -13,10 +13,11 @@ from typing import Any
 
 from pydantic_core import to_json, to_jsonable_python
 
-from ..core.contents import MOST_BYTES, WithContents, content_of, content_words, picture_of, sound_of
+from ..core.contents import MOST_BYTES, WithContents, content_of, content_words, picture_of, sound_of, with_text_changed
 from ..core.foreign import error_text
 from ..core.shown import Shown, shown_of, ways_of
 from ..core.value import json_safe
+from ..host.secrets import conceal, disarm
 
 # %% ../../nbs/tools/02_results.ipynb #5505702e
 _MOST_ITEMS = 100_000  # of a generator, which may be endless
@@ -267,11 +268,13 @@ def result_text(
     limit: int | None = RESULT_LIMIT,  # characters; `None` for all of them
 ) -> str:  # what the model reads
     "Any value as text, at most `limit` characters of it"
-    if type(value) is str: return cut_text(json_safe(value), limit)
+    if type(value) is str: return cut_text(_written(json_safe(value)), limit)
     walk = _Walk(RESULT_LIMIT if limit is None else limit)
     plain = walk(value)
-    text = plain if isinstance(plain, str) else _as_json(plain)
+    text = _written(plain if isinstance(plain, str) else _as_json(plain))
     return cut_text(text, limit, whole=walk.left >= 0)
+
+def _written(text): return conceal(disarm(text))
 
 def _as_json(plain) -> str:
     try: return to_json(plain, inf_nan_mode="strings").decode()
@@ -293,9 +296,10 @@ def read_result(
     "Any value as text, with what a person sees beside it"
     walk = _Walk(RESULT_LIMIT if limit is None else limit, keep=limit is not None)
     plain = walk(value)
-    text = plain if isinstance(plain, str) else _as_json(plain)
-    if limit is None: return WithContents.of(text, walk.contents)
+    text = _written(plain if isinstance(plain, str) else _as_json(plain))
+    contents = [with_text_changed(content, data, conceal) for content, data in walk.contents]
+    if limit is None: return WithContents.of(text, contents)
     if len(text) > limit: walk.wholes.insert(0, text)
-    wholes = [whole.encode()[:MOST_BYTES] for whole in walk.wholes[:1]]
+    wholes = [_written(whole).encode()[:MOST_BYTES] for whole in walk.wholes[:1]]
     kept = [(content_of(data, "text/plain", about="whole"), data) for data in wholes]
-    return WithContents.of(cut_text(text, limit, whole=walk.left >= 0), [*walk.contents, *kept])
+    return WithContents.of(cut_text(text, limit, whole=walk.left >= 0), [*contents, *kept])

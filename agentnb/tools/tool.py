@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from .contract import Context, Limits, ToolError
 from ..host.kernel import definition_site, exit_as_error, run_blocking
+from ..host.secrets import MissingSecret, conceal, reveal, reveal_known
 from ..host.show import html_of
 from ..core.contents import WithContents
 from ..core.foreign import await_code, call_code, call_in_thread, error_text, refuse_async
@@ -86,8 +87,13 @@ def checked_limit(limit: int | None, place: str) -> int | None:
     if limit is None or type(limit) is int and limit > 0: return limit
     raise ToolDefinitionError(f"{place}: result_limit={limit!r}: give a number of characters, for example 20_000.")
 
+def _revealed(args):
+    try: return reveal(args)
+    except MissingSecret as e: raise ToolError("unavailable", f"{e}") from None
+
 def _cut_error(e):
-    message, hint = cut_text(e.failure.message, 10_000, "text"), cut_text(e.failure.hint, 10_000, "text")
+    failure = conceal(e.failure)
+    message, hint = cut_text(failure.message, 10_000, "text"), cut_text(failure.hint, 10_000, "text")
     if message == e.failure.message and hint == e.failure.hint: return e
     return ToolError(e.failure.kind, message, hint, e.failure.retry_after)
 
@@ -179,11 +185,13 @@ class Tool(Portable):
         args: dict[str, Any],  # JSON values, as a model sends them
     ) -> dict[str, Any]:  # JSON values, validated, defaults filled in
         "Validate `args`; raises `ToolError` with kind `invalid_input`"
+        given, args = args, reveal_known(args)
         validated = self._validated(args)
         dumped = json_safe(self._dump(validated, mode="json", by_alias=True, round_trip=True))
         if dumped != args and not self._reads_back(dumped, validated):
             raise ToolError("internal", f"{self.name}: its arguments change when they are written down and read back.",
                 "Its parameters need types that JSON can hold, and validators that leave a checked value as it is.")
+        if given is not args: return conceal(dumped)
         return args if dumped == args and all([type(v) is type(args[k]) in _JSON_SCALARS for k, v in dumped.items()]) else dumped
 
     def _validated(self, args):
@@ -201,7 +209,7 @@ class Tool(Portable):
         context: Context = Context(),  # handed to the function where it asks for it
     ) -> str:  # what the model reads: text as it is, anything else as JSON; a `WithContents` where a person sees more
         "Validate, call and return the result as text; raises `ToolError` and nothing else"
-        values = self._values(args) | made_contexts(self._parameters.contexts, context)
+        values = self._values(_revealed(args)) | made_contexts(self._parameters.contexts, context)
         value = await self.limits.call(lambda: self._call(values))
         limit = self._default_limit if self.result_limit is None else self.result_limit
         text = value if is_short_text(value, limit) else self._read(value, limit)

@@ -9,6 +9,7 @@ __all__ = ['code_html', 'diff_html', 'picture_html', 'markdown_html']
 import html, re, time
 from importlib import import_module
 
+from ..host.secrets import redact
 from .text import COLOURS, escape_html
 
 # %% ../../nbs/views/01_markdown.ipynb #54eb334f
@@ -45,6 +46,7 @@ def code_html(
     language: str = "",  # `python`, `json`, `sql`; plain if Pygments does not know it
 ) -> str:  # `<pre>`
     "Code in colours"
+    code = redact(code) if len(code) <= _MOST else code
     tokens = _tokens(code, language) if language and len(code) <= _MOST else [("", code)]
     spans = (f'<span style="color:{ink}">{escape_html(text)}</span>' if ink else escape_html(text, _MOST) for ink, text in tokens)
     return f'<pre style="white-space:pre-wrap;overflow-wrap:anywhere"><code>{"".join(spans)}</code></pre>'
@@ -55,7 +57,8 @@ def diff_html(
 ) -> str:  # `<pre>`
     "A preview whose added and removed lines have a colour"
     tones = {"+": "ok", "-": "error", "@": "model"}
-    lines = (f'<span style="color:{COLOURS[tones[x[0]]]}">{escape_html(x)}</span>' if x[:1] in tones else escape_html(x) for x in text[:_MOST].split("\n"))
+    said = redact(text[:_MOST]).split("\n")
+    lines = (f'<span style="color:{COLOURS[tones[x[0]]]}">{escape_html(x)}</span>' if x[:1] in tones else escape_html(x) for x in said)
     rest = f"… ({len(text) - _MOST:,} more characters)" if len(text) > _MOST else ""
     return f'<pre style="white-space:pre-wrap;overflow-wrap:anywhere">{chr(10).join(lines)}{rest}</pre>'
 
@@ -157,5 +160,5 @@ def markdown_html(
     text: str,  # from a model or a person
 ) -> str:  # HTML of a few tags; no attribute holds text from outside, but addresses that were checked
     "Markdown as HTML that does nothing"
-    if len(text) <= _MOST: return _blocks(text.expandtabs(4).split("\n"))
+    if len(text) <= _MOST: return _blocks(redact(text).expandtabs(4).split("\n"))
     return f'<p style="white-space:pre-wrap;overflow-wrap:anywhere">{escape_html(text, _MOST)}</p>'

@@ -10,15 +10,19 @@ import html, json
 from typing import Any
 
 from ..core.unseen import reveal
+from ..host.secrets import redact
 
 # %% ../../nbs/views/00_text.ipynb #16ad0524
+_MARGIN = 4000  # characters after a cut in which a secret may end
+
 def visible(
     value: Any,  # anything; what is not text is shown as JSON
     most: int | None = None,  # characters; what is cut off is counted
 ) -> str:  # text, for a place that takes no markup
     "Text in which nothing is hidden"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2, default=str)
-    if most is not None and len(text) > most: text = f"{text[:most]}… ({len(text) - most:,} more characters)"
+    size, text = len(text), redact(text if most is None else text[:most + _MARGIN])
+    if most is not None and size > most: text = f"{text[:most]}… ({size - most:,} more characters)"
     return reveal(text)
 
 # %% ../../nbs/views/00_text.ipynb #27174ee8

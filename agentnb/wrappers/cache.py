@@ -14,6 +14,7 @@ from decimal import Decimal
 from ..core.foreign import machine_clock, reliable
 from ..core.messages import Ask, Delta, Reply, Usage
 from ..core.portable import Portable
+from ..host.secrets import conceal
 from ..host.arguments import explain_keywords
 from ..models.protocol import canonical_request
 from .providers import find_model
@@ -56,7 +57,7 @@ class Cached(Portable):
         "The model is asked, whatever is kept, and its reply is kept"
         reply, key = await self.model(messages, tools, instructions, ask), self.key(messages, tools, instructions, ask)
         if reply.malformed or reply.cut: return reply
-        await call_store(self.store, self.store.keep, "reply", key, reply.model_dump_json(exclude_defaults=True), self._clock())
+        await call_store(self.store, self.store.keep, "reply", key, conceal(reply).model_dump_json(exclude_defaults=True), self._clock())
         return reply
 
     def key(self, messages, tools=(), instructions="", ask=Ask()) -> str:

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from ..core.contents import WithContents, content_of
-from ..core.messages import Ask, Content, Delta, Failure, Reply, redact
+from ..core.messages import Ask, Content, Delta, Failure, Reply
 from ..core.portable import Portable
+from ..host.credentials import hide_members
+from ..host.secrets import conceal
 from ..host.arguments import explain_keywords
 from ..models.protocol import AskedHuman, Model, as_model, canonical_request
 from .providers import find_model
@@ -26,9 +28,7 @@ class TapeMiss(RuntimeError):
 
 # %% ../../nbs/wrappers/05_tape.ipynb #41a4ab20
 def _redacted(value: Any) -> Any:
-    if isinstance(value, str): return redact(value, lambda secret: f"[secret {hashlib.sha256(secret.encode()).hexdigest()[:4]}]")
-    if isinstance(value, dict): return {k: _redacted(v) for k, v in value.items()}
-    return [_redacted(v) for v in value] if isinstance(value, list | tuple) else value
+    return hide_members(conceal(value), lambda secret: f"[secret {hashlib.sha256(secret.encode()).hexdigest()[:4]}]")
 
 def _digest(request): return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -72,7 +72,9 @@ class Tape:
 
     def _write(self, tape):
         new = self.path.with_name(f"{self.path.name}.new")
-        new.write_text(json.dumps(tape, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        mode = self.path.stat().st_mode & 0o777 if self.path.exists() else 0o600
+        with open(new, "w", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, mode)) as out: out.write(json.dumps(tape, indent=1, ensure_ascii=False) + "\n")
+        new.chmod(mode)
         os.replace(new, self.path)
 
     def _read(self):
