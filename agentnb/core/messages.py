@@ -124,6 +124,7 @@ class ToolSpec(Value):
     plan: bool = False  # its result is the run's plan
     always_ask: str = ""  # why a human is asked about each call, whatever was allowed before; empty if not
     code: str = ""  # digest of its source, so that a change is noticed; models do not see it
+    outside: str = ""  # who wrote its description, where that was nobody here: `the MCP server tickets`
 
 # %% ../../nbs/core/01_messages.ipynb #5c9e1ea1
 class Usage(Value):

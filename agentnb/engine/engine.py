@@ -8,12 +8,14 @@ __all__ = ['HEARTBEAT', 'YIELD_SECONDS', 'never_stop', 'Engine']
 # %% ../../nbs/engine/10_engine.ipynb #51218031
 import asyncio, secrets, warnings
 from collections.abc import Awaitable, Callable
+from functools import partial
 from time import monotonic
 from typing import Any
 
 from ..core.foreign import await_code, error_text, name_of_code
 from ..core.messages import Delta
 from ..core.state import READ_RESULT, OpenCall, State
+from ..core.taint import Outside
 from ..core.steps import Body, Decision, Edit, Intent, Note, Replied, Request, Returned, Started, Step
 from .actions import Action, Announce, AskModel, Execute, Wait, affordable_calls, next_action, out_of_budget_action, ready_calls
 from .breakpoints import Break
@@ -63,6 +65,7 @@ class Engine:
         self.pausing, self.single, self.uninterrupted = False, False, False
         self.reservation: Reservation | None = None
         self.rulings = Rulings()  # of the policy's functions
+        self.outside = Outside()  # what was said outside
         self.meter: Any = None  # of the budget, with the prices it looked up
         self.loaded_model: Any = None  # the model whose imports are there
         self.contents = dict[str, list[ContentRow]]()  # bytes that are to be written together with the result of a call, by its id
@@ -145,7 +148,7 @@ class Engine:
     def next_action(self) -> Action | None:  # `None` once the run has ended
         "The one thing that comes next"
         tip, rules = self.log.tip, self.rulings.before(self.agent.policy)
-        return next_action(tip, rules, self.session, self.calls_elsewhere() if tip.parent else {}, self.changes_since_yes)
+        return next_action(tip, rules, self.session, self.calls_elsewhere() if tip.parent else {}, self.changes_since_yes, self.outside.borrowed)
 
     def changes_since_yes(self,
         c: OpenCall,  # approved
@@ -165,7 +168,7 @@ class Engine:
         if not self.place and any([c.phase == "approved" or c.place for c in self.tip.open_calls]): await _find_place(self)
         tip = self.log.tip
         open_calls = [c.call for c in affordable_calls(tip) if c.phase != "asked" and not c.problem]
-        await self.rulings.ask(self.agent.policy, open_calls, tip.tools, tip.cost)
+        await self.rulings.ask(self.agent.policy, open_calls, tip.tools, tip.cost, borrowed=partial(self.outside.borrowed, tip))
 
     def calls_elsewhere(self) -> dict[str, str]:  # where, by the call's signature; empty in a run that is no fork
         "The calls that were made behind the cut of a fork, and are not repeated without a question"
@@ -316,7 +319,7 @@ async def _perform(engine, action):
     if not isinstance(action, Execute): return await PERFORM[type(action).__name__](engine, action)
     asks, several = may_ask(engine, action.call), engine.running_calls or len(engine.log.tip.open_calls) > 1
     spec = engine.tip.tools[action.call.call.tool] if several else None
-    ready = [] if spec is None or engine.single or spec.plan or not spec.read_only else ready_calls(engine.tip, engine.rulings.before(engine.agent.policy))
+    ready = [] if spec is None or engine.single or spec.plan or not spec.read_only else ready_calls(engine.tip, engine.rulings.before(engine.agent.policy), engine.outside.borrowed)
     if not asks and (not ready or len(ready) == 1 and not engine.running_calls): return await PERFORM["Execute"](engine, action)
     for c in ready or [action.call]: begin_call(engine, c)
     return await first_news(engine)
@@ -363,7 +366,8 @@ def _may_act(engine, reply):
 async def _record_with_intent(engine, reply):
     log = engine.log
     first, replied = log.next_step(reply, engine.tip.iteration + 1)
-    action = next_action(replied, engine.agent.policy, engine.session, engine.calls_elsewhere()) if replied.open_calls else None
+    action = None
+    if replied.open_calls: action = next_action(replied, engine.agent.policy, engine.session, engine.calls_elsewhere(), borrowed=engine.outside.borrowed)
     if not isinstance(action, Announce): return None
     intent = Intent(call_id=action.call.call.id, key=log.next_key(action.call), session=engine.session)
     second = first.model_copy(update=dict(index=first.index + 1, body=intent))
@@ -419,7 +423,7 @@ def _rule_answers(engine, rule, request):
     if rule == "wait": return False
     if request.within: return True
     if request.about != "approve": return False
-    return rule == "reject" or not (request.call and request.call.tool in engine.tip.tools and engine.tip.tools[request.call.tool].always_ask)
+    return rule == "reject" or not request.borrowed and not (request.call and request.call.tool in engine.tip.tools and engine.tip.tools[request.call.tool].always_ask)
 
 async def _answer_unattended(engine):
     request, rule = engine.tip.requests[0], engine.agent.unattended

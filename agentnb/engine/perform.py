@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from ..tools.contract import without_calls_left
+from ..tools.contract import outside_words, without_calls_left
 from ..core.calls import empty_reply
 from ..core.contents import WithContents
 from ..core.foreign import PATIENCE, CodeExit, await_code, call_code, call_within, error_text
@@ -154,6 +154,7 @@ def _check_reply(engine, reply, seconds):
 async def _execute(engine, action):
     c, key, started = action.call.call, action.call.key, engine.log.clock()
     content, failure, source, trace, contents = "", None, "live", "", ()
+    token = outside_words.set(outside := list[str]())
     try:
         tool = engine.tool(c.tool)
         if key and tool.spec.idempotent and (known := await _known_result(engine, c, key)): return known
@@ -164,6 +165,7 @@ async def _execute(engine, action):
         if tool.spec.plan: _check_plan(c.tool, result)
         content = result if tool.spec.plan or c.tool == engine.tip.result_tool else text
         if key and tool.spec.idempotent: engine.kept_rows = [("results", key, str(result))]
+        if engine.kept_rows and outside: engine.kept_rows.append(("sources of results", key, "; ".join(outside)))
         if type(text) is not str: content, contents = _with_contents(engine, c, content, text, key if engine.kept_rows else "")
     except ToolError as e:
         if isinstance(e.__cause__, CodeExit) and not tool.spec.idempotent: return _forget_outcome(engine)
@@ -171,9 +173,10 @@ async def _execute(engine, action):
     except BaseException:
         _forget_outcome(engine)
         raise
+    finally: outside_words.reset(token)
     seconds = engine.log.seconds_since(started)
     return Returned.model_construct(call_id=c.id, tool=c.tool, content=content, failure=failure, seconds=seconds, source=source, trace=trace,
-        contents=contents)
+        contents=contents, outside="; ".join(outside))
 
 def _forget_outcome(engine): engine.session = secrets.token_hex(4)
 
@@ -199,7 +202,8 @@ async def _known_result(engine, c, key):
     if not (known := await call_store(store, store.recall, "results", key)): return None
     beside = await call_store(store, store.recall, "contents of results", key)
     contents = _CONTENTS.validate_json(beside[1]) if beside else ()
-    return Returned(call_id=c.id, tool=c.tool, content=known[1], source="ledger", contents=contents)
+    outside = await call_store(store, store.recall, "sources of results", key)
+    return Returned(call_id=c.id, tool=c.tool, content=known[1], source="ledger", contents=contents, outside=outside[1] if outside else "")
 
 # %% ../../nbs/engine/07_perform.ipynb #f68d2c57
 def _trace(e):
@@ -222,10 +226,15 @@ async def _preview(engine, c):
     try: return await call_within(PATIENCE, tool.preview, c.args, _context(engine, c.id))
     except TimeoutError as e: return f"(no preview: {error_text(e)})"
 
+def _with_steps(engine, borrowed):
+    steps = {s.body.call_id: s.index for s in engine.log.steps if isinstance(s.body, Returned)}
+    return tuple(b.model_copy(update={"step": steps.get(b.call_id)}) for b in borrowed)
+
 async def _ask_human(engine, action):
     preview = await _preview(engine, action.call) if action.call and action.about in ("approve", "repeat") else ""
     tool = engine.log.tools.get(action.call.tool) if action.call else None
     identity = identity_of(tool) if tool else {}
+    if action.borrowed: action = action.model_copy(update={"borrowed": _with_steps(engine, action.borrowed)})
     return Request(request_id=f"q{engine.tip.index}", preview=preview, identity=identity, **{k: getattr(action, k) for k in type(action).model_fields})
 
 async def _warn(engine, action): return Note(about="budget", text=action.text, limit=action.limit)

@@ -97,7 +97,7 @@ def canonical_request(
 ) -> dict[str, Any]:  # JSON values
     "A request to a model in one form: the same request is the same JSON"
     dump = lambda v: v.model_dump(mode="json", exclude_defaults=True)
-    offered = [dump(t.model_copy(update=dict(code="", scopes=(), human=False, always_ask=""))) for t in tools]
+    offered = [dump(t.model_copy(update=dict(code="", scopes=(), human=False, always_ask="", outside=""))) for t in tools]
     said = [dump(m.model_copy(update={"contents": ()}) if m.contents else m) for m in messages]  # a model reads the text, not what is kept beside it
     return dict(model=name, instructions=instructions, messages=said, tools=offered, ask=dump(ask.original or ask))
 
