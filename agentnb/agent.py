@@ -228,6 +228,7 @@ class Agent(Portable):
         if state and start_plan == NO_PLAN: start_plan = state.plan
         messages = (*messages, *plan_messages) if state else (*plan_messages, *messages)
         found_by = dict[str, Any](labels=check_labels(labels), caller=check_caller(caller, run_id))
+        found_by["sources"] = tuple(state.sources) if state else ()
         body = _make_started("agent.run", task=text, messages=messages, max_iterations=limit, plan=start_plan, **found_by)
         log = Log(run_id or new_run_id(self.clock()), self.store, self.clock, tools=self.tools)
         return Run(Engine(log, self, self.beginning(body), find_source(self, sys._getframe(2).f_globals), as_run_data(data)))

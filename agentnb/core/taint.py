@@ -96,17 +96,22 @@ def _leaves(value, place=""):
         for i, v in enumerate(value): yield from _leaves(v, f"{place}.{i}")
     elif isinstance(value, str) or isinstance(value, int | float) and not isinstance(value, bool): yield place, str(value), True
 
-def _texts_of(schema):
+_WORDS_OF_SCHEMA = ("description", "title", "examples", "$comment")
+
+def _texts_of(schema, without=()):
     if isinstance(schema, str): yield schema
     elif isinstance(schema, dict):
         for k, v in schema.items():
+            if k in without: continue
             yield k
-            yield from _texts_of(v)
+            yield from _texts_of(v, without)
     elif isinstance(schema, list | tuple):
-        for v in schema: yield from _texts_of(v)
+        for v in schema: yield from _texts_of(v, without)
     elif schema is not None: yield str(schema)
 
 # %% ../../nbs/core/19_taint.ipynb #53b3dae0
+_CALLED = re.compile(r"\w+\(?")  # `wipe(` is a call of it
+
 class _Said:
     "What one side has said; holds its words"
     def __init__(self): self.words, self.rows, self.texts = dict[str, Any](), dict[str, Any](), list[tuple[str, Any]]()
@@ -114,8 +119,10 @@ class _Said:
     def add(self, text, whose=None, forms=True):
         for form in _forms(text) if forms else (text,):
             words = words_of(form)
-            for word in words:
-                for piece in _pieces(word): self.words.setdefault(piece, whose)
+            for piece in (p for w in words for p in _pieces(w)): self.words.setdefault(piece, whose)
+            if forms and "(" in form:
+                for named in _CALLED.findall(form.casefold()):
+                    if named[-1] == "(": self.words.setdefault(named, whose)
             for i in range(len(words) - _ROW + 1): self.rows.setdefault(" ".join(words[i:i + _ROW]), whose)
             self.texts.append((f" {' '.join(words)} ", whose))
 
@@ -178,7 +185,8 @@ def _words_from(outside, here, text):
 def _named_by(outside, here, name, says_nothing):
     word = name.casefold()
     if word in here.words: return None
-    if not word.isalpha() and word in outside.words: return outside.words[word]
+    written = f"{word}(" if word.isalpha() else word
+    if written in outside.words: return outside.words[written]
     parts = re.split(r"[\W_]+", word)
     if not says_nothing or all(p in here.words for p in parts): return None
     return next(iter(outside.phrase(parts)), None)
@@ -225,8 +233,8 @@ class Outside:
         self._take_in(state)
         if not self.outside.texts: return ()
         spec, own = state.tools.get(call.tool, ToolSpec(name=call.tool)), _Said()
-        if not spec.outside:
-            for text in (spec.description, *_texts_of(spec.parameters)): own.add(text, forms=False)
+        given = _texts_of(spec.parameters, _WORDS_OF_SCHEMA) if spec.outside else (spec.description, *_texts_of(spec.parameters))
+        for text in given: own.add(text, forms=False)
         here, found = (self.here, own), list[Borrowed]()
         leaves = [(place, text, is_value) for place, text, is_value in _leaves(call.args)]
         for place, text, is_value in leaves:

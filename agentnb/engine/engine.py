@@ -15,7 +15,7 @@ from typing import Any
 from ..core.foreign import await_code, error_text, name_of_code
 from ..core.messages import Delta
 from ..core.state import READ_RESULT, OpenCall, State
-from ..core.taint import Outside
+from ..core.taint import Outside, messages_from_outside
 from ..core.steps import Body, Decision, Edit, Intent, Note, Replied, Request, Returned, Started, Step
 from .actions import Action, Announce, AskModel, Execute, Wait, affordable_calls, next_action, out_of_budget_action, ready_calls
 from .breakpoints import Break
@@ -33,7 +33,7 @@ from ..log.requests import decide, remembered_decision
 from ..store.lease import HeldLease
 from ..store.protocol import ContentRow, RunConflict, call_store
 from ..store.writer import Writer, writer_of
-from ..tools.contract import NO_DATA, RunData
+from ..tools.contract import NO_DATA, RunData, mark_outside, outside_words
 from ..tools.identity import identity_changes, identity_of
 from ..tools.tool import Tool, ToolError
 
@@ -491,6 +491,7 @@ async def _drive(engine, stop, wait, keep_lease):
         try: await _go_on(engine, stop, wait, fresh)
         finally:
             drop_calls(engine)
+            _tell_caller(engine.tip)
             if keep_lease and engine.tip.status not in ("done", "stopped"): engine.lease.release_soon()
             else: await engine.lease.release()
     if not keep_lease or engine.tip.status in ("done", "stopped"): writer.rest()
@@ -512,3 +513,9 @@ async def _go_on(engine, stop, wait, fresh):
         elif engine.attended() or not engine.tip.requests: await engine.wait_for_step()
         else: await _answer_unattended(engine)
     await _record_running_calls(engine)
+
+def _tell_caller(tip):
+    if outside_words.get() is None or tip.status == "new": return
+    read = messages_from_outside(tip)
+    if read or not tip.tools or tip.grant == (): mark_outside(f"run {tip.run_id}" + (f", which read {next(iter(read.values()))}" if read else ", which has no rights"))
+
