@@ -38,6 +38,7 @@ from .core.steps import Decision, Origin, Request, Started, check_caller, check_
 from .store.opening import shared_store
 from .store.protocol import Store, read_run
 from .tools.contract import as_run_data
+from .tools.kept import as_keep_local
 from .tools.results import RESULT_LIMIT
 from .tools.tool import Tool
 
@@ -141,6 +142,7 @@ class Agent(Portable):
         labels: dict[str, str] | None = None,  # texts by name, which every run of this agent carries
         result_limit: int = RESULT_LIMIT,  # characters of a tool's result that the model reads, where the tool says nothing else
         data: Any = None,  # what tools find in their `Context`: a database, a client; neither stored nor sent to another process
+        keep_local: Any = None,  # what no model elsewhere may see: a tool, a folder, `label:name`, a function of a message, some of them, or a `KeepLocal`
     ):
         settings, name, instructions, ask = load_settings(), name or "agent", instructions or "", Ask() if ask is None else ask
         _refuse_kinds(ask, budget, store)
@@ -162,7 +164,8 @@ class Agent(Portable):
         self.result_tool, self.max_iterations = result.name if result else "", settings.max_iterations if max_iterations is None else max_iterations
         self.ask, self.answer = ask, self.result_type.schema if self.result_type else None
         self.budget = budget or Budget(**{k: getattr(settings, v) for k, v in SECTIONS["budget"].items()})
-        self.run_data = as_run_data(data)
+        self.run_data, specs = as_run_data(data), {n: t.spec for n, t in self.tools.items()}
+        self.keep_local = as_keep_local(keep_local, specs, labels or {})
         self.labels, self._fields, self._valid_fields = check_labels(labels), dict[str, Any](), dict[str, Any]()
         self.beginning(_make_started("Agent", max_iterations=self.max_iterations))
         self.defined_at = definition_site()

@@ -162,7 +162,7 @@ class Attempt(Value):
     "One model that was asked on the way to a reply"
     model: str  # `provider:model`
     tier: int = 0  # its place in the cascade, from 0
-    outcome: Literal["accepted", "rejected", "failed", "shadow"] = "accepted"  # `shadow`: asked beside the one that was accepted, to compare
+    outcome: Literal["accepted", "rejected", "failed", "shadow", "withheld"] = "accepted"  # `shadow`: asked beside the one that was accepted, to compare; `withheld`: not asked, for what was said stays on this machine
     reason: Text = ""  # why it was rejected, failed or asked
     answer: Text = ""  # its text, or its calls as JSON; a long one is cut, with a digest of all of it
     confidence: float | None = None  # as in `Reply`
@@ -212,7 +212,7 @@ class Reply(Value):
     @property
     def escalated(self) -> int:  # as in `Message`
         if not self.attempts: return 0
-        tiers = [a.tier for a in self.attempts if a.outcome != "shadow"]
+        tiers = [a.tier for a in self.attempts if a.outcome not in ("shadow", "withheld")]
         return tiers[-1] if tiers and tiers[-1] > tiers[0] else 0
     @property
     def spent_by_model(self) -> list[tuple[str, Usage, Decimal | None]]:  # models, and what each has used, its gates included; together `usage` and `cost`

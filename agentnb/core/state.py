@@ -79,6 +79,7 @@ class State(Value):
     reason: str = ""  # why it stopped or failed
     dropped_calls: dict[str, str] = {}  # calls that were taken out while it was not known whether they happened: the step, by signature
     sources: GrowingTuple[tuple[str, str]] = GrowingTuple()  # whose words a message is, where its role and its tool do not say: by its call's id, or its text
+    kept_calls: dict[str, str] = {}  # why a result is not to leave this machine, where a run that the call began said so: by the call's id
     edited_fields: tuple[str, ...] = ()  # parts of the definition that an edit has set: the code's word does not count there
 
     @property
@@ -181,6 +182,7 @@ def _returned(state, body, step):
     changes = _drop_requests(state, body.call_id) if state.requests else {}
     if body.made and not body.failure and not state.plan_unsent: changes |= _plan_change(state, body.tool, body.content)
     if body.contents: changes["tools"] = _with_pages(state.tools, (body,))
+    if body.kept: changes["kept_calls"] = {**state.kept_calls, body.call_id: body.kept}
     if body.outside or not body.made: changes["sources"] = state.sources + ((body.call_id, body.outside or NOBODY),)
     return dict(changes, messages=state.messages + (message,), open_calls=tuple([c for c in state.open_calls if c.call.id != body.call_id]),
         seconds=state.seconds + body.seconds, tool_calls=state.tool_calls + body.made, result=body.content if done else state.result)

@@ -108,6 +108,7 @@ class Returned(Value):
     trace: str = ""  # where an error came from, in the tool's own code; models do not see it
     contents: tuple[Content, ...] = ()  # as in `Message`
     outside: str = ""  # who wrote what it brought in, where the tool's hints do not say: `a file below reports/`
+    kept: Text = ""  # why what it brought in is not to leave this machine, where a run that it began says so
     withheld: tuple[Text, ...] = ()  # what was not sent to a model elsewhere while it was made, and why
 
 

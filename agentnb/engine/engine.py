@@ -22,7 +22,7 @@ from .breakpoints import Break
 from .definitions import AgentSource, code_change, lost_tools, narrowed_limits, newest_tool
 from .outcomes import AgentMismatch, RequestOpen, background_line, data_missing_error, request_open_error
 from .hosting import asking_calls, begin_call, drop_calls, first_news, is_still_asked, lost_questions, may_ask, take_news
-from .perform import PERFORM, ModelFailed
+from .perform import PERFORM, ModelFailed, kept_here
 from .policy import Rulings, has_functions
 from .reserve import Reservation, recover, reserve, settle
 from ..log.forks import SideEffect, side_effects_after
@@ -33,7 +33,8 @@ from ..log.requests import decide, remembered_decision
 from ..store.lease import HeldLease
 from ..store.protocol import ContentRow, RunConflict, call_store
 from ..store.writer import Writer, writer_of
-from ..tools.contract import NO_DATA, RunData, mark_outside, outside_words
+from ..tools.contract import NO_DATA, RunData, brought, mark_outside
+from ..tools.kept import Keeping, Kept, keeping
 from ..tools.identity import identity_changes, identity_of
 from ..tools.tool import Tool, ToolError
 
@@ -66,6 +67,7 @@ class Engine:
         self.reservation: Reservation | None = None
         self.rulings = Rulings()  # of the policy's functions
         self.outside = Outside()  # what was said outside
+        self.around, self.kept = tuple[Keeping, ...](), dict[int, Kept]()  # rules of those who began this run; what each rule keeps of it, by the rule
         self.meter: Any = None  # of the budget, with the prices it looked up
         self.loaded_model: Any = None  # the model whose imports are there
         self.contents = dict[str, list[ContentRow]]()  # bytes that are to be written together with the result of a call, by its id
@@ -385,6 +387,7 @@ def _deliver_sample(engine):
 
 async def _advance(engine):
     if engine.first_body and not engine.log.steps: return await _write_first_step(engine)
+    if kept := kept_here(engine): keeping.set(kept)
     while True:
         if engine.must_look(): await engine.ask_rules()
         action = engine.next_action()
@@ -484,6 +487,7 @@ async def _leave_word(engine, error):
 # %% ../../nbs/engine/10_engine.ipynb #15d5019f
 async def _drive(engine, stop, wait, keep_lease):
     engine._writer = writer = writer_of(engine.log.store, engine._writer)
+    engine.around = keeping.get()
     engine.refuse_lost_tools()
     engine.refuse_missing_data()
     with writer:
@@ -515,7 +519,7 @@ async def _go_on(engine, stop, wait, fresh):
     await _record_running_calls(engine)
 
 def _tell_caller(tip):
-    if outside_words.get() is None or tip.status == "new": return
+    if brought.get() is None or tip.status == "new": return
     read = messages_from_outside(tip)
     if read or not tip.tools or tip.grant == (): mark_outside(f"run {tip.run_id}" + (f", which read {next(iter(read.values()))}" if read else ", which has no rights"))
 
