@@ -19,6 +19,7 @@ from .steps import Borrowed
 # %% ../../nbs/core/19_taint.ipynb #a577ec1d
 _UNSEEN, _TAGS = re.compile("[\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff]"), re.compile("[\U000e0020-\U000e007e]")
 _ESCAPES, _BASE64, _HEX = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))", re.S), re.compile(r"[A-Za-z0-9+/_-]{12,}"), re.compile(r"(?:[0-9a-fA-F]{2}){8,}")
+_APART = re.compile(r"(?<=\d)[ \u00a0](?=\d)")  # groups of one number
 _ESCAPED = dict(n="\n", t="\t", r="\r", b=" ", f=" ")
 
 def _unescaped(m): return chr(int(m[1] or m[2], 16)) if m[1] or m[2] else _ESCAPED.get(m[3], m[3])
@@ -34,6 +35,7 @@ def _other_forms(text) -> Iterator[str]:
     if "%" in text: yield unquote_plus(text)
     if "\\" in text: yield _ESCAPES.sub(_unescaped, text)
     if "&" in text: yield html.unescape(text)
+    if _APART.search(text): yield _APART.sub("", text)
     for found in _BASE64.findall(text):
         if (plain := _decoded(found, _from_base64)): yield plain
     for found in _HEX.findall(text):
@@ -47,13 +49,14 @@ def _forms(text):
 
 # %% ../../nbs/core/19_taint.ipynb #afdf7078
 _WORD, _JOINS, _GROUPED = re.compile(r"[^\W_](?:[\w.@:/+~%-]*[^\W_])?"), re.compile(r"[/:@+~%]+"), re.compile(r"(?<=\d),(?=\d{3})")
+_ROUND = re.compile(r"(?<=\d)\.0{1,2}(?![\w.])")
 
 def words_of(
     text: str,  # from anywhere
 ) -> list[str]:  # in their order, in one case
     "The words of a text"
     if not text.isascii(): text = unicodedata.normalize("NFKC", _UNSEEN.sub("", text))
-    return _WORD.findall(_GROUPED.sub("", text.casefold()))
+    return _WORD.findall(_ROUND.sub("", _GROUPED.sub("", text.casefold())))
 
 def _pieces(word): return [word, *(p.strip("._-") for p in _JOINS.split(word))] if _JOINS.search(word) else [word]
 
@@ -94,7 +97,7 @@ def _leaves(value, place=""):
             yield from _leaves(v, f"{place}.{k}".lstrip("."))
     elif isinstance(value, list):
         for i, v in enumerate(value): yield from _leaves(v, f"{place}.{i}")
-    elif isinstance(value, str) or isinstance(value, int | float) and not isinstance(value, bool): yield place, str(value), True
+    elif isinstance(value, str) or isinstance(value, int | float) and not isinstance(value, bool): yield place, f"{value:.12g}" if isinstance(value, float) else str(value), True
 
 _WORDS_OF_SCHEMA = ("description", "title", "examples", "$comment")
 
