@@ -6,7 +6,7 @@
 __all__ = ['keeping', 'KeepLocal', 'as_keep_local', 'Kept', 'Keeping', 'why_kept']
 
 # %% ../../nbs/tools/10_kept.ipynb #f595c019
-import os
+import os, re
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from fnmatch import fnmatchcase
@@ -61,11 +61,12 @@ def _paths_in(value):
         for v in value: yield from _paths_in(v)
 
 def _touches(args, spec, folder):
-    kept, written = os.path.realpath(os.path.expanduser(folder)), str(folder).strip("/").removeprefix("./")
+    kept = os.path.realpath(os.path.expanduser(folder))
+    named = re.compile(rf"(?<![\w.-]){re.escape(os.path.basename(kept))}(?:/|$)") if os.path.basename(kept) else re.compile("/")
     roots = path_roots(spec.scopes) if spec else {}
     for name, value in args.items():
         for text in _paths_in(value):
-            if len(written) > 1 and f"{written}/" in f"{text}/" or kept in text: return True
+            if kept in text or name not in roots and not text.startswith("/") and named.search(text): return True
             if "\n" in text or len(text) > 4096 or not (name in roots or "/" in text or os.path.lexists(text)): continue
             real = names_of_path(os.path.expanduser(text), roots.get(name, ""))[-1]
             if f"{real}/".startswith(f"{kept}/") or f"{kept}/".startswith(f"{real}/".replace("//", "/")): return True
