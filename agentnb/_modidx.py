@@ -695,8 +695,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
             'agentnb.core.taint': { 'agentnb.core.taint.Outside': ('core/taint.html#outside', 'agentnb/core/taint.py'),
                                     'agentnb.core.taint.Outside.__init__': ('core/taint.html#outside.__init__', 'agentnb/core/taint.py'),
                                     'agentnb.core.taint.Outside._add': ('core/taint.html#outside._add', 'agentnb/core/taint.py'),
-                                    'agentnb.core.taint.Outside._add_outside': ( 'core/taint.html#outside._add_outside',
-                                                                                 'agentnb/core/taint.py'),
                                     'agentnb.core.taint.Outside._reset': ('core/taint.html#outside._reset', 'agentnb/core/taint.py'),
                                     'agentnb.core.taint.Outside._take_in': ('core/taint.html#outside._take_in', 'agentnb/core/taint.py'),
                                     'agentnb.core.taint.Outside.borrowed': ('core/taint.html#outside.borrowed', 'agentnb/core/taint.py'),

@@ -46,7 +46,7 @@ class _Attempts:
     "One request on its way up; holds the attempts made so far"
     def __init__(self, cascade, prompt):
         self.cascade, self.prompt, self.attempts, self.has_streamed, self._began = cascade, prompt, [], False, time.monotonic()
-        self.refused: tuple[int, Reply] | None = None  # the last reply that its gates refused, and its attempt
+        self.refused = list[tuple[int, Reply]]()  # replies that the gates refused, each with the place of its attempt
         self.frugal = prompt.ask.frugal
 
     def forward_delta(self, delta):
@@ -71,7 +71,8 @@ class _Attempts:
             check_place(model)
             reply = await model(prompt.messages, prompt.tools, prompt.instructions, self.tier_ask(tier, outcome != "shadow"))
         except ModelError as e:
-            record(e.model or model.name, outcome="withheld" if e.kind == "withheld" else outcome if outcome == "shadow" else "failed", reason=str(e), usage=e.usage, cost=e.cost)
+            became = "withheld" if e.kind == "withheld" else outcome if outcome == "shadow" else "failed"
+            record(e.model or model.name, outcome=became, reason=str(e), usage=e.usage, cost=e.cost)
             raise
         record(reply.model or model.name, outcome=outcome, reason=reason, answer=answer_of(reply, 1000), confidence=reply.confidence,
             usage=reply.usage, cost=reply.cost)
@@ -124,12 +125,12 @@ class _Escalation(_Attempts):
             return None
         refusal = "" if last else await self.refusal(tier, reply)
         self.amend_attempt(outcome="rejected" if refusal else "accepted", reason=refusal or reason, seconds=time.monotonic() - began)
-        if refusal and not (reply.malformed or reply.cut): self.refused = len(self.attempts) - 1, reply
+        if refusal and not (reply.malformed or reply.cut): self.refused.append((len(self.attempts) - 1, reply))
         return None if refusal else reply
 
     def stay(self, e):
         "The best that a model on this machine has said stands, where no other may be asked"
-        at, reply = self.refused or (0, Reply())
+        at, reply = self.refused[-1]
         self.attempts[at] = (a := self.attempts[at]).model_copy(update=dict(outcome="accepted", reason=f"{a.reason}; {e.model} was not asked: {e.why}"))
         return reply
 

@@ -162,7 +162,7 @@ class Attempt(Value):
     "One model that was asked on the way to a reply"
     model: str  # `provider:model`
     tier: int = 0  # its place in the cascade, from 0
-    outcome: Literal["accepted", "rejected", "failed", "shadow", "withheld"] = "accepted"  # `shadow`: asked beside the one that was accepted, to compare; `withheld`: not asked, for what was said stays on this machine
+    outcome: Literal["accepted", "rejected", "failed", "shadow", "withheld"] = "accepted"  # `shadow`: asked beside, to compare; `withheld`: not asked
     reason: Text = ""  # why it was rejected, failed or asked
     answer: Text = ""  # its text, or its calls as JSON; a long one is cut, with a digest of all of it
     confidence: float | None = None  # as in `Reply`

@@ -17,12 +17,14 @@ from .state import NOBODY, PERSON, READ_RESULT, State
 from .steps import Borrowed
 
 # %% ../../nbs/core/19_taint.ipynb #a577ec1d
-_UNSEEN, _TAGS = re.compile("[\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff]"), re.compile("[\U000e0020-\U000e007e]")
-_ESCAPES, _BASE64, _HEX = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))", re.S), re.compile(r"[A-Za-z0-9+/_-]{12,}"), re.compile(r"(?:[0-9a-fA-F]{2}){8,}")
+_UNSEEN = re.compile("[\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff]")
+_TAGS = re.compile("[\U000e0020-\U000e007e]")
+_ESCAPES = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))", re.S)
+_BASE64, _HEX = re.compile(r"[A-Za-z0-9+/_-]{12,}"), re.compile(r"(?:[0-9a-fA-F]{2}){8,}")
 _APART = re.compile(r"(?<=\d)[ \u00a0](?=\d)")  # groups of one number
 _ESCAPED = dict(n="\n", t="\t", r="\r", b=" ", f=" ")
 
-def _unescaped(m): return chr(int(m[1] or m[2], 16)) if m[1] or m[2] else _ESCAPED.get(m[3], m[3])
+def _unescaped(m: re.Match) -> str: return chr(int(m[1] or m[2], 16)) if m[1] or m[2] else _ESCAPED.get(m[3]) or m[3] or ""
 
 def _decoded(found, decode):
     try: text = decode(found).decode()
@@ -31,6 +33,8 @@ def _decoded(found, decode):
 
 def _from_base64(found): return base64.b64decode(found.replace("-", "+").replace("_", "/") + "=" * (-len(found) % 4))
 
+
+# %% ../../nbs/core/19_taint.ipynb #57c45f38
 def _other_forms(text) -> Iterator[str]:
     if "%" in text: yield unquote_plus(text)
     if "\\" in text: yield _ESCAPES.sub(_unescaped, text)
@@ -81,6 +85,8 @@ def _is_telling(word):
 
 def _is_whole(word): return len(word) >= 4 and word not in _COMMON or len(word) == 3 and word.isdecimal()
 
+
+# %% ../../nbs/core/19_taint.ipynb #105f3053
 _SIGNS, _ROW = re.compile(r"[/\\|;&$<>=*@{}\[\]#~_]|\d{3}|(?<!\S)-"), 6  # words in a row that nobody says by chance
 
 def _tells_as_phrase(text, words):
@@ -97,7 +103,8 @@ def _leaves(value, place=""):
             yield from _leaves(v, f"{place}.{k}".lstrip("."))
     elif isinstance(value, list):
         for i, v in enumerate(value): yield from _leaves(v, f"{place}.{i}")
-    elif isinstance(value, str) or isinstance(value, int | float) and not isinstance(value, bool): yield place, f"{value:.12g}" if isinstance(value, float) else str(value), True
+    elif isinstance(value, float): yield place, f"{value:.12g}", True
+    elif isinstance(value, str) or isinstance(value, int) and not isinstance(value, bool): yield place, str(value), True
 
 _WORDS_OF_SCHEMA = ("description", "title", "examples", "$comment")
 
@@ -207,9 +214,7 @@ class Outside:
         self.outside, self.here, self.definition = _Said(), _Said(), state and (state.tools, state.instructions, state.examples)
         for text in (state.task, state.instructions, *(m.content for m in state.examples)) if state else (): self.here.add(text, forms=False)
         for spec in state.tools.values() if state else ():
-            if spec.outside: self._add_outside(" ".join((spec.description, *_texts_of(spec.parameters))), (f"the description of {spec.name}, by {spec.outside}", ""))
-
-    def _add_outside(self, text, whose): self.outside.add(text, whose)
+            if spec.outside: self.outside.add(" ".join((spec.description, *_texts_of(spec.parameters))), (f"what {spec.outside} says of {spec.name}", ""))
 
     def _take_in(self, state):
         definition = (state.tools, state.instructions, state.examples)
@@ -222,7 +227,7 @@ class Outside:
     def _add(self, m, state):
         if m.role == "tool":
             whose, text = source_of(m, state, self.sources), f"{m.content}\n{m.failure}" if m.failure else m.content
-            if whose: self._add_outside(text, (whose, m.call_id))
+            if whose: self.outside.add(text, (whose, m.call_id))
             elif self.sources.get(m.call_id) != NOBODY: self.here.add(text, forms=False)
         elif m.role == "user" and self.sources.get(m.content) != NOBODY: self.here.add(m.content, forms=False)
         elif m.role == "assistant":
@@ -240,7 +245,7 @@ class Outside:
         for text in given: own.add(text, forms=False)
         here, found = (self.here, own), list[Borrowed]()
         leaves = [(place, text, is_value) for place, text, is_value in _leaves(call.args)]
-        for place, text, is_value in leaves:
+        for place, text, _ in leaves:
             if (words := _words_from(self.outside, here, text)): found.append(_borrowed(place, *words))
         says_nothing = not any(is_value and any(len(w) > 2 for w in words_of(text)) for _, text, is_value in leaves)
         if not found and (whose := _named_by(self.outside, self.here, call.tool, says_nothing)): found.append(_borrowed("", call.tool, whose))

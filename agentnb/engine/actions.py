@@ -8,7 +8,7 @@ __all__ = ['Action', 'UNUSABLE_LIMIT', 'AskHuman', 'Refuse', 'Announce', 'Execut
 
 # %% ../../nbs/engine/02_actions.ipynb #09b2e023
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from ..core.budget import BudgetWarning
 from .loops import find_loop
@@ -146,7 +146,7 @@ def _is_blocked(state, c):
 def ready_calls(
     state: State,  # with open calls
     rules: Sequence[Rule] = (),  # the policy
-    borrowed: Callable[[State, Call], tuple[Borrowed, ...]] = borrowed_words,  # finds the words of a call that came from outside
+    borrowed: Callable[[State, Call], Any] = borrowed_words,  # finds the words of a call that came from outside
 ) -> list[OpenCall]:  # in the order the model asked
     "The read-only calls that may be made now"
     asking = {r.within for r in state.requests}
@@ -178,7 +178,7 @@ def next_action(
     session: str = "",  # who asks: calls announced by this session are its own
     calls_elsewhere: Mapping[str, str] = {},  # calls that were made where this log does not show them: where, by the call's signature
     changes_since_yes: Callable[[OpenCall], str] = lambda c: "",  # why a call is not the one that was approved, in words; empty if it is
-    borrowed: Callable[[State, Call], tuple[Borrowed, ...]] = borrowed_words,  # finds the words of a call that came from outside
+    borrowed: Callable[[State, Call], Any] = borrowed_words,  # finds the words of a call that came from outside
 ) -> Action | None:  # what to do; `None` once the run has ended
     "The one thing that comes next"
     if state.status in ("done", "stopped"): return None

@@ -321,7 +321,8 @@ async def _perform(engine, action):
     if not isinstance(action, Execute): return await PERFORM[type(action).__name__](engine, action)
     asks, several = may_ask(engine, action.call), engine.running_calls or len(engine.log.tip.open_calls) > 1
     spec = engine.tip.tools[action.call.call.tool] if several else None
-    ready = [] if spec is None or engine.single or spec.plan or not spec.read_only else ready_calls(engine.tip, engine.rulings.before(engine.agent.policy), engine.outside.borrowed)
+    alone = spec is None or engine.single or spec.plan or not spec.read_only
+    ready = [] if alone else ready_calls(engine.tip, engine.rulings.before(engine.agent.policy), engine.outside.borrowed)
     if not asks and (not ready or len(ready) == 1 and not engine.running_calls): return await PERFORM["Execute"](engine, action)
     for c in ready or [action.call]: begin_call(engine, c)
     return await first_news(engine)
@@ -426,7 +427,8 @@ def _rule_answers(engine, rule, request):
     if rule == "wait": return False
     if request.within: return True
     if request.about != "approve": return False
-    return rule == "reject" or not request.borrowed and not (request.call and request.call.tool in engine.tip.tools and engine.tip.tools[request.call.tool].always_ask)
+    if request.borrowed: return rule == "reject"
+    return rule == "reject" or not (request.call and request.call.tool in engine.tip.tools and engine.tip.tools[request.call.tool].always_ask)
 
 async def _answer_unattended(engine):
     request, rule = engine.tip.requests[0], engine.agent.unattended
@@ -521,5 +523,6 @@ async def _go_on(engine, stop, wait, fresh):
 def _tell_caller(tip):
     if brought.get() is None or tip.status == "new": return
     read = messages_from_outside(tip)
-    if read or not tip.tools or tip.grant == (): mark_outside(f"run {tip.run_id}" + (f", which read {next(iter(read.values()))}" if read else ", which has no rights"))
+    if not read and tip.tools and tip.grant != (): return
+    mark_outside(f"run {tip.run_id}, which {f'read {next(iter(read.values()))}' if read else 'has no rights'}")
 

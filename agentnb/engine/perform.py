@@ -244,15 +244,16 @@ async def _announce(engine, action): return Intent(call_id=action.call.call.id, 
 def _context(engine, call_id, **more):
     return Context.model_construct(run_id=engine.log.run_id, call_id=call_id, grant=engine.tip.grant, data=engine.data, **more)
 
+# %% ../../nbs/engine/07_perform.ipynb #8f85ac9e
+def _with_steps(engine, borrowed):
+    steps = {s.body.call_id: s.index for s in engine.log.steps if isinstance(s.body, Returned)}
+    return tuple(b.model_copy(update={"step": steps.get(b.call_id)}) for b in borrowed)
+
 # %% ../../nbs/engine/07_perform.ipynb #c42c72b5
 async def _preview(engine, c):
     if not (tool := engine.log.tools.get(c.tool)) or not tool.has_preview: return ""
     try: return await call_within(PATIENCE, tool.preview, c.args, _context(engine, c.id))
     except TimeoutError as e: return f"(no preview: {error_text(e)})"
-
-def _with_steps(engine, borrowed):
-    steps = {s.body.call_id: s.index for s in engine.log.steps if isinstance(s.body, Returned)}
-    return tuple(b.model_copy(update={"step": steps.get(b.call_id)}) for b in borrowed)
 
 async def _ask_human(engine, action):
     preview = await _preview(engine, action.call) if action.call and action.about in ("approve", "repeat") else ""

@@ -39,7 +39,7 @@ class Rule(Value):
     effect: Effect | Literal["escalate"] = "escalate"  # what follows; `escalate` leaves it to the next rule
     args: Mapping[str, str] = {}  # globs over the text of arguments, by name
     when: Annotated[Callable[[dict[str, Any]], bool], AfterValidator(refuse_async)] | None = None  # a predicate over the arguments
-    hint: Literal["", "read_only", "destructive", "idempotent", "open_world", "tainted"] = ""  # one that the tool has; `tainted`: the arguments hold words from outside
+    hint: Literal["", "read_only", "destructive", "idempotent", "open_world", "tainted"] = ""  # one that the tool has, or words from outside
     scope: str = ""  # a glob over the scopes that the call needs
     above: Decimal | None = None  # US dollars that the run has cost, at least; an unknown cost counts as more
     approver: Annotated[Callable[[Call, ToolSpec], Ruling | str | None], AfterValidator(refuse_async)] | None = None  # says the effect instead
@@ -86,7 +86,7 @@ def evaluate(
     "The verdict of the first rule that fits and has one"
     return _with_always_ask(_with_taint(_first_ruling(rules, call, spec, cost, borrowed), spec, borrowed), spec)
 
-def _first_ruling(rules, call, spec, cost, borrowed=tuple):
+def _first_ruling(rules, call, spec, cost, borrowed):
     for rule in rules:
         try: ruling = rule.ruling_on(call, spec) if rule.matches(call, spec, cost, borrowed) else None
         except Exception as e: return _failed(e)

@@ -272,6 +272,8 @@ def is_local(
     if (own := getattr(model, "local", None)) is not None: return own is True
     return bool(inner := inner_models(model)) and all(map(is_local, inner))
 
+
+# %% ../../nbs/models/00_protocol.ipynb #ed1107fb
 class Withheld(ModelError):
     "A model elsewhere was not asked, for what would have been said stays on this machine"
     def __init__(self,
@@ -282,6 +284,7 @@ class Withheld(ModelError):
         super().__init__("withheld", f"it is not on this machine, and was not asked: {why}.", "Go on with a model that is here (run.fork(model='local'), "
             f"a local tier), or let this one see it: keep_local=KeepLocal(..., models=['{model}']).", model)
 
+# %% ../../nbs/models/00_protocol.ipynb #a3be5b14
 def refuse_elsewhere(
     name: str,  # of a model that is not on this machine
 ) -> None:

@@ -8,7 +8,7 @@ __all__ = ['tool_text', 'ToolSelector', 'NarrowedModel', 'Toolset']
 # %% ../../nbs/routing/06_toolset.ipynb #a0d62995
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from ..core.messages import Ask, Message, Reply, ToolSpec
 from ..models.protocol import Model, Withheld, check_place
@@ -37,7 +37,7 @@ class ToolSelector:
     ):
         if top_k < 1: raise ValueError(f"top_k={top_k}: at least one tool has to be offered.")
         self.top_k, self.always, self._embedder = top_k, tuple(always), find_embedder(embedder) if embedder else None
-        self._last_index: tuple[Any, Any, Any] = (), None, None
+        self._last_index = (), None, cast(Any, None)
 
     def __call__(self,
         messages: Sequence[Message],  # the conversation, oldest first

@@ -109,7 +109,8 @@ class Kept:
         "Why what a call gives is kept"
         for w in self.rule.what:
             if isinstance(w, str) and fnmatchcase(call.tool, w): return f"the result of {call.tool} is kept here"
-            if (_is_folder(w) or isinstance(w, str) and os.path.isdir(w)) and _touches(call.args, spec, w): return f"{call.tool} read in the folder {w}, which is kept here"
+            is_folder = _is_folder(w) or isinstance(w, str) and os.path.isdir(w)
+            if is_folder and _touches(call.args, spec, w): return f"{call.tool} read in the folder {w}, which is kept here"
         return ""
 
 def _has_label(what, labels):

@@ -132,7 +132,8 @@ def test_the_models_own_function_and_one_of_its_gate_are_elsewhere_if_they_do_no
 def test_a_model_elsewhere_refuses_in_words_and_the_log_holds_them(elsewhere):
     both = Fallback(here(READS), elsewhere.model)
     run = Agent(both, [read_payroll], store="memory:", keep_local="read_payroll").run("What does Ann earn?")
-    with pytest.raises(Withheld, match="openai:gpt-5.5: it is not on this machine, and was not asked: the result of read_payroll is kept here") as e: asyncio.run(run.wait())
+    said = "openai:gpt-5.5: it is not on this machine, and was not asked: the result of read_payroll is kept here"
+    with pytest.raises(Withheld, match=said) as e: asyncio.run(run.wait())
     assert "KeepLocal(..., models=['openai:gpt-5.5'])" in str(e.value) and elsewhere.heard == []
     assert isinstance(run.steps[-1].body, Note) and "the result of read_payroll is kept here" in run.steps[-1].body.text
     fork = run.fork(model=Scripted(lambda messages, tools: "93417"))
@@ -210,8 +211,8 @@ def test_a_server_of_tools_that_asks_the_model_is_refused(elsewhere):
         with suppress(Exception): return (await call_host.get().sample([user(SECRET)])).content
         return "refused"
     ticket = MCPTool(dict(name="ticket", inputSchema=dict(type="object", properties={})), samples)
-    model = Cascade([Scripted(lambda messages, tools: READS if len(messages) == 1 else call("ticket") if len(messages) == 3 else "done" if len(messages) > 4 else ""),
-        elsewhere.model], [check(lambda reply: bool(reply.content or reply.calls))], least_ratio=0)
+    says = lambda messages, tools: READS if len(messages) == 1 else call("ticket") if len(messages) == 3 else "done" if len(messages) > 4 else ""
+    model = Cascade([Scripted(says), elsewhere.model], [check(lambda reply: bool(reply.content or reply.calls))], least_ratio=0)
     run = go(model, ticket)
     assert elsewhere.heard == [] and any(isinstance(s.body, Note) and s.body.about == "sampling" for s in run.steps)
 
@@ -261,7 +262,8 @@ def test_what_keeps_nothing_is_an_error_when_the_agent_is_made():
 @pytest.mark.parametrize("model,local", [(Scripted([]), True), (Scripted([], name="openai:x"), False), (Human(), True), (Ollama("qwen3"), True),
     (Ollama("gpt-oss:120b-cloud"), False), (Ollama("qwen3", url="http://gpu.example:11434"), False), (OpenAI("m", "vllm"), True),
     (OpenAI("m", "vllm", url="http://10.0.0.7:8000/v1"), False), (OpenAI("m", key="k", url="http://localhost:4000/v1"), False),
-    (Cascade([Scripted([]), Ollama("qwen3")], [check(lambda reply: True)], least_ratio=0), True), (Fallback(Scripted([]), OpenAI("m", key="k")), False), (object(), False)])
+    (Cascade([Scripted([]), Ollama("qwen3")], [check(lambda reply: True)], least_ratio=0), True), (Fallback(Scripted([]), OpenAI("m", key="k")), False),
+    (object(), False)])
 def test_where_a_model_is_known(model, local): assert is_local(model) is local
 
 

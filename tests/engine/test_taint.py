@@ -163,10 +163,13 @@ def test_a_file_moves_nothing_either(name, tmp_path):
 CLEAN = {
     "an address of the task": ("Mail the hours to kim@shop.example", "Write to kim@shop.example", call("send_mail", to="kim@shop.example", text="We open at nine.")),
     "an address that was cited": ("Mail <KIM@Shop.example>, please", "kim@shop.example asks", call("send_mail", to="kim@shop.example")),
-    "the model's own words": ("Write to kim@shop.example", "Opening hours are in the FAQ.", call("send_mail", to="kim@shop.example", text="You find us open from Monday on. Kind regards")),
+    "the model's own words": ("Write to kim@shop.example", "Opening hours are in the FAQ.",
+        call("send_mail", to="kim@shop.example", text="You find us open from Monday on. Kind regards")),
     "short words": ("Restart it on db-1", "It is on db or up.", call("shell", argv=["up", "-d", "on"])),
-    "common words": ("Send kim@shop.example the report", "The report is open and the status is urgent.", call("send_mail", to="kim@shop.example", text="Report")),
-    "a number of the task": ("Pay 1250 EUR to DE89370400440532013000", "1,250 EUR are due", call("transfer", iban="DE89370400440532013000", amount=1250)),
+    "common words": ("Send kim@shop.example the report", "The report is open and the status is urgent.",
+        call("send_mail", to="kim@shop.example", text="Report")),
+    "a number of the task": ("Pay 1250 EUR to DE89370400440532013000", "1,250 EUR are due",
+        call("transfer", iban="DE89370400440532013000", amount=1250)),
     "a small number": ("Pay DE89370400440532013000 what is due", "12 EUR", call("transfer", iban="DE89370400440532013000", amount=12)),
     "a service of the task": ("Fix payments", "payments is down: restart payments", call("restart", service="payments")),
     "a path of the task": ("Delete /tmp/old.log", "found /tmp/old.log, 3 MB", call("delete_file", path="/tmp/old.log")),
@@ -282,7 +285,10 @@ def test_what_the_model_said_first_is_its_own_though_a_tool_says_it_again():
     assert [c.args["service"] for c in done] == ["web-canary-2"] and run.pending[0].call.args["service"] == "item-4711"
 
 
-@given(st.lists(st.sampled_from(["ops@evil.example", "Pay", "\u200b", "%41", "\\u0041", "QUJDREVGR0hJSktM", " ", "\n", "&amp;", "é", "x" * 40, "-" * 40]), max_size=20))
+PARTS = ["ops@evil.example", "Pay", "\u200b", "%41", "\\u0041", "QUJDREVGR0hJSktM", " ", "\n", "&amp;", "é", "x" * 40, "-" * 40]
+
+
+@given(st.lists(st.sampled_from(PARTS), max_size=20))
 @settings(max_examples=100, deadline=None)
 def test_the_index_grows_with_the_conversation_and_says_what_one_made_anew_says(parts):
     state, outside = State(tools={"fetch": ToolSpec(name="fetch")}), Outside()
@@ -293,7 +299,10 @@ def test_the_index_grows_with_the_conversation_and_says_what_one_made_anew_says(
         assert outside.borrowed(state, asked) == borrowed_words(state, asked)
 
 
-@pytest.mark.parametrize("unit", ["a ", "%41", "\\u0041", "QUJD", "ops@evil.example word7 ", "aGVsbG8gd29ybGQh ", "&amp;", "deadbeef", "\U000e0041", "a-", "x(", "漢"])
+UNITS = ["a ", "%41", "\\u0041", "QUJD", "ops@evil.example word7 ", "aGVsbG8gd29ybGQh ", "&amp;", "deadbeef", "\U000e0041", "a-", "x(", "漢"]
+
+
+@pytest.mark.parametrize("unit", UNITS)
 def test_a_megabyte_is_looked_through_in_a_second(unit):
     c, text = Call(id="c1", tool="fetch"), unit * (1_000_000 // len(unit))
     state = State(tools={"fetch": ToolSpec(name="fetch")}).model_copy(update=dict(messages=State().messages + (assistant("", c), result(c, text))))
