@@ -143,11 +143,19 @@ class _Said:
             if piece not in other.words: self.words.setdefault(piece, None)
         rows = (" ".join(words[i:i + _ROW]) for i in range(len(words) - _ROW + 1))
         self.rows.update((row, None) for row in rows if row not in other.rows)
-        if len(words) <= _ROW and not other.phrase(words): self.texts.append((f" {' '.join(words)} ", None))
+        if 1 < len(words) <= _ROW and not other.phrase(words): self.texts.append((f" {' '.join(words)} ", None))
 
     def phrase(self, words):
         if not all(w in self.words for w in words): return ()
+        if len(words) < 2: return tuple(self.words[w] for w in words)
         return next(((whose,) for text, whose in self.texts if f" {' '.join(words)} " in text), ())
+
+def _said_of(spec):
+    said = _Said()
+    given = _texts_of(spec.parameters, _WORDS_OF_SCHEMA) if spec.outside else (spec.description, *_texts_of(spec.parameters))
+    for text in given: said.add(text, forms=False)
+    return said
+
 
 # %% ../../nbs/core/19_taint.ipynb #852efa36
 def source_of(
@@ -211,6 +219,7 @@ class Outside:
 
     def _reset(self, state):
         self.seen, self.seen_sources, self.sources = GrowingTuple[Message](), GrowingTuple[tuple[str, str]](), dict[str, str]()
+        self.own = dict[str, _Said]()  # what each tool says of itself
         self.outside, self.here, self.definition = _Said(), _Said(), state and (state.tools, state.instructions, state.examples)
         for text in (state.task, state.instructions, *(m.content for m in state.examples)) if state else (): self.here.add(text, forms=False)
         for spec in state.tools.values() if state else ():
@@ -231,7 +240,8 @@ class Outside:
             elif self.sources.get(m.call_id) != NOBODY: self.here.add(text, forms=False)
         elif m.role == "user" and self.sources.get(m.content) != NOBODY: self.here.add(m.content, forms=False)
         elif m.role == "assistant":
-            for text in (m.content, *(t for c in m.calls for t in (c.tool, *(leaf for _, leaf, _ in _leaves(c.args))))): self.here.add_new(text, self.outside)
+            if m.content: self.here.add_new(m.content, self.outside)
+            for text in (t for c in m.calls for t in (c.tool, *(leaf for _, leaf, _ in _leaves(c.args)))): self.here.add_new(text, self.outside)
 
     def borrowed(self,
         state: State,  # before the call
@@ -240,10 +250,8 @@ class Outside:
         "The words of a call that came from outside"
         self._take_in(state)
         if not self.outside.texts: return ()
-        spec, own = state.tools.get(call.tool, ToolSpec(name=call.tool)), _Said()
-        given = _texts_of(spec.parameters, _WORDS_OF_SCHEMA) if spec.outside else (spec.description, *_texts_of(spec.parameters))
-        for text in given: own.add(text, forms=False)
-        here, found = (self.here, own), list[Borrowed]()
+        if call.tool not in self.own: self.own[call.tool] = _said_of(state.tools.get(call.tool, ToolSpec(name=call.tool)))
+        here, found = (self.here, self.own[call.tool]), list[Borrowed]()
         leaves = [(place, text, is_value) for place, text, is_value in _leaves(call.args)]
         for place, text, _ in leaves:
             if (words := _words_from(self.outside, here, text)): found.append(_borrowed(place, *words))

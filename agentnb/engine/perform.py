@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from ..tools.contract import Brought, brought, mark_kept, without_calls_left
+from ..tools.contract import brought, mark, without_calls_left
 from ..tools.kept import Keeping, KeepLocal, Kept, keeping
 from ..core.calls import empty_reply
 from ..core.contents import WithContents
@@ -85,7 +85,7 @@ def kept_here(
     for rule, why in ((k.kept.rule, k.why) for k in (*engine.around, Keeping(Kept(own or _OF_CALLS)))):
         kept = engine.kept.setdefault(id(rule), Kept(rule))
         why = why or kept.why(tip) or (brought_in if rule in (own, _OF_CALLS) else "") or (kept.why_call(call, tip.tools.get(call.tool)) if call else "")
-        if why and not call: mark_kept(why)
+        if why and not call: mark("kept", why)
         found.append(Keeping(kept, why))
     return tuple(found)
 
@@ -177,7 +177,7 @@ def _check_reply(engine, reply, seconds):
 async def _execute(engine, action):
     c, key, started = action.call.call, action.call.key, engine.log.clock()
     content, failure, source, trace, contents = "", None, "live", "", ()
-    token = brought.set(found := Brought([], [], []))
+    token = brought.set(found := [])
     if keeping.get(): keeping.set(kept_here(engine, c))
     try:
         tool = engine.tool(c.tool)
@@ -189,7 +189,7 @@ async def _execute(engine, action):
         if tool.spec.plan: _check_plan(c.tool, result)
         content = result if tool.spec.plan or c.tool == engine.tip.result_tool else text
         if key and tool.spec.idempotent: engine.kept_rows = [("results", key, str(result))]
-        if engine.kept_rows and found.outside: engine.kept_rows.append(("sources of results", key, "; ".join(found.outside)))
+        if engine.kept_rows and (marks := _marks(found)): engine.kept_rows.append(("sources of results", key, marks.get("outside", "")))
         if type(text) is not str: content, contents = _with_contents(engine, c, content, text, key if engine.kept_rows else "")
     except ToolError as e:
         if isinstance(e.__cause__, CodeExit) and not tool.spec.idempotent: return _forget_outcome(engine)
@@ -200,7 +200,12 @@ async def _execute(engine, action):
     finally: brought.reset(token)
     seconds = engine.log.seconds_since(started)
     return Returned.model_construct(call_id=c.id, tool=c.tool, content=content, failure=failure, seconds=seconds, source=source, trace=trace,
-        contents=contents, outside="; ".join(found.outside), kept="; ".join(found.kept), withheld=tuple(found.withheld))
+        contents=contents, **_marks(found))
+
+def _marks(found):
+    if not found: return {}
+    said = {what: [words for kind, words in found if kind == what] for what, _ in found}
+    return {what: tuple(words) if what == "withheld" else "; ".join(words) for what, words in said.items()}
 
 def _forget_outcome(engine): engine.session = secrets.token_hex(4)
 

@@ -23,7 +23,7 @@ from ..core.growing import GrowingTuple
 from ..core.messages import Ask, Attempt, Call, Delta, Message, Reply, ToolSpec, Usage, redact
 from ..core.portable import Portable
 from ..host.arguments import explain_keywords
-from ..tools.contract import brought
+from ..tools.contract import mark
 from ..tools.kept import keeping, why_kept
 
 # %% ../../nbs/models/00_protocol.ipynb #6bafbd93
@@ -290,7 +290,7 @@ def refuse_elsewhere(
 ) -> None:
     "Raise `Withheld` where what is said now is kept; the log will tell"
     if not (why := why_kept(name)): return
-    if (found := brought.get()) is not None and (said := f"{name} was not asked: {why}") not in found.withheld: found.withheld.append(said)
+    mark("withheld", f"{name} was not asked: {why}")
     raise Withheld(name, why)
 
 def check_place(

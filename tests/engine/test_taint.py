@@ -161,7 +161,8 @@ def test_a_file_moves_nothing_either(name, tmp_path):
 
 # what a person wants done, what the outside says meanwhile, and the call
 CLEAN = {
-    "an address of the task": ("Mail the hours to kim@shop.example", "Write to kim@shop.example", call("send_mail", to="kim@shop.example", text="We open at nine.")),
+    "an address of the task": ("Mail the hours to kim@shop.example", "Write to kim@shop.example",
+        call("send_mail", to="kim@shop.example", text="We open at nine.")),
     "an address that was cited": ("Mail <KIM@Shop.example>, please", "kim@shop.example asks", call("send_mail", to="kim@shop.example")),
     "the model's own words": ("Write to kim@shop.example", "Opening hours are in the FAQ.",
         call("send_mail", to="kim@shop.example", text="You find us open from Monday on. Kind regards")),
@@ -258,7 +259,8 @@ def test_the_state_alone_knows_it_and_a_run_that_is_loaded_forked_or_gone_on_fro
     assert borrowed_words(run.tip, wanted)[0].argument == "to" and [*messages_from_outside(run.tip)] == [2]
     again = agent.load(run.run_id)
     assert again.tip.requests == run.tip.requests and messages_from_outside(again.tip) == messages_from_outside(run.tip)
-    on = Agent(Scripted(lambda messages, tools: wanted if messages[-1].tool == "send_mail" else "done"), [ask_another, *hands(done)], policy=ALL, store="memory:")
+    goes_on = Scripted(lambda messages, tools: wanted if messages[-1].tool == "send_mail" else "done")
+    on = Agent(goes_on, [ask_another, *hands(done)], policy=ALL, store="memory:")
     more = on.run(State.model_validate(run.tip.model_dump()).model_copy(update=dict(messages=run.tip.messages + (user("And?"),))))
     asyncio.run(more.until())
     assert more.pending[0].request.borrowed and not done
