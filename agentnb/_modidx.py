@@ -2439,6 +2439,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                'agentnb/models/protocol.py'),
                                          'agentnb.models.protocol.Withheld.__init__': ( 'models/protocol.html#withheld.__init__',
                                                                                         'agentnb/models/protocol.py'),
+                                         'agentnb.models.protocol.Withheld.__reduce__': ( 'models/protocol.html#withheld.__reduce__',
+                                                                                          'agentnb/models/protocol.py'),
                                          'agentnb.models.protocol._check_signature': ( 'models/protocol.html#_check_signature',
                                                                                        'agentnb/models/protocol.py'),
                                          'agentnb.models.protocol._code_of': ( 'models/protocol.html#_code_of',

@@ -284,6 +284,9 @@ class Withheld(ModelError):
         super().__init__("withheld", f"it is not on this machine, and was not asked: {why}.", "Go on with a model that is here (run.fork(model='local'), "
             f"a local tier), or let this one see it: keep_local=KeepLocal(..., models=['{model}']).", model)
 
+    def __reduce__(self): return type(self), (self.model, self.why), self.__dict__
+
+
 # %% ../../nbs/models/00_protocol.ipynb #a3be5b14
 def refuse_elsewhere(
     name: str,  # of a model that is not on this machine
