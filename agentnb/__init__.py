@@ -13,7 +13,8 @@ from agentnb.core.plan import Plan as Plan, Task as Task
 from agentnb.core.portable import NotPortable as NotPortable, portable as portable
 from agentnb.core.state import State as State
 from agentnb.core.steps import Decision as Decision, Origin as Origin, Request as Request, Step as Step
-from agentnb.tools.contract import Context as Context, ToolError as ToolError
+from agentnb.tools.contract import Context as Context, ToolError as ToolError, mark_outside as mark_outside
+from agentnb.tools.kept import KeepLocal as KeepLocal
 from agentnb.tools.tool import Tool as Tool, ToolDefinitionError as ToolDefinitionError, tool as tool
 from agentnb.tools.scopes import missing_scopes as missing_scopes, needed_scopes as needed_scopes
 from agentnb.engine.policy import Rule as Rule, Ruling as Ruling

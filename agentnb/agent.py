@@ -40,6 +40,7 @@ from .store.opening import shared_store
 from .store.protocol import Store, read_run
 from .tools.contract import as_run_data
 from .tools.origins import origin_words, origins_of
+from .tools.kept import as_keep_local
 from .tools.results import RESULT_LIMIT
 from .tools.tool import Tool
 
@@ -143,6 +144,7 @@ class Agent(Portable):
         labels: dict[str, str] | None = None,  # texts by name, which every run of this agent carries
         result_limit: int = RESULT_LIMIT,  # characters of a tool's result that the model reads, where the tool says nothing else
         data: Any = None,  # what tools find in their `Context`: a database, a client; neither stored nor sent to another process
+        keep_local: Any = None,  # what no model elsewhere may see: a tool, a folder, `label:name`, a function of a message, some of them, or a `KeepLocal`
     ):
         settings, name, instructions, ask = load_settings(), name or "agent", instructions or "", Ask() if ask is None else ask
         say_loosened(settings)
@@ -166,7 +168,8 @@ class Agent(Portable):
         self.result_tool, self.max_iterations = result.name if result else "", settings.max_iterations if max_iterations is None else max_iterations
         self.ask, self.answer = ask, self.result_type.schema if self.result_type else None
         self.budget = budget or Budget(**{k: getattr(settings, v) for k, v in SECTIONS["budget"].items()})
-        self.run_data = as_run_data(data)
+        self.run_data, specs = as_run_data(data), {n: t.spec for n, t in self.tools.items()}
+        self.keep_local = as_keep_local(keep_local, specs, labels or {})
         self.labels, self._fields, self._valid_fields = check_labels(labels), dict[str, Any](), dict[str, Any]()
         self.defined_at, self._origins = definition_site(), ((), ())
         self._definition()
@@ -247,6 +250,7 @@ class Agent(Portable):
         if state and start_plan == NO_PLAN: start_plan = state.plan
         messages = (*messages, *plan_messages) if state else (*plan_messages, *messages)
         found_by = dict[str, Any](labels=check_labels(labels), caller=check_caller(caller, run_id))
+        found_by["sources"] = tuple(state.sources) if state else ()
         body = _make_started("agent.run", task=text, messages=messages, max_iterations=limit, plan=start_plan, **found_by)
         log = Log(run_id or new_run_id(self.clock()), self.store, self.clock, tools=self.tools)
         return Run(Engine(log, self, self.beginning(body), find_source(self, sys._getframe(2).f_globals), as_run_data(data)))

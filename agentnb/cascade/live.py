@@ -20,7 +20,8 @@ from ..core.foreign import error_text
 from ..core.messages import Ask, Attempt, Delta, Message, Reply, Usage, Verdict
 from ..core.portable import Portable
 from ..host.arguments import explain_keywords
-from ..models.protocol import AskedHuman, Human, ModelError
+from ..models.protocol import AskedHuman, Human, ModelError, Withheld, check_place, is_local
+from ..tools.kept import why_kept
 from ..wrappers.providers import find_model
 
 # %% ../../nbs/cascade/12_live.ipynb #dbd61064
@@ -45,6 +46,7 @@ class _Attempts:
     "One request on its way up; holds the attempts made so far"
     def __init__(self, cascade, prompt):
         self.cascade, self.prompt, self.attempts, self.has_streamed, self._began = cascade, prompt, [], False, time.monotonic()
+        self.refused = list[tuple[int, Reply]]()  # replies that the gates refused, each with the place of its attempt
         self.frugal = prompt.ask.frugal
 
     def forward_delta(self, delta):
@@ -65,9 +67,12 @@ class _Attempts:
     async def ask(self, tier, outcome, reason):
         model, began, prompt = self.cascade.tiers[tier], time.monotonic(), self.prompt
         def record(model, **said): self.attempts.append(Attempt(model=model, tier=tier, seconds=time.monotonic() - began, **said))
-        try: reply = await model(prompt.messages, prompt.tools, prompt.instructions, self.tier_ask(tier, outcome != "shadow"))
+        try:
+            check_place(model)
+            reply = await model(prompt.messages, prompt.tools, prompt.instructions, self.tier_ask(tier, outcome != "shadow"))
         except ModelError as e:
-            record(e.model or model.name, outcome=outcome if outcome == "shadow" else "failed", reason=str(e), usage=e.usage, cost=e.cost)
+            became = "withheld" if e.kind == "withheld" else outcome if outcome == "shadow" else "failed"
+            record(e.model or model.name, outcome=became, reason=str(e), usage=e.usage, cost=e.cost)
             raise
         record(reply.model or model.name, outcome=outcome, reason=reason, answer=answer_of(reply, 1000), confidence=reply.confidence,
             usage=reply.usage, cost=reply.cost)
@@ -98,12 +103,12 @@ class _Escalation(_Attempts):
     async def reply(self):
         with self.errors_with_attempts(): reply = await self.climb()
         attempts, usage, cost = self.totals()
-        notes = tuple(f"{a.model} {a.outcome}: {a.reason}" for a in attempts if a.outcome in ("rejected", "failed"))
+        notes = tuple(f"{a.model} {a.outcome}: {a.reason}" for a in attempts if a.outcome in ("rejected", "failed", "withheld"))
         logprobs = reply.logprobs if self.prompt.ask.logprobs else ()
         return reply.model_copy(update=dict(usage=usage, cost=cost, attempts=attempts, notes=notes + reply.notes, logprobs=logprobs))
 
     async def climb(self):
-        first = tier = 0 if self.frugal else self.cascade.first_tier(self.prompt.messages)
+        first = tier = 0 if self.frugal else self.first_tier()
         while not (reply := await self.attempt(tier, "kept after an escalation" if tier == first > 0 else _FRUGAL if self.frugal else "")):
             self.restart_stream()
             tier += 1
@@ -114,12 +119,24 @@ class _Escalation(_Attempts):
     async def attempt(self, tier, reason):
         last, began = tier == len(self.cascade.tiers) - 1, time.monotonic()
         try: reply = await self.ask(tier, "rejected", "its gates did not come to an end")
-        except ModelError:
+        except ModelError as e:
+            if last and isinstance(e, Withheld) and self.refused: return self.stay(e)
             if last: raise
             return None
         refusal = "" if last else await self.refusal(tier, reply)
         self.amend_attempt(outcome="rejected" if refusal else "accepted", reason=refusal or reason, seconds=time.monotonic() - began)
+        if refusal and not (reply.malformed or reply.cut): self.refused.append((len(self.attempts) - 1, reply))
         return None if refusal else reply
+
+    def stay(self, e):
+        "The best that a model on this machine has said stands, where no other may be asked"
+        at, reply = self.refused[-1]
+        self.attempts[at] = (a := self.attempts[at]).model_copy(update=dict(outcome="accepted", reason=f"{a.reason}; {e.model} was not asked: {e.why}"))
+        return reply
+
+    def first_tier(self):
+        tier = self.cascade.first_tier(self.prompt.messages)
+        return tier if is_local(self.cascade.tiers[tier]) or not why_kept(self.cascade.tiers[tier].name) else 0
 
     async def refusal(self, tier, reply):
         if reply.malformed or reply.cut: return reply.malformed or "it was cut at the limit of tokens"

@@ -13,7 +13,7 @@ from typing import Any
 
 from .gates import Gate, answer_of
 from ..core.messages import Ask, Reply, Verdict, user
-from ..models.protocol import Model
+from ..models.protocol import Model, check_place
 from ..wrappers.providers import find_model
 
 # %% ../../nbs/cascade/10_probes.ipynb #cc75cfca
@@ -45,6 +45,7 @@ def agree(
 async def _judge_by_second(other, extra_instructions, same, reply, prompt):
     model, ask = other or prompt.model, prompt.ask.model_copy(update={"on_delta": None})
     instructions = "\n\n".join(s for s in (prompt.instructions, extra_instructions) if s)
+    check_place(model)
     second = await model(prompt.messages, prompt.tools, instructions, ask)
     agrees = same(reply, second)
     return Verdict(accept=agrees, score=float(agrees), reason=f"{model.name} {'agrees' if agrees else f'says {answer_of(second, 120)}'}",
@@ -66,6 +67,7 @@ def _yes_probability(answer):
 async def _ask_yes_or_no(judge, question, at_least, reply, prompt):
     model = judge or prompt.model
     ask = Ask(temperature=0, max_tokens=16, logprobs=True, seconds=prompt.ask.seconds)
+    check_place(model)
     answer = await model([user(f"{_case_text(reply, prompt)}\n\n{question} Answer yes or no.")], (), "You check replies. Say yes or no, and nothing else.", ask)
     score, yes = _yes_probability(answer), answer.content.strip().casefold().startswith("yes")
     reason = f"{model.name} says {answer.content.strip()[:40] or 'nothing'}" + ("" if score is None else f": right with probability {score:.2f}")

@@ -33,7 +33,7 @@ def attempt_rows(
     "What was said on the way to a reply"
     row = lambda model, answer, cost, **known: dict(model=model, answer=answer, cost=cost, **known)
     reply = body.reply if isinstance(body, Replied) else body
-    succeeded = [a for a in reply.attempts if a.outcome != "failed"]
+    succeeded = [a for a in reply.attempts if a.outcome not in ("failed", "withheld")]
     if isinstance(reply, Reply) and not succeeded: yield row(reply.model, _answer_text(reply), reply.cost, confidence=reply.confidence, latency=body.seconds)
     for a in succeeded:
         yield row(a.model, a.answer, a.cost, confidence=a.confidence, latency=a.seconds)

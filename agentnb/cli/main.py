@@ -26,7 +26,7 @@ from ..core.summary import show_totals, summarize
 from ..tools.origins import origin_words
 from ..tools.tool import ToolError
 from ..ui.acts import SECONDS_IN_VIEW
-from ..views.asked import argument_doubts, argument_text, because, doubts, effect_words
+from ..views.asked import argument_doubts, argument_text, because, doubts, effect_words, from_outside
 from ..views.asked import heading, may_destroy, quoted, reason
 from ..views.text import visible
 
@@ -71,6 +71,7 @@ def show_request(
     if effect := effect_words(request, state): show(f"  {'!! ' if may_destroy(request, state) else ''}{effect}")
     for name, value in args.items(): show(f"    {visible(name)} = {_lines(argument_text(value), 40)}")
     if why := because(request): show(f"  You are asked because: {_lines(why, 10)}")
+    for line in from_outside(request): show(f"  (!) Words from outside: {line}")
     for whose, words in (("The question", quoted(request, state)), ("The model says", reason(request, state))):
         if words: show(f"  {whose}:\n    | {_lines(words, 40, '    | ')}")
     if request.confidence is not None: show(f"  The model was {request.confidence:.0%} sure.")

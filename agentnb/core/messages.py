@@ -113,6 +113,7 @@ class ToolSpec(Value):
     plan: bool = False  # its result is the run's plan
     always_ask: str = ""  # why a human is asked about each call, whatever was allowed before; empty if not
     code: str = ""  # digest of its source, so that a change is noticed; models do not see it
+    outside: str = ""  # who wrote its description, where that was nobody here: `the MCP server tickets`
 
 # %% ../../nbs/core/01_messages.ipynb #5c9e1ea1
 class Usage(Value):
@@ -150,7 +151,7 @@ class Attempt(Value):
     "One model that was asked on the way to a reply"
     model: str  # `provider:model`
     tier: int = 0  # its place in the cascade, from 0
-    outcome: Literal["accepted", "rejected", "failed", "shadow"] = "accepted"  # `shadow`: asked beside the one that was accepted, to compare
+    outcome: Literal["accepted", "rejected", "failed", "shadow", "withheld"] = "accepted"  # `shadow`: asked beside, to compare; `withheld`: not asked
     reason: Text = ""  # why it was rejected, failed or asked
     answer: Text = ""  # its text, or its calls as JSON; a long one is cut, with a digest of all of it
     confidence: float | None = None  # as in `Reply`
@@ -200,7 +201,7 @@ class Reply(Value):
     @property
     def escalated(self) -> int:  # as in `Message`
         if not self.attempts: return 0
-        tiers = [a.tier for a in self.attempts if a.outcome != "shadow"]
+        tiers = [a.tier for a in self.attempts if a.outcome not in ("shadow", "withheld")]
         return tiers[-1] if tiers and tiers[-1] > tiers[0] else 0
     @property
     def spent_by_model(self) -> list[tuple[str, Usage, Decimal | None]]:  # models, and what each has used, its gates included; together `usage` and `cost`

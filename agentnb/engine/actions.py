@@ -8,7 +8,7 @@ __all__ = ['Action', 'UNUSABLE_LIMIT', 'AskHuman', 'Refuse', 'Announce', 'Execut
 
 # %% ../../nbs/engine/02_actions.ipynb #09b2e023
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from ..core.budget import BudgetWarning
 from .loops import find_loop
@@ -17,6 +17,8 @@ from ..core.value import Value
 from .policy import Rule, evaluate
 from ..tools.scopes import Unfilled, missing_scopes
 from ..core.state import OpenCall, State
+from ..core.steps import Borrowed
+from ..core.taint import borrowed_words
 
 # %% ../../nbs/engine/02_actions.ipynb #549829c0
 class AskHuman(Value):
@@ -25,6 +27,7 @@ class AskHuman(Value):
     question: str  # in words
     call: Call | None = None  # the call in question
     confidence: float | None = None  # how sure the model was
+    borrowed: tuple[Borrowed, ...] = ()  # as in `Request`
 
 class Refuse(Value):
     "Answer a call with a failure, without making it"
@@ -96,15 +99,20 @@ def out_of_budget_action(
     return Finish(status="stopped", reason=why, result="" if state.answer or state.result_tool else last_words)
 
 # %% ../../nbs/engine/02_actions.ipynb #cb1d00cd
-def _next_call(state, rules, session, calls_elsewhere, changes_since_yes):
+def _ruling_on(state, rules, c, borrowed):
+    find = (lambda: borrowed(state, c.call)) if c.phase == "new" else tuple
+    return evaluate(rules, c.call, state.tools[c.call.tool], state.cost, find)
+
+def _next_call(state, rules, session, calls_elsewhere, changes_since_yes, borrowed):
     for c in state.open_calls:
         if failure := c.problem or _grant_failure(state, c): return Refuse(call=c.call, failure=failure)
     asking = {r.within for r in state.requests}
     calls = affordable_calls(state)
     calls_left = [c for c in calls if c.phase != "asked" and c.call.id not in asking]
-    rulings = [(c, state.tools[c.call.tool], evaluate(rules, c.call, state.tools[c.call.tool], state.cost)) for c in calls_left]
+    rulings = [(c, state.tools[c.call.tool], _ruling_on(state, rules, c, borrowed)) for c in calls_left]
     for c, spec, ruling in rulings:
-        if c.phase == "new" and ruling.effect != "deny" and (request := _needed_request(state, c, spec, ruling, calls_elsewhere)): return request
+        if c.phase == "new" and ruling.effect != "deny" and (request := _needed_request(state, c, spec, ruling, calls_elsewhere)):
+            return request.model_copy(update={"borrowed": borrowed(state, c.call)}) if ruling.tainted and request.about != "answer" else request
     for c, spec, ruling in rulings:
         if ruling.effect != "deny" and (again := _asked_again(c, spec, session, changes_since_yes)): return again
     for c, spec, ruling in rulings:
@@ -138,6 +146,7 @@ def _is_blocked(state, c):
 def ready_calls(
     state: State,  # with open calls
     rules: Sequence[Rule] = (),  # the policy
+    borrowed: Callable[[State, Call], Any] = borrowed_words,  # finds the words of a call that came from outside
 ) -> list[OpenCall]:  # in the order the model asked
     "The read-only calls that may be made now"
     asking = {r.within for r in state.requests}
@@ -145,7 +154,7 @@ def ready_calls(
         spec = state.tools[c.call.tool]
         if c.problem or c.call.id in asking or c.phase not in ("new", "approved"): return False
         if spec.human or spec.plan or not spec.read_only or _grant_failure(state, c): return False
-        effect = evaluate(rules, c.call, spec, state.cost).effect
+        effect = _ruling_on(state, rules, c, borrowed).effect
         return effect == "allow" or effect == "ask" and c.phase == "approved"
     return [c for c in affordable_calls(state) if ready(c)]
 
@@ -169,10 +178,11 @@ def next_action(
     session: str = "",  # who asks: calls announced by this session are its own
     calls_elsewhere: Mapping[str, str] = {},  # calls that were made where this log does not show them: where, by the call's signature
     changes_since_yes: Callable[[OpenCall], str] = lambda c: "",  # why a call is not the one that was approved, in words; empty if it is
+    borrowed: Callable[[State, Call], Any] = borrowed_words,  # finds the words of a call that came from outside
 ) -> Action | None:  # what to do; `None` once the run has ended
     "The one thing that comes next"
     if state.status in ("done", "stopped"): return None
-    if state.open_calls and not state.abort_reason: return _next_call(state, rules, session, calls_elsewhere, changes_since_yes)
+    if state.open_calls and not state.abort_reason: return _next_call(state, rules, session, calls_elsewhere, changes_since_yes, borrowed)
     if state.requests: return Wait()
     limit_names = state.budget.limit_names
     if limit_names and (warning := state.budget.next_warning(state.spent, state.warned_limits)): return warning

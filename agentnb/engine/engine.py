@@ -8,19 +8,21 @@ __all__ = ['HEARTBEAT', 'YIELD_SECONDS', 'never_stop', 'Engine']
 # %% ../../nbs/engine/10_engine.ipynb #51218031
 import asyncio, secrets, warnings
 from collections.abc import Awaitable, Callable
+from functools import partial
 from time import monotonic
 from typing import Any
 
 from ..core.foreign import await_code, error_text, name_of_code
 from ..core.messages import Delta
 from ..core.state import READ_RESULT, OpenCall, State
+from ..core.taint import Outside, messages_from_outside
 from ..core.steps import Body, Decision, Edit, Intent, Note, Replied, Request, Returned, Started, Step
 from .actions import Action, Announce, AskModel, Execute, Wait, affordable_calls, next_action, out_of_budget_action, ready_calls
 from .breakpoints import Break
 from .definitions import AgentSource, code_change, lost_tools, narrowed_limits, newest_tool
 from .outcomes import AgentMismatch, RequestOpen, background_line, data_missing_error, request_open_error
 from .hosting import asking_calls, begin_call, drop_calls, first_news, is_still_asked, lost_questions, may_ask, take_news
-from .perform import PERFORM, ModelFailed
+from .perform import PERFORM, ModelFailed, kept_here
 from .policy import Rulings, has_functions
 from .reserve import Reservation, recover, reserve, settle
 from ..log.forks import SideEffect, side_effects_after
@@ -31,7 +33,8 @@ from ..log.requests import decide, remembered_decision
 from ..store.lease import HeldLease
 from ..store.protocol import ContentRow, RunConflict, call_store
 from ..store.writer import Writer, writer_of
-from ..tools.contract import NO_DATA, RunData
+from ..tools.contract import NO_DATA, RunData, brought, mark_outside
+from ..tools.kept import Keeping, Kept, keeping
 from ..tools.identity import identity_changes, identity_of
 from ..tools.origins import origin_words
 from ..tools.tool import Tool, ToolError
@@ -64,6 +67,8 @@ class Engine:
         self.pausing, self.single, self.uninterrupted = False, False, False
         self.reservation: Reservation | None = None
         self.rulings = Rulings()  # of the policy's functions
+        self.outside = Outside()  # what was said outside
+        self.around, self.kept = tuple[Keeping, ...](), dict[int, Kept]()  # rules of those who began this run; what each rule keeps of it, by the rule
         self.meter: Any = None  # of the budget, with the prices it looked up
         self.loaded_model: Any = None  # the model whose imports are there
         self.contents = dict[str, list[ContentRow]]()  # bytes that are to be written together with the result of a call, by its id
@@ -147,7 +152,7 @@ class Engine:
     def next_action(self) -> Action | None:  # `None` once the run has ended
         "The one thing that comes next"
         tip, rules = self.log.tip, self.rulings.before(self.agent.policy)
-        return next_action(tip, rules, self.session, self.calls_elsewhere() if tip.parent else {}, self.changes_since_yes)
+        return next_action(tip, rules, self.session, self.calls_elsewhere() if tip.parent else {}, self.changes_since_yes, self.outside.borrowed)
 
     def changes_since_yes(self,
         c: OpenCall,  # approved
@@ -167,7 +172,7 @@ class Engine:
         if not self.place and any([c.phase == "approved" or c.place for c in self.tip.open_calls]): await _find_place(self)
         tip = self.log.tip
         open_calls = [c.call for c in affordable_calls(tip) if c.phase != "asked" and not c.problem]
-        await self.rulings.ask(self.agent.policy, open_calls, tip.tools, tip.cost)
+        await self.rulings.ask(self.agent.policy, open_calls, tip.tools, tip.cost, borrowed=partial(self.outside.borrowed, tip))
 
     def calls_elsewhere(self) -> dict[str, str]:  # where, by the call's signature; empty in a run that is no fork
         "The calls that were made behind the cut of a fork, and are not repeated without a question"
@@ -318,7 +323,8 @@ async def _perform(engine, action):
     if not isinstance(action, Execute): return await PERFORM[type(action).__name__](engine, action)
     asks, several = may_ask(engine, action.call), engine.running_calls or len(engine.log.tip.open_calls) > 1
     spec = engine.tip.tools[action.call.call.tool] if several else None
-    ready = [] if spec is None or engine.single or spec.plan or not spec.read_only else ready_calls(engine.tip, engine.rulings.before(engine.agent.policy))
+    alone = spec is None or engine.single or spec.plan or not spec.read_only
+    ready = [] if alone else ready_calls(engine.tip, engine.rulings.before(engine.agent.policy), engine.outside.borrowed)
     if not asks and (not ready or len(ready) == 1 and not engine.running_calls): return await PERFORM["Execute"](engine, action)
     for c in ready or [action.call]: begin_call(engine, c)
     return await first_news(engine)
@@ -365,7 +371,8 @@ def _may_act(engine, reply):
 async def _record_with_intent(engine, reply):
     log = engine.log
     first, replied = log.next_step(reply, engine.tip.iteration + 1)
-    action = next_action(replied, engine.agent.policy, engine.session, engine.calls_elsewhere()) if replied.open_calls else None
+    action = None
+    if replied.open_calls: action = next_action(replied, engine.agent.policy, engine.session, engine.calls_elsewhere(), borrowed=engine.outside.borrowed)
     if not isinstance(action, Announce): return None
     intent = Intent(call_id=action.call.call.id, key=log.next_key(action.call), session=engine.session)
     second = first.model_copy(update=dict(index=first.index + 1, body=intent))
@@ -383,6 +390,7 @@ def _deliver_sample(engine):
 
 async def _advance(engine):
     if engine.first_body and not engine.log.steps: return await _write_first_step(engine)
+    if kept := kept_here(engine): keeping.set(kept)
     while True:
         if engine.must_look(): await engine.ask_rules()
         action = engine.next_action()
@@ -421,6 +429,7 @@ def _rule_answers(engine, rule, request):
     if rule == "wait": return False
     if request.within: return True
     if request.about != "approve": return False
+    if request.borrowed: return rule == "reject"
     return rule == "reject" or not (request.call and request.call.tool in engine.tip.tools and engine.tip.tools[request.call.tool].always_ask)
 
 async def _answer_unattended(engine):
@@ -492,6 +501,7 @@ async def _leave_word(engine, error):
 # %% ../../nbs/engine/10_engine.ipynb #15d5019f
 async def _drive(engine, stop, wait, keep_lease):
     engine._writer = writer = writer_of(engine.log.store, engine._writer)
+    engine.around = keeping.get()
     engine.refuse_lost_tools()
     engine.refuse_missing_data()
     with writer:
@@ -499,6 +509,7 @@ async def _drive(engine, stop, wait, keep_lease):
         try: await _go_on(engine, stop, wait, fresh)
         finally:
             drop_calls(engine)
+            _tell_caller(engine.tip)
             if keep_lease and engine.tip.status not in ("done", "stopped"): engine.lease.release_soon()
             else: await engine.lease.release()
     if not keep_lease or engine.tip.status in ("done", "stopped"): writer.rest()
@@ -520,3 +531,10 @@ async def _go_on(engine, stop, wait, fresh):
         elif engine.attended() or not engine.tip.requests: await engine.wait_for_step()
         else: await _answer_unattended(engine)
     await _record_running_calls(engine)
+
+def _tell_caller(tip):
+    if brought.get() is None or tip.status == "new": return
+    read = messages_from_outside(tip)
+    if not read and tip.tools and tip.grant != (): return
+    mark_outside(f"run {tip.run_id}, which {f'read {next(iter(read.values()))}' if read else 'has no rights'}")
+

@@ -19,10 +19,11 @@ from ..core.steps import Body, Decision, Edit, Note, Request, Returned
 from ..core.value import json_safe
 from ..host.secrets import conceal, disarm, reveal_known
 from .actions import Execute
-from .perform import PERFORM
+from .perform import PERFORM, kept_here
 from .reserve import Reservation, reserve
-from ..models.protocol import AskedHuman, ModelError
+from ..models.protocol import AskedHuman, ModelError, check_place
 from ..tools.contract import ToolError, call_host
+from ..tools.kept import keeping
 
 # %% ../../nbs/engine/09_hosting.ipynb #a07795e2
 class Sampling:
@@ -97,7 +98,11 @@ async def _sampling_note(engine, item):
     started, limits = engine.log.clock(), [n for n in (item.max_tokens, engine.agent.ask.max_tokens) if n]
     ask, fields = Ask(max_tokens=min(limits) if limits else None, seconds=engine.agent.ask.seconds), dict[str, Any](usage=Usage(), cost=Decimal(0))
     if engine.reservation: ask = engine.reservation.limit_ask(ask)
-    try: reply = await await_code(engine.agent.model, item.messages, [], item.instructions, ask)
+    made = next((c.call for c in engine.tip.open_calls if c.call.tool == item.tool), None)
+    if keeping.get(): keeping.set(kept_here(engine, made))
+    try:
+        check_place(engine.agent.model)
+        reply = await await_code(engine.agent.model, item.messages, [], item.instructions, ask)
     except Exception as e:
         item.failure = f"the model could not be asked: {error_text(e)}"
         if isinstance(e, ModelError | AskedHuman): fields = dict[str, Any](usage=e.usage, cost=e.cost, attempts=e.attempts)

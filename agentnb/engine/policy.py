@@ -13,6 +13,7 @@ from contextlib import suppress
 from decimal import Decimal
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator
@@ -30,6 +31,7 @@ class Ruling(Value):
     "What a policy says of a call"
     effect: Effect  # may it be made
     reason: str = ""  # why, in words
+    tainted: bool = False  # it speaks of words from outside: no remembered yes answers
 
 # %% ../../nbs/engine/00_policy.ipynb #907ab6f4
 class Rule(Value):
@@ -38,7 +40,7 @@ class Rule(Value):
     effect: Effect | Literal["escalate"] = "escalate"  # what follows; `escalate` leaves it to the next rule
     args: Mapping[str, str] = {}  # globs over the text of arguments, by name
     when: Annotated[Callable[[dict[str, Any]], bool], AfterValidator(refuse_async)] | None = None  # a predicate over the arguments
-    hint: Literal["", "read_only", "destructive", "idempotent", "open_world"] = ""  # one that the tool has
+    hint: Literal["", "read_only", "destructive", "idempotent", "open_world", "tainted"] = ""  # one that the tool has, or words from outside
     scope: str = ""  # a glob over the scopes that the call needs
     above: Decimal | None = None  # US dollars that the run has cost, at least; an unknown cost counts as more
     approver: Annotated[Callable[[Call, ToolSpec], Ruling | str | None], AfterValidator(refuse_async)] | None = None  # says the effect instead
@@ -48,13 +50,15 @@ class Rule(Value):
         call: Call,  # with validated arguments
         spec: ToolSpec = ToolSpec(name=""),  # its tool
         cost: Decimal | None = Decimal(0),  # of the run so far, US dollars
+        borrowed: Callable[[], Any] = tuple,  # finds the words of the call that came from outside
     ) -> bool:
         "Does this rule speak of `call`?"
-        if not fnmatchcase(call.tool, self.tool) or self.hint and not getattr(spec, self.hint): return False
+        if not fnmatchcase(call.tool, self.tool) or self.hint not in ("", "tainted") and not getattr(spec, self.hint): return False
         if self.scope and not self._fits_scope(needed_scopes(spec, call.args)): return False
         if self.above is not None and cost is not None and cost < self.above: return False
         roots = path_roots(spec.scopes) if self.args else {}
         if not all(k in call.args and fits(glob, call.args[k], roots.get(k), self.may_allow) for k, glob in self.args.items()): return False
+        if self.hint == "tainted" and not borrowed(): return False
         return self.when is None or _yes_or_no(self.when, copy.deepcopy(call.args))
 
     @property
@@ -70,7 +74,7 @@ class Rule(Value):
         "The verdict of this rule"
         answer = call_code(self.approver, call.model_copy(deep=True), spec) if self.approver else self.effect
         if answer is None or answer == "escalate" or isinstance(answer, Ruling): return answer if isinstance(answer, Ruling) else None
-        return Ruling.model_validate(dict(effect=answer, reason=self.reason))
+        return Ruling.model_validate(dict(effect=answer, reason=self.reason, tainted=self.hint == "tainted"))
 
 # %% ../../nbs/engine/00_policy.ipynb #baaaf451
 def evaluate(
@@ -78,13 +82,14 @@ def evaluate(
     call: Call,  # the call, arguments validated
     spec: ToolSpec,  # its tool
     cost: Decimal | None = Decimal(0),  # of the run so far, US dollars
+    borrowed: Callable[[], Any] = tuple,  # finds the words of the call that came from outside
 ) -> Ruling:  # what may happen
     "The verdict of the first rule that fits and has one"
-    return _with_always_ask(_first_ruling(rules, call, spec, cost), spec)
+    return _with_always_ask(_with_taint(_first_ruling(rules, call, spec, cost, borrowed), spec, borrowed), spec)
 
-def _first_ruling(rules, call, spec, cost):
+def _first_ruling(rules, call, spec, cost, borrowed):
     for rule in rules:
-        try: ruling = rule.ruling_on(call, spec) if rule.matches(call, spec, cost) else None
+        try: ruling = rule.ruling_on(call, spec) if rule.matches(call, spec, cost, borrowed) else None
         except Exception as e: return _failed(e)
         if ruling: return ruling
     return _ALLOW if spec.read_only else _ASK
@@ -101,7 +106,14 @@ def _yes_or_no(predicate, args):
 
 def _with_always_ask(ruling, spec):
     if not spec.always_ask or ruling.effect == "deny": return ruling
-    return Ruling(effect="ask", reason=" ".join(filter(None, (ruling.reason, spec.always_ask))))
+    return ruling.model_copy(update=dict(effect="ask", reason=" ".join(filter(None, (ruling.reason, spec.always_ask)))))
+
+_FROM_OUTSIDE = "Words from outside are in it: somebody else may be asking for this."
+
+def _with_taint(ruling, spec, borrowed):
+    if ruling.tainted or ruling.effect == "deny" or spec.read_only or spec.idempotent or spec.human: return ruling
+    if not borrowed(): return ruling
+    return Ruling(effect="ask", reason=" ".join(filter(None, (ruling.reason if ruling.effect == "ask" else "", _FROM_OUTSIDE))), tainted=True)
 
 # %% ../../nbs/engine/00_policy.ipynb #ab3c974d
 def has_functions(
@@ -130,12 +142,14 @@ class Rulings:
         tools: Mapping[str, ToolSpec],  # by name
         cost: Decimal | None = Decimal(0),  # of the run so far, US dollars
         seconds: float = PATIENCE,  # that they may take
+        *,
+        borrowed: Callable[[Call], Any] = lambda call: (),  # finds the words of a call that came from outside
     ) -> None:
         "Ask its functions about calls"
         self._answers = dict(self._unanswered)
         while waiting := [c for c in calls if _key(c) not in self._answers]:
             found = dict[tuple, Ruling]()
-            try: await call_within(seconds, _ask_all, found, waiting, rules, tools, cost)
+            try: await call_within(seconds, _ask_all, found, waiting, rules, tools, cost, borrowed)
             except TimeoutError:
                 late = next((c for c in waiting if _key(c) not in found), waiting[-1])
                 self._unanswered[_key(late)] = found[_key(late)] = _failed(TimeoutError(f"no answer within {seconds:g} s"))
@@ -143,11 +157,11 @@ class Rulings:
 
 def _key(call): return call.id, call.signature
 
-def _ask_all(found, calls, rules, tools, cost):
-    for call in calls: found[_key(call)] = _first_ruling(rules, call, tools[call.tool], cost)
+def _ask_all(found, calls, rules, tools, cost, borrowed):
+    for call in calls: found[_key(call)] = _first_ruling(rules, call, tools[call.tool], cost, partial(borrowed, call))
 
 # %% ../../nbs/engine/00_policy.ipynb #4502d6cc
-_LINE = re.compile(r"(?:@(?P<hint>\w+)|scope:(?P<scope>\S+)|cost:(?P<above>[\d.]+)|(?P<tool>[^\s(@:]+)(?:\((?P<args>[^)]*)\))?)")
+_LINE = re.compile(r"(?:scope:(?P<scope>\S+)|cost:(?P<above>[\d.]+)|(?P<tool>[^\s(@:]+)(?:\((?P<args>[^)]*)\))?)?\s*(?:@(?P<hint>\w+))?")
 
 def read_rules(
     lines: Mapping[str, str],  # `restart(service: checkout-*)`, `@destructive`, `scope:net:*` or `cost:0.50`, and what follows: `deny: never`
@@ -163,7 +177,7 @@ def _globs(text):
 
 def _rule(what, follows):
     effect, _, reason = (part.strip() for part in follows.partition(":"))
-    if match := _LINE.fullmatch(what):
+    if what and (match := _LINE.fullmatch(what)):
         fields = {k: v for k, v in match.groupdict().items() if v and k != "args"}
         with suppress(ValueError): return Rule.model_validate(dict(fields, args=_globs(match["args"]), effect=effect, reason=reason))
     raise ValueError(f"{what} = {follows}: write for example `restart(service: checkout-*) = allow`, `@destructive = ask` or `scope:net:* = deny: why`.")

@@ -172,4 +172,4 @@ def run_blocking(
             raise
 
 def _run_elsewhere(coroutine):
-    with concurrent.futures.ThreadPoolExecutor(1) as pool: return pool.submit(asyncio.run, coroutine).result()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool: return pool.submit(contextvars.copy_context().run, asyncio.run, coroutine).result()

@@ -92,7 +92,7 @@ def remembered_decision(
     request: Request,  # a request of this run
 ) -> Decision | None:  # `None` if no yes to this is remembered
     "What a remembered yes says to a request"
-    if request.about != "approve" or request.call is None or request.interrupt: return None
+    if request.about != "approve" or request.call is None or request.interrupt or request.borrowed: return None
     spec, now = log.tip.tools[request.call.tool], log.clock()
     approval = use_approval(log.store, request.call, spec, log.tip.agent, log.run_id, now, request.identity, place_of(log.store, now))
     return Decision(request_id=request.request_id, verdict="approve", by=f"{approval.by}, remembered", remembered=approval.id) if approval else None

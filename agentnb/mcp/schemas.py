@@ -140,4 +140,5 @@ class MCPTool(SchemaTool):
         super().__init__(self.original_name, text, json_safe(schema), act, name, None, scopes, fingerprint=fingerprint, **hints)
         self.timeout, self.longest = timeout, longest if longest is not None or timeout is None else 20 * timeout
         self.output_schema = definition.get("outputSchema") if isinstance(definition.get("outputSchema"), dict) else None
-        self.spec, self.acts, self.from_server = self.spec.model_copy(update=dict(code=digest(definition))), None, True
+        whose = f"the MCP server {fingerprint.get('server') or f'of {self.name}'}"
+        self.spec, self.acts, self.from_server = self.spec.model_copy(update=dict(code=digest(definition), outside=whose)), None, True

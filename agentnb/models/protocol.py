@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['ErrorKind', 'Model', 'ModelError', 'network_error', 'canonical_request', 'FunctionModel', 'as_model', 'Scripted',
-           'AskedHuman', 'Human', 'inner_models', 'needed_imports', 'load_imports']
+           'AskedHuman', 'Human', 'inner_models', 'is_local', 'Withheld', 'refuse_elsewhere', 'check_place',
+           'needed_imports', 'load_imports']
 
 # %% ../../nbs/models/00_protocol.ipynb #c2dea261
 import asyncio, errno, hashlib, inspect, sys, types
@@ -22,6 +23,8 @@ from ..core.growing import GrowingTuple
 from ..core.messages import Ask, Attempt, Call, Delta, Message, Reply, ToolSpec, Usage, redact
 from ..core.portable import Portable
 from ..host.arguments import explain_keywords
+from ..tools.contract import mark
+from ..tools.kept import keeping, why_kept
 
 # %% ../../nbs/models/00_protocol.ipynb #6bafbd93
 class Model(Protocol):
@@ -36,7 +39,7 @@ class Model(Protocol):
 
 # %% ../../nbs/models/00_protocol.ipynb #c88f7b7d
 ErrorKind = Literal["authentication", "quota", "rate_limited", "overloaded", "context_exceeded", "invalid_request", "not_found", "refused", "filtered",
-    "malformed", "timeout", "connection", "unknown"]
+    "malformed", "timeout", "connection", "withheld", "unknown"]
 
 class ModelError(RuntimeError):
     "A model could not be asked, or did not answer"
@@ -97,7 +100,7 @@ def canonical_request(
 ) -> dict[str, Any]:  # JSON values
     "A request to a model in one form: the same request is the same JSON"
     dump = lambda v: v.model_dump(mode="json", exclude_defaults=True)
-    offered = [dump(t.model_copy(update=dict(code="", scopes=(), human=False, always_ask=""))) for t in tools]
+    offered = [dump(t.model_copy(update=dict(code="", scopes=(), human=False, always_ask="", outside=""))) for t in tools]
     said = [dump(m.model_copy(update={"contents": ()}) if m.contents else m) for m in messages]  # a model reads the text, not what is kept beside it
     return dict(model=name, instructions=instructions, messages=said, tools=offered, ask=dump(ask.original or ask))
 
@@ -132,6 +135,8 @@ class FunctionModel(Portable):
         if name == "fn" or name.startswith("__"): raise AttributeError(name)
         return getattr(self.fn, name)
 
+    @property
+    def local(self) -> bool: return getattr(self.fn, "local", False) is True  # a function may say that it stays on this machine
     @property
     def settings(self) -> Any: return getattr(self.fn, "settings", None) or _code_of(self.fn)
     def __repr__(self): return f"FunctionModel({self.name})"
@@ -183,7 +188,7 @@ class Scripted(Portable):
     ):
         if isinstance(script, str): raise TypeError(f"a script is a list of replies: Scripted([{script!r}]).")
         self.script, self.name, self.used, self._counted = script, name, 0, (GrowingTuple(), 0)
-        self.free = ":" not in name
+        self.free = self.local = ":" not in name  # unless it stands for a provider's
 
     async def __call__(self, messages, tools=(), instructions="", ask=Ask()) -> Reply:
         if callable(self.script): return self._deliver(await await_code(self.script, messages, tools), ask)
@@ -236,7 +241,7 @@ class AskedHuman(Exception):
 
 class Human:
     "A model that is a person"
-    free = True  # it costs no money and no tokens
+    free, local = True, True  # it costs no money and no tokens, and is here
     @explain_keywords
     def __init__(self,
         name: str = "human",  # the name it goes by
@@ -251,7 +256,7 @@ class Human:
 
     def __repr__(self): return f"Human({self.name!r})"
 
-# %% ../../nbs/models/00_protocol.ipynb #52cbc466
+# %% ../../nbs/models/00_protocol.ipynb #18d8a3f9
 def inner_models(
     model: Any,  # any
 ) -> list[Any]:  # those it asks; empty if it answers itself
@@ -259,6 +264,45 @@ def inner_models(
     parts = (*getattr(model, "models", ()), *(getattr(model, k, None) for k in ("model", "_model")))
     return [m for m in parts if callable(m)]
 
+# %% ../../nbs/models/00_protocol.ipynb #6b836af5
+def is_local(
+    model: Any,  # a model
+) -> bool:
+    "Is it known that what this model is asked stays on this machine?"
+    if (own := getattr(model, "local", None)) is not None: return own is True
+    return bool(inner := inner_models(model)) and all(map(is_local, inner))
+
+
+# %% ../../nbs/models/00_protocol.ipynb #ed1107fb
+class Withheld(ModelError):
+    "A model elsewhere was not asked, for what would have been said stays on this machine"
+    def __init__(self,
+        model: str,  # its name
+        why: str,  # what is kept
+    ):
+        self.why = why
+        super().__init__("withheld", f"it is not on this machine, and was not asked: {why}.", "Go on with a model that is here (run.fork(model='local'), "
+            f"a local tier), or let this one see it: keep_local=KeepLocal(..., models=['{model}']).", model)
+
+    def __reduce__(self): return type(self), (self.model, self.why), self.__dict__
+
+
+# %% ../../nbs/models/00_protocol.ipynb #a3be5b14
+def refuse_elsewhere(
+    name: str,  # of a model that is not on this machine
+) -> None:
+    "Raise `Withheld` where what is said now is kept; the log will tell"
+    if not (why := why_kept(name)): return
+    mark("withheld", f"{name} was not asked: {why}")
+    raise Withheld(name, why)
+
+def check_place(
+    model: Any,  # about to be asked
+) -> None:
+    "Raise `Withheld` if this model may not be asked now; one that stands around others leaves it to them"
+    if keeping.get() and not inner_models(model) and not is_local(model): refuse_elsewhere(getattr(model, "name", type(model).__name__))
+
+# %% ../../nbs/models/00_protocol.ipynb #52cbc466
 def needed_imports(
     model: Any,  # any
 ) -> set[str]:  # names of modules that are not imported yet

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Events', 'kind_of', 'to_error', 'mask', 'BodyBuilder', 'WireFormat', 'exchange', 'read_count', 'make_usage',
-           'read_object', 'read_name', 'estimate_tokens', 'is_loopback', 'http_pool', 'RemoteModel']
+           'read_object', 'read_name', 'estimate_tokens', 'is_loopback', 'http_pool', 'is_here', 'RemoteModel']
 
 # %% ../../nbs/models/01_wire.ipynb #eb0c616b
 import asyncio, json, math, os, re
@@ -17,7 +17,9 @@ from ..core.foreign import error_text
 from ..core.messages import Ask, Delta, Message, Reply, ToolSpec, Usage, redact
 from ..host.secrets import secrets
 from ..core.portable import NotPortable, Portable
-from .protocol import ErrorKind, ModelError
+from .protocol import ErrorKind, ModelError, refuse_elsewhere
+from ..host.settings import SERVERS
+
 
 # %% ../../nbs/models/01_wire.ipynb #86a22742
 class Events:
@@ -323,6 +325,16 @@ def http_pool(
     limits = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)
     return httpx2.AsyncClient(follow_redirects=False, trust_env=not is_loopback(url), limits=limits)
 
+# %% ../../nbs/models/01_wire.ipynb #972d4795
+_HOSTED = {"anthropic", *(name for name, url in SERVERS.items() if not is_loopback(url))}
+
+def is_here(
+    name: str,  # `provider:model`
+    url: str,  # its server's address
+) -> bool:
+    "Does what a server is told stay on this machine, as far as is known?"
+    return is_loopback(url) and name.partition(":")[0] not in _HOSTED and not name.endswith(("-cloud", ":cloud"))
+
 # %% ../../nbs/models/01_wire.ipynb #3a5befc6
 def _heard_body(builder):
     try: return builder.body
@@ -386,6 +398,8 @@ class RemoteModel(Portable):
     @property
     def model(self) -> str: return self.name.partition(":")[2]
     @property
+    def local(self) -> bool: return is_here(self.name, self.url)
+    @property
     def settings(self) -> dict[str, Any]: return dict(url=self.url, path=self.wire_format.path, options=self.options)
 
     def open(self) -> Any:
@@ -414,7 +428,8 @@ class RemoteModel(Portable):
         body: dict[str, Any],  # the request
         ask: Ask = Ask(),  # its deadline and its listener
     ) -> tuple[dict[str, Any], str]:  # the body of the answer, the request's id
-        "Make one request; raises `ModelError` and nothing else"
+        "Make one request; raises `ModelError` and nothing else, `Withheld` where it would carry away what is kept here"
+        if not self.local: refuse_elsewhere(self.name)
         builder, seconds = wire_format.builder(), min(self.timeout, self.timeout if ask.seconds is None else ask.seconds)
         try:
             async with asyncio.timeout(seconds): return await exchange(self.client(), wire_format, body, builder, ask.on_delta)

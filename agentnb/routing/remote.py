@@ -8,6 +8,7 @@ __all__ = ['Embeddings', 'local_embedder', 'SentenceTransformers', 'find_embedde
 # %% ../../nbs/routing/02_remote.ipynb #172147d3
 import asyncio, importlib
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ class Embeddings(Server):
         self.batch = batch
 
     def __call__(self, texts: list[str]) -> list[Vector]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        with ThreadPoolExecutor(1) as one: return one.submit(asyncio.run, self._embed_all(texts)).result()
+        with ThreadPoolExecutor(1) as one: return one.submit(copy_context().run, asyncio.run, self._embed_all(texts)).result()
 
     async def _embed_all(self, texts):
         return [v for i in range(0, len(texts), self.batch) for v in await self._embed_batch(texts[i:i + self.batch])]

@@ -8,10 +8,10 @@ __all__ = ['tool_text', 'ToolSelector', 'NarrowedModel', 'Toolset']
 # %% ../../nbs/routing/06_toolset.ipynb #a0d62995
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from ..core.messages import Ask, Message, Reply, ToolSpec
-from ..models.protocol import Model
+from ..models.protocol import Model, Withheld, check_place
 from ..wrappers.providers import find_model
 from .embedders import Embedder
 from .index import BM25, Fused, Index
@@ -37,7 +37,7 @@ class ToolSelector:
     ):
         if top_k < 1: raise ValueError(f"top_k={top_k}: at least one tool has to be offered.")
         self.top_k, self.always, self._embedder = top_k, tuple(always), find_embedder(embedder) if embedder else None
-        self._last_index = (), None
+        self._last_index = (), None, cast(Any, None)
 
     def __call__(self,
         messages: Sequence[Message],  # the conversation, oldest first
@@ -50,17 +50,23 @@ class ToolSelector:
         picked = dict.fromkeys(name for name in self.always if name in by_name)
         for m in messages:
             if m.role == "user" and not m.example and m.content.strip():
-                near = sorted((hit.id for hit in search.search(m.content, self.top_k)), key=names.index)
+                near = sorted((hit.id for hit in self._search(search, m.content)), key=names.index)
                 picked |= dict.fromkeys(near or (() if picked else names[:self.top_k]))
             picked |= dict.fromkeys(c.tool for c in m.calls if c.tool in by_name)
         return [by_name[name] for name in picked or names[:self.top_k]]
 
+    def _search(self, search, text):
+        try: return search.search(text, self.top_k)
+        except Withheld: return self._last_index[2].search(text, self.top_k)  # by words alone: its embedder is elsewhere
+
     def _index(self, tools):
-        seen, search = self._last_index
+        seen, search, _ = self._last_index
         if tools == seen and search: return search
         texts = {t.name: tool_text(t) for t in tools}
-        search = Fused(BM25(texts), Index(texts, self._embedder)) if self._embedder else BM25(texts)
-        self._last_index = tools, search
+        search = words = BM25(texts)
+        try: search = Fused(words, Index(texts, self._embedder)) if self._embedder else words
+        except Withheld: return words
+        self._last_index = tools, search, words
         return search
 
 # %% ../../nbs/routing/06_toolset.ipynb #d6301cea
@@ -79,6 +85,7 @@ class NarrowedModel:
 
     async def __call__(self, messages, tools=(), instructions="", ask=Ask()) -> Reply:
         offered = await asyncio.to_thread(self.select, messages, tools)
+        check_place(self.model)
         reply = await self.model(messages, offered, instructions, ask)
         return reply if offered == list(tools) else reply.model_copy(update={"offered": tuple(t.name for t in offered)})
 

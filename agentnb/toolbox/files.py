@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from ..tools.contract import ToolError
+from ..tools.contract import ToolError, mark_outside
 from ..tools.scopes import escape_scope
 from .rooted import Root, load, same_version, save, scan, walk
 from ..tools.tool import Tool
@@ -62,9 +62,12 @@ class FileReadTools:
     "What can be read in a folder"
     def __init__(self,
         root: Root,  # where
-    ): self.root, self.seen = root, dict[str, os.stat_result]()
+        own: bool = False,  # nothing in it was written by others
+    ): self.root, self.seen, self.source = root, dict[str, os.stat_result](), "" if own else f"a file below {root.name}"
 
     def _key(self, path): return "/".join(self.root.parts(path))
+    def _say_whose(self):
+        if self.source: mark_outside(self.source)
 
     def list_files(self,
         folder: str = ".",  # whose content is shown
@@ -73,6 +76,7 @@ class FileReadTools:
         page: _Count = 1,  # 200 names each
     ) -> str:  # a name in each line; folders end in `/`
         "List the files and folders in a folder, with their sizes in bytes"
+        self._say_whose()
         entries, more = (list(walk(self.root, folder)), False) if deep else scan(self.root, folder)
         found = [e for e in entries if e.kind != "more" and _matches(e, folder, pattern)]
         note = dict(folder="/", link=" (a link, not followed)", special=" (not a file)")
@@ -84,6 +88,7 @@ class FileReadTools:
         line: _Count = 1,  # the first to be shown
     ) -> str:  # a page of it
         "Read a text file, from a line on"
+        self._say_whose()
         shown, size, at = list[str](), 0, 0
         with self.root.open(path) as f:
             self.seen[self._key(path)] = os.fstat(f.fileno())
@@ -107,6 +112,7 @@ class FileReadTools:
         page: _Count = 1,  # 100 lines each
     ) -> str:  # `path:line: text` in each line
         "Find the lines of text files that have a text in them"
+        self._say_whose()
         normalize, found, seen, more = str.casefold if ignore_case else str, list[str](), 0, ""
         for e in walk(self.root, folder):
             if e.kind == "more" or seen > _SCAN or len(found) > 10_000: return _page_text(found, page, 100, _INCOMPLETE)
@@ -261,9 +267,10 @@ def files(
     folder: str | Path,  # the tools stay in it
     write: bool = False,  # with `write_file` and `patch_file`
     hidden: bool = False,  # names that begin with a dot too: `.env` holds keys, `.git` holds programs
+    own: bool = False,  # you wrote all of it: what stands in it is as good as what you say
 ) -> list[Tool]:  # for an agent: `Agent(tools=[*files("reports")])`
     "Tools for the files of one folder"
-    tools = FileWriteTools(Root(folder, hidden))
+    tools = FileWriteTools(Root(folder, hidden), own)
     place = "" if tools.root.name == "." else escape_scope(f"{tools.root.name.rstrip('/')}/")
     options = dict[str, Any](open_world=False, timeout=30, fingerprint=dict(root=str(tools.root.path), hidden="shown" if hidden else ""))
     reads = [Tool(f, read_only=True, scopes=[f"fs:read:{place}{{{what}}}"], **options)

@@ -14,7 +14,7 @@ from ..core.state import State
 from ..core.steps import Decision, Request, Step
 from ..core.summary import show_seconds
 from .forms import form_of
-from ..views.asked import because, doubts, effect_words, heading, may_destroy, quoted, reason
+from ..views.asked import because, doubts, effect_words, from_outside, heading, may_destroy, quoted, reason
 from ..views.markdown import diff_html
 from ..views.text import visible
 
@@ -65,7 +65,7 @@ def card_of(
     "A request as a card"
     return dict(id=request.request_id, about=request.about, seen=seen_of(request, state), heading=heading(request, state),
         quoted=visible(quoted(request, state), 4000), reason=reason(request, state), why=visible(because(request), 1000),
-        effect=effect_words(request, state), destructive=may_destroy(request, state),
+        outside=from_outside(request), effect=effect_words(request, state), destructive=may_destroy(request, state),
         described=_described(request, state), doubts=[[where, visible(words, 2000)] for where, words in doubts(request, state).items()],
         sure=None if request.confidence is None else round(request.confidence, 2), preview=diff_html(request.preview) if request.preview else "",
         fields=form_of(request, state), within=bool(request.within), link=visible(request.link, 4000), json=_answer_kind(request),

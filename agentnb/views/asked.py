@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['because', 'heading', 'reason', 'quoted', 'may_destroy', 'effect_words', 'argument_text', 'doubts_of', 'doubts',
-           'argument_doubts', 'quote_html', 'parts_html', 'asked_html']
+           'argument_doubts', 'from_outside', 'quote_html', 'parts_html', 'asked_html']
 
 # %% ../../nbs/views/14_asked.ipynb #427a990c
 import json, re
@@ -128,6 +128,17 @@ def argument_doubts(
     "What is not as it looks in arguments"
     return doubts_of({visible(k): f"{k}: {argument_text(v)}" for k, v in args.items()})
 
+# %% ../../nbs/views/14_asked.ipynb #d6c962e5
+def from_outside(
+    request: Request,  # of a run
+) -> list[str]:  # one line for each argument that has any
+    "Which words of the arguments came from where"
+    return [_outside_line(b) for b in request.borrowed]
+
+def _outside_line(b):
+    where = f"the argument {visible(b.argument, 100)}" if b.argument else "the name of the tool"
+    return f"{where} has “{_in_words(b.words)}” from {visible(b.source, 200)}" + (f", step {b.step}" if b.step is not None else "")
+
 # %% ../../nbs/views/14_asked.ipynb #e15f21af
 def quote_html(
     whose: str,  # who says it
@@ -164,4 +175,5 @@ def asked_html(
     said = f'<p><b style="color:{colour}">{escape_html(effect)}</b></p>' if effect else ""
     asked = f"<p>You are asked because: {escape_html(why, 2000)}</p>" if why else ""
     words = quote_html("The question:", quoted(request, state)) + quote_html("The model says:", _said(request, state))
-    return f"{head}{said}{asked}{words}{_doubts_html(doubts(request, state))}{parts_html(args, request.preview)}"
+    lent = "".join(f'<p style="color:{COLOURS["warn"]}">⚠ Words from outside: {escape_html(line)}</p>' for line in from_outside(request))
+    return f"{head}{said}{asked}{lent}{words}{_doubts_html(doubts(request, state))}{parts_html(args, request.preview)}"

@@ -16,7 +16,7 @@ from ..core.messages import Ask, Delta, Reply, Usage
 from ..core.portable import Portable
 from ..host.secrets import conceal
 from ..host.arguments import explain_keywords
-from ..models.protocol import canonical_request
+from ..models.protocol import canonical_request, check_place
 from .providers import find_model
 from ..host.settings import load_settings, store_url
 from ..store.opening import open_store
@@ -55,6 +55,7 @@ class Cached(Portable):
 
     async def refresh(self, messages, tools=(), instructions="", ask=Ask()) -> Reply:
         "The model is asked, whatever is kept, and its reply is kept"
+        check_place(self.model)
         reply, key = await self.model(messages, tools, instructions, ask), self.key(messages, tools, instructions, ask)
         if reply.malformed or reply.cut: return reply
         await call_store(self.store, self.store.keep, "reply", key, conceal(reply).model_dump_json(exclude_defaults=True), self._clock())

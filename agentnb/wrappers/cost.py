@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from ..core.messages import Ask, Reply, Usage
-from ..models.protocol import Model, ModelError, as_model
+from ..models.protocol import Model, ModelError, as_model, check_place
 from ..host.settings import load_settings
 
 # %% ../../nbs/wrappers/00_cost.ipynb #60f2701a
@@ -71,6 +71,7 @@ class Priced:
     def __repr__(self): return f"Priced({self.model!r})"
 
     async def __call__(self, messages, tools=(), instructions="", ask=Ask()) -> Reply:
+        check_place(self.model)
         try: reply = await self.model(messages, tools, instructions, ask)
         except ModelError as e:
             if e.usage.total and not e.cost: e.cost = price(e.model or self.name, e.usage, prices=self._prices)

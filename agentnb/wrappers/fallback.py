@@ -13,7 +13,7 @@ from decimal import Decimal
 from ..core.messages import Ask, Delta, Reply, Usage
 from ..core.portable import Portable
 from ..host.arguments import explain_keywords
-from ..models.protocol import ModelError, network_error
+from ..models.protocol import ModelError, check_place, network_error
 from .providers import find_model
 
 # %% ../../nbs/wrappers/03_fallback.ipynb #cd0d3f40
@@ -39,13 +39,15 @@ class Fallback(Portable):
         used, spent, notes, began = Usage(), Decimal(0), (), time.monotonic()
         for model in self.models:
             left = None if ask.seconds is None else max(ask.seconds - (time.monotonic() - began), 0.0)
-            try: reply = await model(messages, tools, instructions, ask.model_copy(update={"seconds": left}))
+            try:
+                check_place(model)
+                reply = await model(messages, tools, instructions, ask.model_copy(update={"seconds": left}))
             except Exception as raised:
                 e = raised if isinstance(raised, ModelError) else network_error(raised, model.name)
                 if e is None: raise
                 used, spent = used + e.usage, None if spent is None or e.cost is None else spent + e.cost
                 e.usage, e.cost = used, spent
-                if model is self.models[-1] or e.kind not in self.on: raise e from None
+                if model is self.models[-1] or e.kind not in (*self.on, "withheld"): raise e from None
                 notes += (f"{model.name} failed: {e.kind}, {e.message}",)
                 if ask.on_delta: ask.on_delta(Delta("restart"))
                 continue

@@ -13,7 +13,7 @@ from decimal import Decimal
 from ..core.messages import Ask, Delta, Reply, Usage
 from ..core.portable import Portable
 from ..host.arguments import explain_keywords
-from ..models.protocol import Model, ModelError, as_model, network_error
+from ..models.protocol import Model, ModelError, as_model, check_place, network_error
 
 # %% ../../nbs/wrappers/01_retry.ipynb #a9a179ac
 class Retry(Portable):
@@ -36,7 +36,9 @@ class Retry(Portable):
         until, used, spent, notes = time.monotonic() + min(self.seconds, self.seconds if ask.seconds is None else ask.seconds), Usage(), Decimal(0), ()
         for attempt in range(1, self.attempts + 1):
             left = until - time.monotonic()
-            try: reply = await self.model(messages, tools, instructions, ask.model_copy(update={"seconds": left}))
+            try:
+                check_place(self.model)
+                reply = await self.model(messages, tools, instructions, ask.model_copy(update={"seconds": left}))
             except Exception as raised:
                 e = raised if isinstance(raised, ModelError) else network_error(raised, self.name)
                 if e is None: raise

@@ -17,7 +17,7 @@ from ..core.portable import Portable
 from ..host.credentials import hide_members
 from ..host.secrets import conceal
 from ..host.arguments import explain_keywords
-from ..models.protocol import AskedHuman, Model, as_model, canonical_request
+from ..models.protocol import AskedHuman, Model, as_model, canonical_request, check_place
 from .providers import find_model
 from ..core.steps import Request
 from ..tools.tool import Context, Tool, ToolError
@@ -121,6 +121,7 @@ class TapedModel(Portable):
         recorded = self.tape.find(request)
         if recorded is None or self.tape.mode == "record":
             self._model = find_model(self._model)
+            check_place(self._model)
             try: reply = await self._model(messages, tools, instructions, ask)
             except AskedHuman as e:
                 question = Request(request_id="", about="answer", question=e.question, attempts=e.attempts, usage=e.usage, cost=e.cost)

@@ -571,7 +571,8 @@ def every(kind):
         yield from every(sub)
 
 
-GIVEN = {"kind": "timeout", "message": "late", "hint": "wait", "retry_after": 1.5, "question": "Which?", "note": None, "model": "a:b", "status": 429,
+GIVEN = {"why": "it is kept",
+    "kind": "timeout", "message": "late", "hint": "wait", "retry_after": 1.5, "question": "Which?", "note": None, "model": "a:b", "status": 429,
     "usage": Usage(input=3),
     "cost": Decimal("0.5"), "attempts": (), "request_id": "r", "retryable": True, "feedback": "f",
     "problems": {"a": "b"}}

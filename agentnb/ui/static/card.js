@@ -112,6 +112,7 @@ function card(c, send, pressed) {
     make("div", { className: "an-head" }, make("strong", { dir: "auto" }, c.heading), c.tool ? make("code", { className: "an-tool" }, c.tool) : "", make("span", { className: "an-space" }), age),
     c.effect ? make("div", { className: c.destructive ? "an-destroys" : "an-effect an-muted" }, c.effect) : "",
     c.why ? make("div", { className: "an-why" }, make("small", { className: "an-muted" }, "You are asked because"), make("div", { dir: "auto" }, c.why)) : "",
+    ...c.outside.map(line => make("div", { className: "an-doubt", dir: "auto" }, `⚠ Words from outside: ${line}`)),
     quote("The question", c.quoted), quote("The model says", c.reason), c.sure != null ? make("div", { className: "an-muted" }, `The model was ${Math.round(c.sure * 100)} % sure.`) : "",
     c.described ? make("details", { className: "an-muted an-described" }, make("summary", {}, "All that the tool says of itself"), make("div", { dir: "auto" }, c.described)) : "",
     ...c.doubts.map(([where, words]) => make("div", { className: "an-doubt" }, `⚠ ${where}: ${words}`)),
