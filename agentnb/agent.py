@@ -17,7 +17,8 @@ from pydantic import ValidationError
 from .core.answer import AnswerType
 from .core.budget import Budget
 from .core.foreign import call_code, machine_clock, reliable
-from .engine.definitions import find_source
+from .engine.children import AgentTool
+from .engine.definitions import AgentSource, find_source
 from .host.kernel import definition_site, run_blocking
 from .host.show import html_of
 from .core.conversation import with_call_ids
@@ -70,7 +71,7 @@ def _tools_by_name(tools, result_limit=RESULT_LIMIT, result_tool=""):
 
 # %% ../nbs/01_agent.ipynb #693d8386
 def _why_no_tool(given):
-    if isinstance(given, Agent): return f"{given!r} is no tool. Write a function that runs it: async def ask(task: str) -> str: return await agent.run(task)"
+    if isinstance(given, Agent): return f"{given!r} is no tool, and can be one: tools=[{given.name}.as_tool()]"
     if isinstance(given, Mapping): return "a description is no tool. tools_from_schemas([...], functions) makes tools of descriptions and what they do."
     langchain = " from_langchain(tool) makes one of LangChain's." if type(given).__module__.startswith("langchain") else ""
     return f"{given!r} is no tool. Give the function itself, or what @tool made of it.{langchain}"
@@ -183,6 +184,21 @@ class Agent(Portable):
             tools=tuple(t.spec for t in self.tools.values()), result_tool=self.result_tool, answer=self.answer, grant=self.grant, budget=self.budget)
         if fields != self._fields: self._fields, self._valid_fields = fields, {k: v for k, v in vars(_make_started("Agent", **fields)).items() if k in fields}
         return body.model_copy(update={**self._valid_fields, "labels": {**self.labels, **body.labels}})
+
+    def as_tool(self,
+        description: str = "",  # for the model that calls it: when to hand over what; the agent's instructions if not given
+        name: str = "",  # the agent's name if not given
+        task: str | Callable[..., str] | None = None,  # `"Mend {file}: {problem}"`, or a function that writes the task; the arguments are its gaps or parameters
+        result: Any = None,  # the type of its answer, if it is another than the agent's
+        **hints: Any,  # of `Tool`: `always_ask`, `scopes`, `timeout`
+    ) -> AgentTool:  # each call is a run of its own, in the store of whoever calls
+        "This agent as a tool of another one"
+        agent = self
+        if result is not None:
+            agent = copy.copy(self)
+            agent.result_type, agent.result_tool = _answer_type(result), ""
+            agent.answer = agent.result_type.schema if agent.result_type else None
+        return AgentTool(agent, description, name, task, find_source(self, sys._getframe(1).f_globals) if agent is self else AgentSource({}), **hints)
 
     def _with_model(self, model):
         try: return self.variant(model)

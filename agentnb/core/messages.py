@@ -123,6 +123,7 @@ class ToolSpec(Value):
     human: bool = False  # a call is a question to a human, whose answer is its result
     plan: bool = False  # its result is the run's plan
     always_ask: str = ""  # why a human is asked about each call, whatever was allowed before; empty if not
+    agent: str = ""  # the agent whose run a call is; empty if it is no run
     code: str = ""  # digest of its source, so that a change is noticed; models do not see it
 
 # %% ../../nbs/core/01_messages.ipynb #5c9e1ea1
