@@ -31,6 +31,7 @@ from .core.plan import NO_PLAN, Plan, as_plan
 from .engine.policy import Rule, check_rules, read_rules
 from .wrappers.providers import find_model
 from .engine.engine import Engine
+from .engine.perform import under_way
 from .engine.outcomes import AgentMismatch
 from .run import Run, new_run_id
 from .host.settings import SECTIONS, SettingsError, load_settings, store_url
@@ -226,7 +227,7 @@ class Agent(Portable):
         run_id: str | None = None,  # for tests; made from the time if not given
         plan: Plan | Sequence[Any] | None = None,  # what is to be done, if that is known: the model is told; texts and dicts are its tasks
         labels: dict[str, str] | None = None,  # texts by name, to find it by; the agent's are added
-        caller: Origin | None = None,  # the run and the step whose call begins this one
+        caller: Origin | None = None,  # the run and the step whose call begins this one; found out in the code of a tool
         data: Any = None,  # what its tools find in their `Context`, in place of the agent's
     ) -> Run:  # not begun: the first step begins it
         "A new run"
@@ -243,10 +244,14 @@ class Agent(Portable):
         else: plan_messages = unsent_messages(state) if state else ()
         if state and start_plan == NO_PLAN: start_plan = state.plan
         messages = (*messages, *plan_messages) if state else (*plan_messages, *messages)
+        calling = under_way.get() if caller is None else None
+        if calling: caller = calling.origin
         found_by = dict[str, Any](labels=check_labels(labels), caller=check_caller(caller, run_id))
         body = _make_started("agent.run", task=text, messages=messages, max_iterations=limit, plan=start_plan, **found_by)
         log = Log(run_id or new_run_id(self.clock()), self.store, self.clock, tools=self.tools)
-        return Run(Engine(log, self, self.beginning(body), find_source(self, sys._getframe(2).f_globals), as_run_data(data)))
+        run = Run(Engine(log, self, self.beginning(body), find_source(self, sys._getframe(2).f_globals), as_run_data(data)))
+        if calling: calling.begun(run)
+        return run
 
     @explain_keywords
     def load(self,

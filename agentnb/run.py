@@ -89,14 +89,13 @@ class Run:
     @property
     def status(self) -> str:
         status = self.tip.status
-        if status == "running" and self.tip.children and self.engine.asking(): return "waiting"
+        if status == "running" and self.tip.open_calls and self.engine.asking(): return "waiting"
         return "paused" if status in ("new", "running") and not self.active else status
     @property
     def active(self) -> bool: return self.engine.active
     @property
     def pending(self) -> list[Pending]:  # its own first
         "What a human is asked, by this run and by those that it called"
-        if not self.tip.children: return open_requests(self.log)
         return [request for engine in self.engine.asking() for request in open_requests(engine.log, engine.path)]
     @property
     def children(self) -> list["Run"]:  # in the order of the calls
@@ -276,6 +275,7 @@ class Run:
         source = self.engine.source if agent is self.agent else AgentSource({})
         fork = Run(Engine(log, agent, source=source, data=self.engine.own_data if data is None else as_run_data(data)))
         fork.engine.attended, fork.engine.breaks = self.engine.attended, list(self.breaks)
+        if fork.tip.open_calls: self.engine.children.share(fork.engine, self.steps[last + 1].at if last + 1 < len(self.steps) else None)
         return fork
 
     def live(self) -> "Run":  # itself at the end of its log, else a fork

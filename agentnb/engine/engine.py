@@ -17,7 +17,7 @@ from ..core.state import READ_RESULT, OpenCall, State
 from ..core.steps import Body, Decision, Edit, Intent, Note, Replied, Request, Returned, Started, Step
 from .actions import Action, Announce, AskModel, Execute, Wait, affordable_calls, next_action, out_of_budget_action, ready_calls, ready_children
 from .breakpoints import Break
-from .children import Children
+from .children import Children, refuse_alone
 from .definitions import AgentSource, code_change, lost_tools, narrowed_limits, newest_tool
 from .outcomes import AgentMismatch, RequestOpen, background_line, data_missing_error, request_open_error
 from .hosting import asking_calls, begin_call, drop_calls, first_news, is_still_asked, lost_questions, may_ask, take_news
@@ -163,12 +163,12 @@ class Engine:
     def next_action(self) -> Action | None:  # `None` once the run has ended
         "The one thing that comes next"
         tip, rules = self.log.tip, self.rulings.before(self.agent.policy)
-        waiting = self.children.waiting() if tip.children else ()
+        waiting = self.children.waiting() if tip.children and tip.open_calls else ()
         return next_action(tip, rules, self.session, self.calls_elsewhere(), self.changes_since_yes, waiting)
 
     def asking(self) -> list["Engine"]:  # itself first
         "The runs that wait for a person, of this one and those that it called and that are under way; reads the store"
-        below = self.children.engines() if self.tip.children else []
+        below = self.children.engines() if self.tip.open_calls else []
         return [*([self] if self.tip.requests else []), *(asking for engine in below for asking in engine.asking())]
 
     def changes_since_yes(self,
@@ -289,8 +289,8 @@ async def _catch_up(engine, fresh):
     log = engine.log
     if fresh and log.steps: await engine.reread()
     if engine.known_side_effects is None:
-        parent, tools = engine.tip.parent, engine.tip.tools
-        engine.known_side_effects = [] if parent is None else await call_store(log.store, side_effects_after, log.store, parent, tools)
+        parent, tools, above = engine.tip.parent, engine.tip.tools, engine.above.known_side_effects or [] if engine.above else []
+        engine.known_side_effects = above + ([] if parent is None else await call_store(log.store, side_effects_after, log.store, parent, tools))
     drop_calls(engine, elsewhere=True)
     for lost in lost_questions(engine): await _record(engine, lost, engine.tip.iteration)
     if not (_definition_changed(engine) or fresh): return
@@ -525,6 +525,7 @@ async def _drive(engine, stop, wait, keep_lease):
     engine._writer = writer = writer_of(engine.log.store, engine._writer)
     engine.refuse_lost_tools()
     engine.refuse_missing_data()
+    if engine.tip.caller and not engine.above: await call_store(engine.log.store, refuse_alone, engine)
     with writer:
         fresh = await engine.lease.take(writer.call)
         try: await _go_on(engine, stop, wait, fresh)
