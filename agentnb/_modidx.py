@@ -3186,8 +3186,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                 'agentnb/store/sqlite.py'),
                                       'agentnb.store.sqlite.SQLite._execute_each': ( 'store/sqlite.html#sqlite._execute_each',
                                                                                      'agentnb/store/sqlite.py'),
-                                      'agentnb.store.sqlite.SQLite._has_its_wal': ( 'store/sqlite.html#sqlite._has_its_wal',
-                                                                                    'agentnb/store/sqlite.py'),
                                       'agentnb.store.sqlite.SQLite._locked': ( 'store/sqlite.html#sqlite._locked',
                                                                                'agentnb/store/sqlite.py'),
                                       'agentnb.store.sqlite.SQLite._migrate': ( 'store/sqlite.html#sqlite._migrate',

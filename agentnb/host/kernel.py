@@ -7,7 +7,7 @@ __all__ = ['HEARTBEAT', 'interactive', 'DefinitionSite', 'definition_site', 'wai
            'loop_callback', 'exit_as_error', 'run_blocking']
 
 # %% ../../nbs/host/01_kernel.ipynb #55fcba66
-import asyncio, concurrent.futures, contextvars, os, signal, sys, threading, weakref
+import asyncio, concurrent.futures, contextvars, itertools, os, signal, sys, threading, weakref
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import wraps
@@ -28,12 +28,13 @@ class DefinitionSite(NamedTuple):
     "Where and when something was defined"
     execution: str  # of a cell, or the file
     cell: str = ""  # the cell's id, where JupyterLab tells it
+    order: int = 0  # which definition of this process it is
 
     def is_rerun_of(self,
         other: "DefinitionSite",  # of something with the same name
     ) -> bool:
         "Is this the same cell, run again?"
-        return self.execution != other.execution and (not self.cell or not other.cell or self.cell == other.cell)
+        return self.order > other.order and self.execution != other.execution and (not self.cell or not other.cell or self.cell == other.cell)
 
 def definition_site() -> DefinitionSite:
     "Where the code runs that is not agentnb's own"
@@ -41,7 +42,10 @@ def definition_site() -> DefinitionSite:
     while frame.f_back and str(frame.f_globals.get("__name__", "")).partition(".")[0] == "agentnb": frame = frame.f_back
     shell = _ipython()
     header = getattr(shell, "parent_header", None) or {}
-    return DefinitionSite(f"{getattr(shell, 'execution_count', '')} {frame.f_code.co_filename}", header.get("metadata", {}).get("cellId", "") if shell else "")
+    execution, cell = f"{getattr(shell, 'execution_count', '')} {frame.f_code.co_filename}", header.get("metadata", {}).get("cellId", "") if shell else ""
+    return DefinitionSite(execution, cell, next(_DEFINITIONS))
+
+_DEFINITIONS = itertools.count(1)
 
 # %% ../../nbs/host/01_kernel.ipynb #87017af1
 async def wait_interruptibly(

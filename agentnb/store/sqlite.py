@@ -152,19 +152,16 @@ class SQLite(Rows):
         "Raise `StoreError` if what is written goes nowhere"
         if self._file_id is None: return
         try:
-            file = os.stat(self._file)
-            if (file.st_ino, file.st_dev, file.st_size > 0) == self._file_id and self._has_its_wal(): return
+            file, wal, known, log = os.stat(self._file), os.stat(self._wal) if self._wal_id else None, self._file_id, self._wal_id
+            if (file.st_ino, file.st_dev, file.st_size > 0) == known and (wal is None or (wal.st_ino, wal.st_dev) == log):
+                self._checked_at = time.monotonic()
+                return
             changed = _identity(self._file) != self._file_id
         except OSError as e: changed = e
         raise StoreError(f"{self.url}: {_what_became(self._file, self._wal, changed)} while it was open here, "
             "so nothing that is written now could be found again. "
             "What was shown is still held by this process: run.save_to('rescued.db') writes a run to a new file and gives it back, to go on with there; "
             "run.store.backup('rescued.db') writes all runs of the store.", "gone")
-
-    def _has_its_wal(self):  # looked at a few times a second: it is written to through the file that is open
-        if not self._wal_id or (now := time.monotonic()) - self._checked_at < _FRESH: return True
-        wal, self._checked_at = os.stat(self._wal), now
-        return (wal.st_ino, wal.st_dev) == self._wal_id
 
     def _set(self, pragma):  # SQLite itself waits for no lock where the kind of journal changes
         until = time.monotonic() + _PATIENCE

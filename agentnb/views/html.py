@@ -142,7 +142,8 @@ def step_html(
     body_html = _BODY_HTML.get(step.kind, lambda _: f"<p>{row_html(summarize(step, 2000))}</p>")
     if step.kind == "tool": body_html = lambda body: _tool_result_html(body, beside)
     shown_fields = ("kind", "session", *_SHOWN_FIELDS.get(step.kind, ()))
-    fields = {k: v for k, v in step.body.model_dump(mode="json", exclude_defaults=True).items() if k not in shown_fields}
+    left = {k for k, f in type(step.body).model_fields.items() if f.repr and k not in shown_fields}
+    fields = step.body.model_dump(mode="json", exclude_defaults=True, include=left)
     rest = f'<div class="an-tree">{tree_html(fields)}</div>' if fields else ""
     where = _facts(step.key, f"iteration {step.iteration}", f"{step.at:%Y-%m-%d %H:%M:%S} UTC")
     return f'<div style="margin-left:16px">{body_html(step.body)}{rest}{where}</div>'

@@ -28,7 +28,7 @@ def parts(
     "Names and values of what is inside"
     if isinstance(value, BaseModel | Value):
         fields = type(value).model_fields
-        held = [(k, v) for k, v in vars(value).items() if k in fields]
+        held = [(k, v) for k, v in vars(value).items() if k in fields and fields[k].repr]
         return [(k, v) for k, v in held if fields[k].is_required() or v != fields[k].get_default(call_default_factory=True)]
     if isinstance(value, Mapping): return [(str(k), v) for k, v in value.items()]
     return [(str(i), v) for i, v in enumerate(value)] if _is_list(value) else None

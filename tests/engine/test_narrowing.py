@@ -88,3 +88,26 @@ def test_a_run_of_this_store_keeps_its_own_limits():
     run = made(store, None, max_iterations=2).load("r1")
     asyncio.run(run.wait())
     assert run.tip.max_iterations == 50
+
+
+def test_a_tool_made_of_anothers_function_stays_what_it_was_made(monkeypatch):
+    "In a shell, too: only what is defined later, in the same place, takes its place"
+    from types import SimpleNamespace
+
+    from agentnb.engine.definitions import newest_tool
+    from agentnb.host import kernel
+    made = tool(later.fn, read_only=False)
+    monkeypatch.setattr(kernel, "_ipython", lambda: SimpleNamespace(execution_count=7, parent_header={}))
+    again = tool(later.fn, read_only=False)
+    assert newest_tool(made) is made and newest_tool(again) is again
+    monkeypatch.setitem(globals(), "later", newer := tool(later.fn, read_only=True))
+    monkeypatch.setattr(kernel, "_ipython", lambda: SimpleNamespace(execution_count=8, parent_header={}))
+    assert newest_tool(again) is again, "the same cell of the same shell is no rerun"
+    monkeypatch.setitem(globals(), "later", newer := tool(later.fn, read_only=True))
+    assert newest_tool(again) is newer
+
+
+@tool(read_only=True)
+def later() -> str:
+    "Read something"
+    return "read"
