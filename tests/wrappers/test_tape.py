@@ -5,9 +5,10 @@ import nbclient, nbformat, pytest
 
 CELLS = ['''from agentnb import Tape, Ticks, tool
 from agentnb.cli.demo import on_call
-import os, tempfile
+import os
+os.makedirs("out", exist_ok=True)
 tape = Tape("incident.tape", mode=os.environ["TAPE_MODE"])
-agent = on_call(tape("local:smollm2"), folder=tempfile.mkdtemp(), store="memory:", clock=Ticks())
+agent = on_call(tape("local:smollm2"), folder="out", store="memory:", clock=Ticks())
 agent.tools = {name: tape(t) for name, t in agent.tools.items()}''',
     'run = agent.run("disk full on db-1, the database cannot write", run_id="incident")\nawait run',
     "run", "run.state.usage, run.state.cost, [(s.kind, s.key) for s in run.steps]", "run.state.messages"]
@@ -22,7 +23,7 @@ sys.addaudithook(hook)
 
 def executed(folder, mode, *path):
     page = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in CELLS])
-    env = {**os.environ, "TAPE_MODE": mode, "PYTHONPATH": os.pathsep.join(path), "AGENTNB_LOCAL_ENDPOINTS": "http://127.0.0.1:9/v1"}
+    env = {**os.environ, "TAPE_MODE": mode, "PYTHONPATH": os.pathsep.join((*path, *filter(None, [os.environ.get("PYTHONPATH")]))), "AGENTNB_LOCAL_ENDPOINTS": "http://127.0.0.1:9/v1"}
     client = nbclient.NotebookClient(page, timeout=120, kernel_name="python3", resources=dict(metadata=dict(path=str(folder))))
     client.execute(env=env)
     return [[{k: v for k, v in o.items() if k != "execution_count"} for o in c.outputs] for c in page.cells], page
