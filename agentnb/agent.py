@@ -189,7 +189,7 @@ class Agent(Portable):
     def as_tool(self,
         description: str = "",  # for the model that calls it: when to hand over what; the agent's instructions if not given
         name: str = "",  # the agent's name if not given
-        task: str | Callable[..., str] | None = None,  # `"Mend {file}: {problem}"`, or a function that writes the task; the arguments are its gaps or parameters
+        task: str | Callable[..., str] | None = None,  # `"Mend {file}: {problem}"`, or a function that writes the task; its gaps are the arguments
         result: Any = None,  # the type of its answer, if it is another than the agent's
         **hints: Any,  # of `Tool`: `always_ask`, `scopes`, `timeout`
     ) -> AgentTool:  # each call is a run of its own, in the store of whoever calls

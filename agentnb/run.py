@@ -20,6 +20,7 @@ from .core.messages import Delta
 from .core.state import State, close_open_calls
 from .core.steps import Edit, Origin, Started, Step, as_utc, check_labels
 from .engine.breakpoints import Break
+from .engine.children import begun_children, share_children
 from .engine.definitions import AgentSource, find_source
 from .engine.engine import Engine, never_stop
 from .engine.spending import budget_spaces
@@ -100,7 +101,7 @@ class Run:
     @property
     def children(self) -> list["Run"]:  # in the order of the calls
         "The runs that its calls are, up to the step that is looked at"
-        return self.engine.children.begun(self.steps[:self.place + 1])
+        return begun_children(self.engine, self.steps[:self.place + 1])
     @property
     def result(self) -> Any:  # text, or an object of the type that `Agent(result=...)` named; `None` while there is none
         text, kind = self.tip.result, self.agent.result_type
@@ -275,7 +276,7 @@ class Run:
         source = self.engine.source if agent is self.agent else AgentSource({})
         fork = Run(Engine(log, agent, source=source, data=self.engine.own_data if data is None else as_run_data(data)))
         fork.engine.attended, fork.engine.breaks = self.engine.attended, list(self.breaks)
-        if fork.tip.open_calls: self.engine.children.share(fork.engine, self.steps[last + 1].at if last + 1 < len(self.steps) else None)
+        if fork.tip.open_calls: share_children(self.engine, fork.engine, self.steps[last + 1].at if last + 1 < len(self.steps) else None)
         return fork
 
     def live(self) -> "Run":  # itself at the end of its log, else a fork

@@ -172,6 +172,12 @@ def _drop_requests(state, call_id):
     if not dropped: return {}
     return dict(requests=left, status="waiting" if left else "running", asked_at={k: v for k, v in state.asked_at.items() if k not in dropped})
 
+# %% ../../nbs/core/08_state.ipynb #f3f4ed42
+def _add_children(state, children):
+    usage, cost, calls = state.child_usage, state.child_cost, state.child_calls
+    for child in children: usage, cost, calls = usage + child.usage, _sum(cost, child.cost), calls + child.tool_calls
+    return dict(child_usage=usage, child_cost=cost, child_calls=calls)
+
 # %% ../../nbs/core/08_state.ipynb #fc9c02d8
 def _with_call(state, call_id, **changes):
     return tuple(c.model_copy(update=changes) if c.call.id == call_id else c for c in state.open_calls)
@@ -179,11 +185,6 @@ def _with_call(state, call_id, **changes):
 def _intent(state, body, step):
     open_calls = _with_call(state, body.call_id, phase="intended", key=body.key, session=body.session, child=body.child)
     return dict(open_calls=open_calls, children=state.children + 1) if body.child else dict(open_calls=open_calls)
-
-def _add_children(state, children):
-    usage, cost, calls = state.child_usage, state.child_cost, state.child_calls
-    for child in children: usage, cost, calls = usage + child.usage, _sum(cost, child.cost), calls + child.tool_calls
-    return dict(child_usage=usage, child_cost=cost, child_calls=calls)
 
 def _returned(state, body, step):
     message = Message.model_construct(role="tool", content=body.content, call_id=body.call_id, tool=body.tool, failure=body.failure, native=body.native,

@@ -118,7 +118,8 @@ def _next_call(state, rules, session, calls_elsewhere, changes_since_yes, waitin
         if c.phase == "intended" and c.child: begun = begun or (None if c.call.id in waiting else c)
         elif c.phase == "intended" or spec.read_only: return Execute.model_construct(call=c)
         elif not _is_blocked(state, c, spec, waiting): return Announce(call=c)
-    return Execute.model_construct(call=begun) if begun else Wait() if calls or state.requests else out_of_budget_action(state, f"the budget of {state.budget.tool_calls} tool calls is used up")
+    if begun: return Execute.model_construct(call=begun)
+    return Wait() if calls or state.requests else out_of_budget_action(state, f"the budget of {state.budget.tool_calls} tool calls is used up")
 
 def _needed_request(state, c, spec, ruling, calls_elsewhere):
     if not spec.idempotent and (where := _earlier_call(state, c, calls_elsewhere)):

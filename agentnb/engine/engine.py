@@ -14,7 +14,7 @@ from typing import Any, Literal
 from ..core.foreign import await_code, error_text, name_of_code
 from ..core.messages import Delta
 from ..core.state import READ_RESULT, OpenCall, State
-from ..core.steps import Body, Decision, Edit, Intent, Note, Replied, Request, Returned, Started, Step
+from ..core.steps import Body, Decision, Edit, Note, Replied, Request, Returned, Started, Step
 from .actions import Action, Announce, AskModel, Execute, Wait, affordable_calls, next_action, out_of_budget_action, ready_calls, ready_children
 from .breakpoints import Break
 from .children import Children, refuse_alone
@@ -228,7 +228,7 @@ class Engine:
     def pause(self) -> None:
         "Stop after the step that is being taken, also in the runs that it calls"
         self.pausing = True
-        self.children.pause()
+        _pause_below(self)
 
     async def go(self,
         stop: Callable[[Step], Any],  # as in `launch`
@@ -254,7 +254,7 @@ class Engine:
         return self.wait_for(ended)
 
     async def step(self,
-        inward: Literal["", "into", "out"] = "",  # where a run that was called is next: all of it, up to its next question; one step of it; all that the innermost has left
+        inward: Literal["", "into", "out"] = "",  # where a run that was called is next: it up to its question, one step of it, all that the innermost has left
     ) -> Step:  # what happened; the last step if the run has ended
         "Do one thing; raises `RequestOpen` if a person has to answer first"
         before, self.inward = self.tip.index, inward
@@ -356,15 +356,20 @@ async def _perform(engine, action):
     for c in ready or [action.call]: begin_call(engine, c)
     return await first_news(engine)
 
-async def _follow_children(engine, c):
-    for each in [c] if engine.single else ready_children(engine.tip, engine.children.waiting()): begin_call(engine, each)
-    return await first_news(engine)
-
 async def _record_running_calls(engine):
-    engine.children.pause()
+    _pause_below(engine)
     while set(engine.running_calls) - asking_calls(engine):
         body = await first_news(engine)
         if body: await _record(engine, body, engine.tip.iteration)
+
+# %% ../../nbs/engine/11_engine.ipynb #3548df46
+def _pause_below(engine):
+    for run in engine.children.opened.values():
+        if run.engine.active: run.engine.pause()
+
+async def _follow_children(engine, c):
+    for each in [c] if engine.single else ready_children(engine.tip, engine.children.waiting()): begin_call(engine, each)
+    return await first_news(engine)
 
 # %% ../../nbs/engine/11_engine.ipynb #39252dcd
 async def _take_raises(engine):
@@ -422,7 +427,7 @@ def _deliver_sample(engine):
 async def _advance(engine):
     if engine.first_body and not engine.log.steps: return await _write_first_step(engine)
     while True:
-        if engine.tip.children and not engine.running_calls: await engine.children.look()
+        if engine.tip.children and not engine.running_calls: await call_store(engine.log.store, engine.children.engines)
         if engine.must_look(): await engine.ask_rules()
         action = engine.next_action()
         if isinstance(action, Wait):

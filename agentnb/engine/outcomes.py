@@ -50,8 +50,8 @@ def tool_cannot_wait_error(
 ) -> RequestOpen:  # to be raised
     "Which run waits, and how an agent is made a tool that can wait"
     agent = log.tip.agent
-    return RequestOpen(f"{tool} has begun run {log.run_id} of the agent {agent}, and that waits for a person: {log.tip.requests[0].question} The code of a tool "
-        f"cannot wait. Give the agent itself as a tool, tools=[{agent}.as_tool()]: then its questions stand here too. Nothing is lost: the run is safe in "
+    return RequestOpen(f"{tool} has begun run {log.run_id} of the agent {agent}, and that waits for a person: {log.tip.requests[0].question} The code of a "
+        f"tool cannot wait. Give the agent itself as a tool, tools=[{agent}.as_tool()]: then its questions stand here too. Nothing is lost: the run is safe in "
         f"{log.store.url}.")
 
 # %% ../../nbs/engine/08_outcomes.ipynb #27e5259d

@@ -152,7 +152,7 @@ def _check_reply(engine, reply, seconds):
         reply = reply.model_copy(update=dict(content=content, calls=said, malformed=malformed))
     return Replied.model_construct(reply=reply, problems=problems, seconds=seconds)
 
-# %% ../../nbs/engine/07_perform.ipynb #60c0dc51
+# %% ../../nbs/engine/07_perform.ipynb #bdf6585e
 class UnderWay:
     "A call that is being made; holds the runs that its tool begins by hand"
     def __init__(self,
@@ -172,7 +172,7 @@ class UnderWay:
     ) -> None:
         "A run of another agent is one that this call began"
         self.runs.append(run)
-        self.engine.children.by_hand(self.call, run)
+        self.engine.children.hold_by_hand(self.call, run)
 
 under_way = ContextVar[UnderWay | None]("under_way", default=None)  # in the code of a tool
 
@@ -183,6 +183,7 @@ def child_of(
     tip = engine.tip
     return Child(run_id=engine.log.run_id, usage=tip.usage + tip.child_usage, cost=tip.tree_cost, tool_calls=tip.tool_calls + tip.child_calls)
 
+# %% ../../nbs/engine/07_perform.ipynb #60c0dc51
 async def _execute(engine, action):
     c, key, started, mine = action.call.call, action.call.key, engine.log.clock(), UnderWay(engine, action.call)
     content, failure, source, trace, contents, before = "", None, "live", "", (), under_way.set(mine)
@@ -209,6 +210,7 @@ async def _execute(engine, action):
     return Returned.model_construct(call_id=c.id, tool=c.tool, content=content, failure=failure, seconds=seconds, source=source, trace=trace,
         contents=contents, children=mine.used() if mine.runs else ())
 
+# %% ../../nbs/engine/07_perform.ipynb #fc038314
 def _refuse_open_questions(engine, mine):
     waiting = next((run for run in mine.runs if run.engine.asking()), None)
     if waiting is None: return

@@ -193,6 +193,7 @@ def _tree_spending(engine):
     before = engine.log.state_at(parent.index) if parent else NEW_STATE
     return total((Amount(tip.usage, tip.cost), Amount(before.child_usage, before.child_cost)))
 
+# %% ../../nbs/engine/06_reserve.ipynb #5f1a5e53
 def _own_spending(engine):
     tip, parent = engine.tip, engine.tip.parent
     if not parent or not _shared_budgets(engine): return Amount(tip.usage, tip.cost)

@@ -77,13 +77,14 @@ class History:
         self.steps.append(step)
         if state.index % _CHECKPOINT_SPACING == 0: self._checkpoints.append(state)
 
-# %% ../../nbs/log/01_log.ipynb #0e8e05c3
+# %% ../../nbs/log/01_log.ipynb #3e1d2c70
 def tree_name(
     run_id: str,  # of a run that calls others
 ) -> str:  # as of a shared budget
     "What its own limits are called in the runs that it calls"
     return f"run {run_id}"
 
+# %% ../../nbs/log/01_log.ipynb #0e8e05c3
 def _raise_space(name): return f"budget raised {name}"
 
 def _raise_rows(step, own, before, after, own_name=""):

@@ -3,11 +3,13 @@ import asyncio
 from decimal import Decimal
 
 import pytest
+from pydantic import BaseModel
 
-from agentnb import Agent, Break, Budget, Rule, Scripted, ToolError, call, open_store, tool
+from agentnb import Agent, Break, Budget, Rule, Scripted, call, open_store, tool
 from agentnb.agent import Ticks
-from agentnb.core.messages import Reply, Usage
+from agentnb.core.messages import Ask, Reply, Usage
 from agentnb.engine.outcomes import RequestOpen
+from agentnb.log.listing import Listing
 
 pytestmark = pytest.mark.anyio
 
@@ -227,7 +229,6 @@ async def test_a_task_that_cannot_be_written_is_a_failure_the_model_reads():
 
 async def test_a_typed_result_comes_back_as_json():
     child = Agent(Scripted(['{"verdict": true, "why": "ok"}']), name="coder", store="memory:")
-    from pydantic import BaseModel
     class Verdict(BaseModel):
         verdict: bool
         why: str
@@ -237,7 +238,8 @@ async def test_a_typed_result_comes_back_as_json():
 
 # --- money
 
-def _priced(content="ok", calls=(), usd="0.01", tokens=10): return Reply(content=content, calls=calls, usage=Usage(input=tokens, output=tokens), cost=Decimal(usd))
+def _priced(content="ok", calls=(), usd="0.01", tokens=10):
+    return Reply(content=content, calls=calls, usage=Usage(input=tokens, output=tokens), cost=Decimal(usd))
 
 async def test_the_cost_of_a_tree_is_the_sum_of_its_logs():
     world = World()
@@ -268,7 +270,6 @@ async def test_side_by_side_they_never_spend_more_than_their_caller_may(limit, t
     def look(what: str) -> str:
         "Look"
         return what
-    from agentnb.core.messages import Ask
     child = Agent(Model(), [look], name="coder", store=f"sqlite:///{tmp_path}/r.db", ask=Ask(max_tokens=300))
     hand_over = [call("coder", task=str(i)) for i in range(50)]
     budget = Budget(usd="0.02") if limit == "usd" else Budget(tokens=15_000)
@@ -290,11 +291,10 @@ async def test_a_raise_of_the_caller_is_one_of_the_child(tmp_path):
         async def __call__(self, messages, tools, instructions, ask):
             turns = sum(m.role == "assistant" for m in messages)
             return Reply(content="ok", calls=(call("look", what=str(turns)),) if turns < 4 else (), usage=Usage(input=200, output=100), cost=Decimal("0.003"))
-    from agentnb.core.messages import Ask
     child = Agent(Model(), [world.look], name="coder", store="memory:", ask=Ask(max_tokens=300))
     boss = Agent(Scripted([call("coder", task="x"), "Done."]), [child.as_tool()], name="boss", store=child.store, budget=Budget(usd=usd))
     run = boss.run("Go", run_id="b")
-    for _ in range(5): step = await run.step(into=True)
+    for _ in range(5): await run.step(into=True)
     run.top_up(usd="0.05")
     assert await run == "Done." and run.children[0].status == "done" and usd < run.tip.tree_cost <= Decimal("0.06")
 
@@ -312,7 +312,6 @@ async def test_a_child_does_not_go_on_alone(tmp_path):
     assert not world.done and await run == "All shipped."
 
 async def test_a_list_of_runs_says_that_the_caller_waits():
-    from agentnb.log.listing import Listing
     world = World()
     run = boss_of(world.coder()).run("Ship", run_id="b")
     await run.until()
@@ -366,7 +365,8 @@ async def test_a_tool_that_runs_an_agent_by_hand_is_never_a_false_done():
         async def ask_coder(task: str) -> str:
             "Let the coder do it"
             return await coder.run(task)
-        boss = Agent(Scripted([call("ask_coder", task="ship"), "All is well."]), [ask_coder], name="boss", store=coder.store, policy=[Rule(effect="allow", tool="ask_coder")])
+        policy = [Rule(effect="allow", tool="ask_coder")]
+        boss = Agent(Scripted([call("ask_coder", task="ship"), "All is well."]), [ask_coder], name="boss", store=coder.store, policy=policy)
         run = boss.run("Go")
         with pytest.raises(RequestOpen, match="as_tool"): await run
         assert run.status != "done" and not world.done
