@@ -1,5 +1,5 @@
 "A call of an agent is a run of its own: linked, found again, asked from above, paid from above"
-import asyncio
+import asyncio, contextlib, random
 from decimal import Decimal
 
 import pytest
@@ -8,8 +8,10 @@ from pydantic import BaseModel
 from agentnb import Agent, Break, Budget, Rule, Scripted, call, open_store, tool
 from agentnb.agent import Ticks
 from agentnb.core.messages import Ask, Reply, Usage
-from agentnb.engine.outcomes import RequestOpen
+from agentnb.core.state import fold
+from agentnb.engine.outcomes import RequestOpen, RunStopped
 from agentnb.log.listing import Listing
+from agentnb.store.protocol import read_run
 
 pytestmark = pytest.mark.anyio
 
@@ -400,3 +402,35 @@ async def test_a_run_by_hand_is_linked_and_counted(sync):
     assert await run == "All is well."
     child, = run.children
     assert child.caller.run_id == "b" and run.tip.tree_cost == Decimal("0.01")
+
+# --- trees of any shape
+
+def random_tree(rng, store, depth=0, name="top"):
+    "An agent whose replies cost something and call agents below it, side by side and one after the other, which may stop before their end"
+    below = [random_tree(rng, store, depth + 1, f"{name}_{i}") for i in range(rng.randint(0, 3) if depth < 3 else 0)]
+    @tool(read_only=True)
+    def look() -> str:
+        "Look"
+        return "seen"
+    script = []
+    for _ in range(rng.randint(0, 3)):
+        calls = [call(a.name, task=f"t{rng.random()}") for a in below if rng.random() < 0.6] + [call("look")] * (rng.random() < 0.3)
+        if calls: script.append(_priced(calls=tuple(calls), usd=f"0.0{rng.randint(0, 9)}", tokens=rng.randint(0, 50)))
+    script.append(_priced(usd=f"0.0{rng.randint(0, 9)}", tokens=rng.randint(1, 50)))
+    return Agent(Scripted(script), [look, *(a.as_tool("Do") for a in below)], name=name, store=store, max_iterations=rng.randint(1, 5))
+
+async def cost_of_random_trees(count, seed=0):
+    rng, sizes = random.Random(seed), []
+    for _ in range(count):
+        store = open_store("memory:")
+        run = random_tree(rng, store).run("Go")
+        with contextlib.suppress(RunStopped): await run
+        logs = [fold(read_run(store, run_id)) for run_id in store.runs()]
+        assert run.tip.tree_cost == sum(s.cost for s in logs) and run.tip.spent.tokens == sum(s.usage.total for s in logs)
+        assert run.tip.spent.tool_calls == sum(s.tool_calls for s in logs)
+        sizes.append(len(logs))
+    return sizes
+
+async def test_in_a_tree_of_any_shape_the_cost_is_the_sum_of_its_logs():
+    sizes = await cost_of_random_trees(25)
+    assert max(sizes) > 8 and sum(sizes) > 60
