@@ -31,7 +31,7 @@ from .core.plan import NO_PLAN, Plan, as_plan
 from .engine.policy import Rule, check_rules, read_rules
 from .wrappers.providers import find_model
 from .engine.engine import Engine
-from .engine.perform import under_way
+from .engine.perform import calling_step, hold_by_hand
 from .engine.outcomes import AgentMismatch
 from .run import Run, new_run_id
 from .host.settings import SECTIONS, SettingsError, load_settings, store_url
@@ -244,13 +244,12 @@ class Agent(Portable):
         else: plan_messages = unsent_messages(state) if state else ()
         if state and start_plan == NO_PLAN: start_plan = state.plan
         messages = (*messages, *plan_messages) if state else (*plan_messages, *messages)
-        calling = under_way.get() if caller is None else None
-        if calling: caller = calling.origin
+        by_hand = caller is None and (caller := calling_step()) is not None
         found_by = dict[str, Any](labels=check_labels(labels), caller=check_caller(caller, run_id))
         body = _make_started("agent.run", task=text, messages=messages, max_iterations=limit, plan=start_plan, **found_by)
         log = Log(run_id or new_run_id(self.clock()), self.store, self.clock, tools=self.tools)
         run = Run(Engine(log, self, self.beginning(body), find_source(self, sys._getframe(2).f_globals), as_run_data(data)))
-        if calling: calling.begun(run)
+        if by_hand: hold_by_hand(run)
         return run
 
     @explain_keywords

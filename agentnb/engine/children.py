@@ -99,7 +99,7 @@ class Children:
         engine: Any,  # of the run that calls
     ):
         self.engine, self.opened, self.agents = engine, dict[str, Any](), dict[str, Any]()
-        self._standing, self._by_hand = dict[str, tuple](), list[tuple[str, Any]]()
+        self._standing, self.by_hand = dict[str, tuple](), dict[str, list]()  # runs that the code of tools has made, by the call under way
 
     @property
     def open_calls(self) -> list[Any]: return [c for c in self.engine.tip.open_calls if c.child] if self.engine.tip.children else []  # that are runs
@@ -125,16 +125,15 @@ class Children:
         run.engine.above, run.engine.source, self.agents[run.run_id], self.opened[run.run_id] = self.engine, AgentSource({}), agent, run
         return run
 
-    def hold_by_hand(self, c: Any, run: Any) -> None:
+    def hold_by_hand(self, call_id: str, run: Any) -> None:
         "A run that the code of a tool has made in a call"
-        self._by_hand.append((c.call.id, run))
+        self.by_hand.setdefault(call_id, []).append(run)
         self.opened[run.run_id] = run
 
     def engines(self) -> list[Any]:  # in the order of the calls
         "The runs under way, opened if they were not"
-        open_ids = {c.call.id for c in self.engine.tip.open_calls}
         runs = [self.open(c.child, c.call.tool) for c in self.open_calls]
-        return [run.engine for run in (*runs, *(run for call_id, run in self._by_hand if call_id in open_ids)) if run]
+        return [run.engine for run in (*runs, *(run for c in self.engine.tip.open_calls for run in self.by_hand.get(c.call.id, ()))) if run]
 
     def stand(self, c: Any) -> None:
         "Leave a run alone that stands at a question, until something is written in it or below it"

@@ -544,11 +544,11 @@ async def _go_on(engine, stop, wait, fresh):
     await engine.catch_up(fresh)
     yielded_at = monotonic()
     while not engine.pausing:
-        engine.uninterrupted = stop is never_stop and not engine.all_breaks
+        engine.uninterrupted = stop is never_stop and not engine.breaks and not engine.above
         step = await engine.advance()
         if step and isinstance(step.body, Request): await _answer_remembered(engine, step.body)
         if step and stop(step): break
-        if step and engine.all_breaks and engine.at_break(step): engine.pausing = True
+        if step and (engine.breaks or engine.above) and engine.at_break(step): engine.pausing = True
         if step:
             engine.inner = None
             if engine._writer.runs > 1 or monotonic() - yielded_at < YIELD_SECONDS: continue
