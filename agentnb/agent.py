@@ -17,7 +17,8 @@ from pydantic import ValidationError
 from .core.answer import AnswerType
 from .core.budget import Budget
 from .core.foreign import call_code, machine_clock, reliable
-from .engine.definitions import find_source, lost_words
+from .engine.children import AgentTool
+from .engine.definitions import AgentSource, find_source, lost_words
 from .host.kernel import definition_site, run_blocking
 from .host.secrets import conceal
 from .host.show import html_of
@@ -31,6 +32,7 @@ from .core.plan import NO_PLAN, Plan, as_plan
 from .engine.policy import Rule, check_rules, read_rules
 from .wrappers.providers import find_model
 from .engine.engine import Engine
+from .engine.perform import calling_step, hold_by_hand
 from .engine.outcomes import AgentMismatch
 from .run import Run, new_run_id
 from .host.settings import SECTIONS, SettingsError, load_settings, say_loosened, store_url
@@ -73,7 +75,7 @@ def _tools_by_name(tools, result_limit=RESULT_LIMIT, result_tool=""):
 
 # %% ../nbs/01_agent.ipynb #693d8386
 def _why_no_tool(given):
-    if isinstance(given, Agent): return f"{given!r} is no tool. Write a function that runs it: async def ask(task: str) -> str: return await agent.run(task)"
+    if isinstance(given, Agent): return f"{given!r} is no tool, and can be one: tools=[{given.name}.as_tool()]"
     if isinstance(given, Mapping): return "a description is no tool. tools_from_schemas([...], functions) makes tools of descriptions and what they do."
     langchain = " from_langchain(tool) makes one of LangChain's." if type(given).__module__.startswith("langchain") else ""
     return f"{given!r} is no tool. Give the function itself, or what @tool made of it.{langchain}"
@@ -206,6 +208,21 @@ class Agent(Portable):
         result = {f"result {self.result_type.name}": (self.result_type.kind, self.defined_at)} if self.result_type else {}
         return {"agent": (None, self.defined_at)} | {f"tool {t.name}": (t.acts or t.fn, t.defined_at) for t in self.tools.values()} | result
 
+    def as_tool(self,
+        description: str = "",  # for the model that calls it: when to hand over what; the agent's instructions if not given
+        name: str = "",  # the agent's name if not given
+        task: str | Callable[..., str] | None = None,  # `"Mend {file}: {problem}"`, or a function that writes the task; its gaps are the arguments
+        result: Any = None,  # the type of its answer, if it is another than the agent's
+        **hints: Any,  # of `Tool`: `always_ask`, `scopes`, `timeout`
+    ) -> AgentTool:  # each call is a run of its own, in the store of whoever calls
+        "This agent as a tool of another one"
+        agent = self
+        if result is not None:
+            agent = copy.copy(self)
+            agent.result_type, agent.result_tool = _answer_type(result), ""
+            agent.answer = agent.result_type.schema if agent.result_type else None
+        return AgentTool(agent, description, name, task, find_source(self, sys._getframe(1).f_globals) if agent is self else AgentSource({}), **hints)
+
     def _with_model(self, model):
         try: return self.variant(model)
         except (ImportError, ModelError, SettingsError): return self
@@ -232,7 +249,7 @@ class Agent(Portable):
         run_id: str | None = None,  # for tests; made from the time if not given
         plan: Plan | Sequence[Any] | None = None,  # what is to be done, if that is known: the model is told; texts and dicts are its tasks
         labels: dict[str, str] | None = None,  # texts by name, to find it by; the agent's are added
-        caller: Origin | None = None,  # the run and the step whose call begins this one
+        caller: Origin | None = None,  # the run and the step whose call begins this one; found out in the code of a tool
         data: Any = None,  # what its tools find in their `Context`, in place of the agent's
     ) -> Run:  # not begun: the first step begins it
         "A new run"
@@ -249,11 +266,14 @@ class Agent(Portable):
         else: plan_messages = unsent_messages(state) if state else ()
         if state and start_plan == NO_PLAN: start_plan = state.plan
         messages = (*messages, *plan_messages) if state else (*plan_messages, *messages)
+        by_hand = caller is None and (caller := calling_step()) is not None
         found_by = dict[str, Any](labels=check_labels(labels), caller=check_caller(caller, run_id))
         found_by["sources"] = tuple(state.sources) if state else ()
         body = _make_started("agent.run", task=text, messages=messages, max_iterations=limit, plan=start_plan, **found_by)
         log = Log(run_id or new_run_id(self.clock()), self.store, self.clock, tools=self.tools)
-        return Run(Engine(log, self, self.beginning(body), find_source(self, sys._getframe(2).f_globals), as_run_data(data)))
+        run = Run(Engine(log, self, self.beginning(body), find_source(self, sys._getframe(2).f_globals), as_run_data(data)))
+        if by_hand: hold_by_hand(run)
+        return run
 
     @explain_keywords
     def load(self,

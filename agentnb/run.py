@@ -20,6 +20,7 @@ from .core.messages import Delta
 from .core.state import State, close_open_calls
 from .core.steps import Edit, Origin, Started, Step, as_utc, check_labels
 from .engine.breakpoints import Break
+from .engine.children import begun_children, share_children
 from .engine.definitions import AgentSource, find_source
 from .engine.engine import Engine, never_stop
 from .engine.spending import budget_spaces
@@ -88,11 +89,20 @@ class Run:
     def place(self) -> int:  # index of the step that is looked at
         return len(self.steps) - 1 if self._place is None else self._place
     @property
-    def status(self) -> str: return "paused" if self.tip.status in ("new", "running") and not self.active else self.tip.status
+    def status(self) -> str:
+        status = self.tip.status
+        if status == "running" and self.tip.open_calls and self.engine.asking(): return "waiting"
+        return "paused" if status in ("new", "running") and not self.active else status
     @property
     def active(self) -> bool: return self.engine.active
     @property
-    def pending(self) -> list[Pending]: return open_requests(self.log)  # what a human is asked
+    def pending(self) -> list[Pending]:  # its own first
+        "What a human is asked, by this run and by those that it called"
+        return [request for engine in self.engine.asking() for request in open_requests(engine.log, engine.path)]
+    @property
+    def children(self) -> list["Run"]:  # in the order of the calls
+        "The runs that its calls are, up to the step that is looked at"
+        return begun_children(self.engine, self.steps[:self.place + 1])
     @property
     def result(self) -> Any:  # text, or an object of the type that `Agent(result=...)` named; `None` while there is none
         text, kind = self.tip.result, self.agent.result_type
@@ -153,10 +163,14 @@ class Run:
         "Look at a later step that is recorded; the last is as far as it goes"
         return self.at(min(self.place + steps, len(self.steps) - 1))
 
-    async def step(self) -> Step:  # what happened; the last step if the run has ended
+    async def step(self,
+        into: bool = False,  # where a run that was called is next, take its next step, and not all up to its next question
+        out: bool = False,  # take the innermost run that was called, and is under way, to its end: its caller has the result
+    ) -> Step:  # what happened, in the run that it names; the last step if the run has ended
         "Do one thing"
+        if into and out: raise ValueError("step(into=True, out=True): say one of them.")
         if self._place is not None: return self.steps[self.forward().place]
-        return await self._engine_at_end().step()
+        return await self._engine_at_end().step("into" if into else "out" if out else "")
 
     async def until(self,
         tool: str | None = None,  # stop when the model has asked for this tool, before it is called
@@ -169,8 +183,13 @@ class Run:
         "Go to a breakpoint, the next request or the end"
         self._check_names(tool, kind)
         target = Break.model_validate(dict(tool=tool or ("*" if args else ""), args=args or {}, kind=kind or "", cost=cost, error=error))
-        def stop(step): return self.engine.stops_at(target, step) or when is not None and call_code(when, step)
-        if self._place is None: await self._engine_at_end().go(stop)
+        def stops(engine, step): return engine.stops_at(target, step) or when is not None and call_code(when, step)
+        def stop(step): return stops(self.engine, step)
+        if self._place is None:
+            self.engine.until = stops
+            try: await self._engine_at_end().go(stop)
+            finally: self.engine.until = None
+            return self.engine.inner or self.steps[-1]
         while self._place is not None and not (stop(step := self.steps[self.forward().place]) or self.engine.at_break(step)): pass
         return self.steps[self.place]
 
@@ -258,6 +277,7 @@ class Run:
         source = self.engine.source if agent is self.agent else AgentSource({})
         fork = Run(Engine(log, agent, source=source, data=self.engine.own_data if data is None else as_run_data(data)))
         fork.engine.attended, fork.engine.breaks = self.engine.attended, list(self.breaks)
+        if fork.tip.open_calls: share_children(self.engine, fork.engine, self.steps[last + 1].at if last + 1 < len(self.steps) else None)
         return fork
 
     def live(self) -> "Run":  # itself at the end of its log, else a fork
@@ -396,6 +416,7 @@ class Run:
         tools, first = list(self.tip.tools), self.engine.first_body
         if first and not tools: tools = [t.name for t in first.tools]
         if kind not in (None, *_KINDS): raise ValueError(f"no step is of the kind {kind!r}. Kinds: {', '.join(_KINDS)}.")
+        if any(t.agent for t in self.tip.tools.values() or (first.tools if first else ())): return  # the runs that it calls have others
         if tool is not None and tools and tool not in tools: raise ValueError(f"run {self.run_id} has no tool {tool!r}. It has {', '.join(tools) or 'none'}.")
 
 def _read_time(moment, n):

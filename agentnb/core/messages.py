@@ -112,6 +112,7 @@ class ToolSpec(Value):
     human: bool = False  # a call is a question to a human, whose answer is its result
     plan: bool = False  # its result is the run's plan
     always_ask: str = ""  # why a human is asked about each call, whatever was allowed before; empty if not
+    agent: str = ""  # the agent whose run a call is; empty if it is no run
     code: str = ""  # digest of its source, so that a change is noticed; models do not see it
     outside: str = ""  # who wrote its description, where that was nobody here: `the MCP server tickets`
 

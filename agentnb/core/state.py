@@ -32,6 +32,7 @@ class OpenCall(Value):
     session: str = ""  # who intended it
     identity: dict[str, str] = {}  # of its tool, as a person approved it
     place: str = ""  # where it was approved; empty if nobody was asked
+    child: str = ""  # the run that it is, once intended; empty if it is none
 
 # %% ../../nbs/core/08_state.ipynb #56bd3040
 PERSON, NOBODY = "a person", "agentnb"  # sources that are not outside: who is trusted, and who says nothing of its own
@@ -71,6 +72,10 @@ class State(Value):
     cost: Decimal | None = Decimal(0)  # US dollars; `None` once a price is unknown
     seconds: float = 0.0  # spent in models and tools
     tool_calls: int = 0  # calls that were made
+    children: int = 0  # calls that are runs of their own, begun so far
+    child_usage: Usage = Usage()  # what those runs used that have ended; `usage` does not have it
+    child_cost: Decimal | None = Decimal(0)  # the same of `cost`
+    child_calls: int = 0  # the same of `tool_calls`
     warned_limits: tuple[str, ...] = ()  # soft limits of the budget that were crossed
     unusable_replies: int = 0  # replies in a row that could not be used
     nudges: int = 0  # times the run was told that it repeats itself
@@ -86,7 +91,11 @@ class State(Value):
     def messages_for_model(self) -> GrowingTuple[Message]:  # the conversation, as the model reads it next
         return self.messages + unsent_messages(self) if self.plan_unsent else self.messages
     @property
-    def spent(self) -> Spent: return Spent(self.cost, self.usage.total, self.iteration, self.tool_calls, self.seconds)
+    def tree_cost(self) -> Decimal | None: return _sum(self.cost, self.child_cost)  # with the runs that it called, and theirs
+    @property
+    def spent(self) -> Spent:  # with the runs that it called
+        if not self.children and not self.child_calls: return Spent(self.cost, self.usage.total, self.iteration, self.tool_calls, self.seconds)
+        return Spent(self.tree_cost, self.usage.total + self.child_usage.total, self.iteration, self.tool_calls + self.child_calls, self.seconds)
 
     def apply(self,
         step: Step,  # the next step of the same run
@@ -146,8 +155,10 @@ def _plan_change(state, tool, content):
     except ValueError: return {}
 
 # %% ../../nbs/core/08_state.ipynb #3c8d3ba0
+def _sum(one, other): return None if one is None or other is None else one + other
+
 def _add_spending(state, usage, cost, seconds):
-    return dict(usage=state.usage + usage, cost=None if state.cost is None or cost is None else state.cost + cost, seconds=state.seconds + seconds)
+    return dict(usage=state.usage + usage, cost=_sum(state.cost, cost), seconds=state.seconds + seconds)
 
 def _replied(state, body, step):
     reply = body.reply
@@ -168,12 +179,19 @@ def _drop_requests(state, call_id):
     if not dropped: return {}
     return dict(requests=left, status="waiting" if left else "running", asked_at={k: v for k, v in state.asked_at.items() if k not in dropped})
 
+# %% ../../nbs/core/08_state.ipynb #f3f4ed42
+def _add_children(state, children):
+    usage, cost, calls = state.child_usage, state.child_cost, state.child_calls
+    for child in children: usage, cost, calls = usage + child.usage, _sum(cost, child.cost), calls + child.tool_calls
+    return dict(child_usage=usage, child_cost=cost, child_calls=calls)
+
 # %% ../../nbs/core/08_state.ipynb #fc9c02d8
 def _with_call(state, call_id, **changes):
     return tuple(c.model_copy(update=changes) if c.call.id == call_id else c for c in state.open_calls)
 
 def _intent(state, body, step):
-    return dict(open_calls=_with_call(state, body.call_id, phase="intended", key=body.key, session=body.session))
+    open_calls = _with_call(state, body.call_id, phase="intended", key=body.key, session=body.session, child=body.child)
+    return dict(open_calls=open_calls, children=state.children + 1) if body.child else dict(open_calls=open_calls)
 
 def _returned(state, body, step):
     message = Message.model_construct(role="tool", content=body.content, call_id=body.call_id, tool=body.tool, failure=body.failure, native=body.native,
@@ -181,6 +199,7 @@ def _returned(state, body, step):
     done = body.tool == state.result_tool and not body.failure
     changes = _drop_requests(state, body.call_id) if state.requests else {}
     if body.made and not body.failure and not state.plan_unsent: changes |= _plan_change(state, body.tool, body.content)
+    if body.children: changes |= _add_children(state, body.children)
     if body.contents: changes["tools"] = _with_pages(state.tools, (body,))
     if body.kept: changes["kept_calls"] = {**state.kept_calls, body.call_id: body.kept}
     if body.outside or not body.made: changes["sources"] = state.sources + ((body.call_id, body.outside or NOBODY),)

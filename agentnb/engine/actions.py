@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['Action', 'UNUSABLE_LIMIT', 'AskHuman', 'Refuse', 'Announce', 'Execute', 'AskModel', 'Nudge', 'Finish', 'Wait',
-           'affordable_calls', 'out_of_budget_action', 'ready_calls', 'next_action']
+           'affordable_calls', 'out_of_budget_action', 'ready_calls', 'ready_children', 'next_action']
 
 # %% ../../nbs/engine/02_actions.ipynb #09b2e023
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal
 
 from ..core.budget import BudgetWarning
@@ -103,7 +104,7 @@ def _ruling_on(state, rules, c, borrowed):
     find = (lambda: borrowed(state, c.call)) if c.phase == "new" else tuple
     return evaluate(rules, c.call, state.tools[c.call.tool], state.cost, find)
 
-def _next_call(state, rules, session, calls_elsewhere, changes_since_yes, borrowed):
+def _next_call(state, rules, session, calls_elsewhere, changes_since_yes, borrowed, waiting):
     for c in state.open_calls:
         if failure := c.problem or _grant_failure(state, c): return Refuse(call=c.call, failure=failure)
     asking = {r.within for r in state.requests}
@@ -115,13 +116,17 @@ def _next_call(state, rules, session, calls_elsewhere, changes_since_yes, borrow
             return request.model_copy(update={"borrowed": borrowed(state, c.call)}) if ruling.tainted and request.about != "answer" else request
     for c, spec, ruling in rulings:
         if ruling.effect != "deny" and (again := _asked_again(c, spec, session, changes_since_yes)): return again
+    begun = None
     for c, spec, ruling in rulings:
-        if c.phase == "intended" and c.session != session and (ruling.effect == "deny" or not spec.idempotent):
+        if c.phase == "intended" and c.session != session and (ruling.effect == "deny" and not c.child or not spec.idempotent):
             return AskHuman(about="outcome", question=f"Did {_question(c.call)[:-1]} happen? The run was cut off while it was made.", call=c.call)
         if ruling.effect == "deny":
             return Refuse(call=c.call, failure=Failure(kind="permission_denied", message="The policy does not allow this call.", hint=ruling.reason))
-        if c.phase == "intended" or spec.read_only: return Execute.model_construct(call=c)
-        if not _is_blocked(state, c): return Announce(call=c)
+        if begun and not spec.agent: break
+        if c.phase == "intended" and c.child: begun = begun or (None if c.call.id in waiting else c)
+        elif c.phase == "intended" or spec.read_only: return Execute.model_construct(call=c)
+        elif not _is_blocked(state, c, spec, waiting): return Announce(call=c)
+    if begun: return Execute.model_construct(call=begun)
     return Wait() if calls or state.requests else out_of_budget_action(state, f"the budget of {state.budget.tool_calls} tool calls is used up")
 
 def _needed_request(state, c, spec, ruling, calls_elsewhere):
@@ -138,8 +143,8 @@ def _asked_again(c, spec, session, changes_since_yes):
     begun = " It was announced already, and may have been made." if c.phase == "intended" else ""
     return AskHuman(about="approve", question=f"{_question(c.call)} It was approved, and is asked again: {why}.{begun}", call=c.call, confidence=c.confidence)
 
-def _is_blocked(state, c):
-    asking = {r.within for r in state.requests}
+def _is_blocked(state, c, spec, waiting):
+    asking = {r.within for r in state.requests} | (set() if spec.agent else set(waiting))
     return any(other.phase == "asked" or other.call.id in asking for other in state.open_calls[:state.open_calls.index(c)])
 
 # %% ../../nbs/engine/02_actions.ipynb #b247a9b7
@@ -157,6 +162,15 @@ def ready_calls(
         effect = _ruling_on(state, rules, c, borrowed).effect
         return effect == "allow" or effect == "ask" and c.phase == "approved"
     return [c for c in affordable_calls(state) if ready(c)]
+
+# %% ../../nbs/engine/02_actions.ipynb #4276a776
+def ready_children(
+    state: State,  # with open calls
+    waiting: Collection[str] = (),  # as in `next_action`
+) -> list[OpenCall]:  # in the order the model asked
+    "The calls that are runs of their own, and can go on side by side: nothing stands between them"
+    after = itertools.dropwhile(lambda c: not c.child, state.open_calls)
+    return [c for c in itertools.takewhile(lambda c: c.child, after) if c.call.id not in waiting]
 
 # %% ../../nbs/engine/02_actions.ipynb #a48a741c
 UNUSABLE_LIMIT = 5  # replies in a row that may be unusable
@@ -179,10 +193,11 @@ def next_action(
     calls_elsewhere: Mapping[str, str] = {},  # calls that were made where this log does not show them: where, by the call's signature
     changes_since_yes: Callable[[OpenCall], str] = lambda c: "",  # why a call is not the one that was approved, in words; empty if it is
     borrowed: Callable[[State, Call], Any] = borrowed_words,  # finds the words of a call that came from outside
+    waiting: Collection[str] = (),  # calls that are runs of their own, and wait for a person, by id
 ) -> Action | None:  # what to do; `None` once the run has ended
     "The one thing that comes next"
     if state.status in ("done", "stopped"): return None
-    if state.open_calls and not state.abort_reason: return _next_call(state, rules, session, calls_elsewhere, changes_since_yes, borrowed)
+    if state.open_calls and not state.abort_reason: return _next_call(state, rules, session, calls_elsewhere, changes_since_yes, borrowed, waiting)
     if state.requests: return Wait()
     limit_names = state.budget.limit_names
     if limit_names and (warning := state.budget.next_warning(state.spent, state.warned_limits)): return warning

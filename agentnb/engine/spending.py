@@ -7,7 +7,7 @@ __all__ = ['Amount', 'total', 'amounts_spent', 'BudgetLine', 'budget_spaces', 'w
            'shared_spending']
 
 # %% ../../nbs/engine/05_spending.ipynb #6aced135
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -72,9 +72,11 @@ def write_budget_lines(
     names: Sequence[str],  # of the budgets it has a line in; the empty one is its own
     line: BudgetLine,  # replaces the line that was there
     at: datetime,  # now
+    others: Mapping[str, BudgetLine] = {},  # lines that say something else, by the budget's name
 ) -> None:
     "Write a run's lines, all in one transaction"
-    store.keep_all(*((_space(n), run_id, line.model_dump_json(exclude_defaults=True)) for n in names), at=at)
+    lines = {**dict.fromkeys(names, line), **others}
+    store.keep_all(*((_space(n), run_id, said.model_dump_json(exclude_defaults=True)) for n, said in lines.items()), at=at)
 
 def budget_lines(
     store: Any,  # an `agentnb.store.protocol.Store`

@@ -57,6 +57,7 @@ class RunSummary(Value):
     parent: Origin | None = None  # set in a fork
     caller: Origin | None = None  # whose call began it
     labels: dict[str, str] = {}  # texts by name
+    calls: tuple[str, ...] = ()  # the runs under way that it called
     def __str__(self):
         fork = f"  (forked from {self.parent.run_id} after step {self.parent.index})" if self.parent else ""
         call = f"  (called by {self.caller.run_id} at step {self.caller.index})" if self.caller else ""
@@ -73,7 +74,8 @@ def _read_summary(store, head):
         return RunSummary(**known, status="damaged", outcome=why, steps=head.last + 1, iteration=head.iteration)
     outcome = tip.requests[0].question if tip.requests else tip.result if tip.status == "done" else tip.reason
     return RunSummary(**known, status=tip.status, agent=tip.agent, task=tip.task, outcome=outcome or "", steps=tip.index, iteration=tip.iteration,
-        cost=tip.cost, tokens=tip.usage.total, parent=tip.parent, caller=tip.caller, labels=tip.labels)
+        cost=tip.cost, tokens=tip.usage.total, parent=tip.parent, caller=tip.caller, labels=tip.labels,
+        calls=tuple(c.child for c in tip.open_calls if c.child))
 
 def _with_lease_status(summary: RunSummary, leases):
     lease, status = leases.get(summary.run_id), summary.status
@@ -100,7 +102,16 @@ class Listing:
     ) -> list[RunSummary]:  # in the same order
         "What a list says of these runs"
         leases = {lease.run_id: lease for lease in self.store.leases()}
-        return [_with_lease_status(self._summary(h), leases) for h in heads]
+        found = [_with_lease_status(self._summary(h), leases) for h in heads]
+        if not any(s.calls for s in found): return found
+        known = {h.run_id: h for h in self.store.heads()}
+        return [self._with_question_below(s, known) for s in found]
+
+    def _with_question_below(self, summary, heads):
+        if summary.status not in ("paused", "running", "stuck"): return summary
+        below = [self._with_question_below(self._summary(heads[r]), heads) for r in summary.calls if r in heads]
+        asking = next((s for s in below if s.status == "waiting"), None)
+        return summary.model_copy(update=dict(status="waiting", outcome=asking.outcome)) if asking else summary
 
     def find(self,
         text: str = "",  # in its id, agent, task, labels, result or question, in any case

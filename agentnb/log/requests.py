@@ -115,7 +115,8 @@ class Pending:
     def __init__(self,
         log: Log,  # that holds it
         request: Request,  # as it was recorded
-    ): self.log, self.request = log, request
+        path: tuple[str, ...] = (),  # names of agents, from the run that is looked at to the one that asks
+    ): self.log, self.request, self.path = log, request, path
 
     @property
     def run_id(self) -> str: return self.log.run_id
@@ -129,7 +130,7 @@ class Pending:
     def call(self) -> Call | None: return self.request.call  # the call in question, if it is about one
     @property
     def run(self) -> Log: return self.log  # as it was called in the first tutorials
-    def __repr__(self): return f"Pending({self.request_id}: {self.question})"
+    def __repr__(self): return f"Pending({' › '.join(self.path[1:] and (*self.path, ''))}{self.request_id}: {self.question})"
 
     def approve(self,
         args: dict[str, Any] | None = None,  # arguments to change; checked like the model's own
@@ -182,6 +183,7 @@ class Pending:
 # %% ../../nbs/log/03_requests.ipynb #f742b533
 def open_requests(
     log: Log,  # of a run
+    path: tuple[str, ...] = (),  # as in `Pending`
 ) -> list[Pending]:  # the longest open first
     "What a human is asked"
-    return [Pending(log, r) for r in log.tip.requests]
+    return [Pending(log, r, path) for r in log.tip.requests]

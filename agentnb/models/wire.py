@@ -383,7 +383,7 @@ class RemoteModel(Portable):
         **options: Any,  # put into every request as they are
     ):
         self.name, self.url, self.timeout, self.options, self._key, self._clients = name, url, timeout, options, key.strip(), WeakKeyDictionary()
-        if self._key: secrets.notice(self.key_name.partition(' ')[0] if self.key_name.isupper() else name.partition(':')[0].upper() + '_API_KEY', self._key)
+        if self._key: secrets.notice(_secret_name(name, self.key_name), self._key)
 
     def __getstate__(self):
         if re.search("//[^/@]*@", self.url):
@@ -439,3 +439,5 @@ class RemoteModel(Portable):
         heard = _heard_body(builder)
         if heard or error.kind == "timeout": error.usage, error.cost = _estimated_usage(wire_format, heard, body), None
         raise _complete_error(error, self, body, wire_format.path)
+
+def _secret_name(name, key_name): return key_name.partition(" ")[0] if key_name.isupper() else f"{name.partition(':')[0].upper()}_API_KEY"

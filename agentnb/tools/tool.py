@@ -211,12 +211,16 @@ class Tool(Portable):
         "Validate, call and return the result as text; raises `ToolError` and nothing else"
         values = self._values(_revealed(args)) | made_contexts(self._parameters.contexts, context)
         value = await self.limits.call(lambda: self._call(values))
-        limit = self._default_limit if self.result_limit is None else self.result_limit
-        text = value if is_short_text(value, limit) else self._read(value, limit)
+        text = self.read(value)
         if not self.limits.rate: return text
         return WithContents.of("\n".join(filter(None, (text, self.limits.calls_left()))), getattr(text, "contents", ()))
 
-    def _read(self, value, limit):
+    def read(self,
+        value: Any,  # what the function gave
+    ) -> str:  # as `run` gives it
+        "A result as the model reads it, within the tool's limit"
+        limit = self._default_limit if self.result_limit is None else self.result_limit
+        if is_short_text(value, limit): return value
         with exit_as_error(): return result_text(value, None) if self.spec.plan else read_result(value, limit)
 
     async def _call(self, values):

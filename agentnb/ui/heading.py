@@ -56,7 +56,7 @@ def _note(run, behind):
     if run.place < len(run.steps) - 1:
         last = cut_point(run.state_at, run.place)
         moved = "" if last == run.place else f"A call is open at step {run.place}, so the fork begins after step {last}. "
-        said = effects_left(side_effects(run.steps, run.tip.tools, last + 1), f"Going live from step {run.place}")
+        said = effects_left(side_effects(run.steps, run.tip.tools, last + 1, run.store), f"Going live from step {run.place}")
         return moved + (said or "Nothing was done in the world after this step.")
     if not run.tip.parent: return ""
     code = f"; in code it is agent.load({run.run_id!r})" if hasattr(run.agent, "load") else ""

@@ -73,7 +73,8 @@ class Tape:
     def _write(self, tape):
         new = self.path.with_name(f"{self.path.name}.new")
         mode = self.path.stat().st_mode & 0o777 if self.path.exists() else 0o600
-        with open(new, "w", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, mode)) as out: out.write(json.dumps(tape, indent=1, ensure_ascii=False) + "\n")
+        opener = lambda path, flags: os.open(path, flags, mode)
+        with open(new, "w", encoding="utf-8", opener=opener) as out: out.write(json.dumps(tape, indent=1, ensure_ascii=False) + "\n")
         new.chmod(mode)
         os.replace(new, self.path)
 

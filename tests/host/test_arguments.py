@@ -223,7 +223,7 @@ def test_what_is_no_store_is_told(store):
 
 
 def test_an_agent_is_no_tool_and_the_error_says_how_it_becomes_one():
-    with pytest.raises(TypeError, match="Write a function that runs it"): make().variant(tools=[make()])
+    with pytest.raises(TypeError, match="as_tool"): make().variant(tools=[make()])
 
 
 @pytest.mark.parametrize("build, text", [
