@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from .core.answer import AnswerType
 from .core.budget import Budget
 from .core.foreign import call_code, machine_clock, reliable
-from .engine.children import AgentTool
+from .engine.children import AgentTool, specs_below
 from .engine.definitions import AgentSource, find_source, lost_words
 from .host.kernel import definition_site, run_blocking
 from .host.secrets import conceal
@@ -166,7 +166,7 @@ class Agent(Portable):
         given, set_elsewhere = _read_rules(() if policy is None else policy), read_rules(settings.policy)
         self.policy, self.grant = (*given, *set_elsewhere), None if grant is None else tuple(grant)
         later = "later" if hasattr(tools, "wrap_model") or any(t.from_server for t in self.tools.values()) else "never"
-        for rules, others in ((given, later), (set_elsewhere, "elsewhere")): _check_rules(name, rules, {t.name: t.spec for t in self.tools.values()}, others)
+        for rules, others in ((given, later), (set_elsewhere, "elsewhere")): _check_rules(name, rules, specs_below(self.tools.values()), others)
         self.result_tool, self.max_iterations = result.name if result else "", settings.max_iterations if max_iterations is None else max_iterations
         self.ask, self.answer = ask, self.result_type.schema if self.result_type else None
         self.budget = budget or Budget(**{k: getattr(settings, v) for k, v in SECTIONS["budget"].items()})

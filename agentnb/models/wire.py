@@ -390,10 +390,7 @@ class RemoteModel(Portable):
             raise NotPortable(f"the address of {self.name} holds a password, which is not sent to another process. Give the model a key in {self.key_name}.")
         return {k: v for k, v in self.__dict__.items() if k not in ("_key", "_clients")}
 
-    def __setstate__(self, state):
-        self.__dict__.update(state, _clients=WeakKeyDictionary())
-        self._key = os.environ.get(self.key_name, "").strip()
-
+    def __setstate__(self, state): self.__dict__.update(state, _clients=WeakKeyDictionary(), _key=os.environ.get(self.key_name, "").strip())
     def __repr__(self): return f"{type(self).__name__}({self.name!r}, url={re.sub('//[^/@]*@', '//', self.url)!r})"
     @property
     def model(self) -> str: return self.name.partition(":")[2]

@@ -34,12 +34,13 @@ def tree(store, folder, moment="", pause=0.0):
 
 
 def human(run, folder):
-    "Approves where a worker asks, and otherwise looks what happened"
+    "Approves where a worker asks, and otherwise looks what happened; also where a tool is asked about again, because another pause is another tool"
     pending = run.pending[0]
+    assert pending.path[0] == "boss" and len(pending.path) in (2, 3), pending
     if pending.about != "approve": return _human(run, folder)
-    assert pending.path[0] == "boss" and len(pending.path) == 3, pending
-    (Path(folder)/"approved").open("a").write(f"{pending.run_id}\n")
-    pending.approve()
+    wish, file = f"{pending.call.tool} {pending.call.args['n']}", Path(folder)/"effects"
+    happened = file.exists() and any(line.rsplit(" ", 1)[0].strip() == wish for line in file.read_text().splitlines())
+    pending.answer(f"{wish} done") if happened else pending.approve()
 
 
 def facts(store, top):
