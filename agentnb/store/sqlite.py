@@ -119,7 +119,7 @@ def _last_write(found): return found.st_mtime_ns, found.st_size
 _PAGE, _PATIENCE = 1024, 10.0  # bytes; seconds to wait for a lock
 _CHECKPOINT = 16000  # pages in the `-wal` file before they are moved into the database: a page that changed often is moved once
 _INTERVAL = 30.0  # seconds after which they are moved, too
-_LOOKS = 40  # at a file that is being written
+_HALFWAY = 2.0  # seconds without a change after which a file is no longer taken for one that is being written
 _FRESH = 0.05  # seconds for which a look at the file need not be repeated before a commit; after it, it always is
 
 class SQLite(Rows):
@@ -193,18 +193,17 @@ class SQLite(Rows):
             f"{all_runs}.", "gone")
 
     def _is_still_it(self, file):  # the file itself is written to when somebody's log is moved into it; and by `cp`
-        seen = None
-        for _ in range(0 if self._overwritten else _LOOKS):
+        still_at = time.monotonic()
+        while not self._overwritten:
             with suppress(sqlite3.Error):
                 found = _held_by(self._file)
                 if self._follows(found):
                     self._written, self._holds = _last_write(file), found
                     return True
-            if seen == _last_write(file): break
-            seen = _last_write(file)
-            time.sleep(_FRESH)  # it may be halfway
-            file = os.stat(self._file)
-        self._overwritten = True
+            time.sleep(_FRESH)  # it may be halfway, and whoever writes may have to wait for a processor
+            before, file = file, os.stat(self._file)
+            if _last_write(before) != _last_write(file): still_at = time.monotonic()
+            self._overwritten = time.monotonic() - still_at > _HALFWAY
         return False
 
     def _follows(self, found):
