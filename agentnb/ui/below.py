@@ -143,7 +143,8 @@ def head_with(
     head: dict[str, Any],  # as from `head_of`
 ) -> dict[str, Any]:  # JSON for the browser
     "A heading, with what is shown of the runs that were called"
-    run, nests = below.run, any(t.agent for t in below.run.tip.tools.values())
+    run, first = below.run, getattr(below.run.engine, "first_body", None)
+    nests = any(t.agent for t in (run.tip.tools.values() if run.steps or not first else first.tools))
     live = {r.run_id: r for r in runs_below(run)} if hasattr(run.engine, "children") else {}
     if not (nests or live or below.rows): return head
     moment, can = _moment(run), dict(head["can"])
