@@ -114,7 +114,7 @@ def _marks(step: Step, tools):
     elif isinstance(body, Returned): name = "" if body.failure else body.tool
     else: return []
     spec = tools.get(name)
-    if not spec or spec.read_only: return []
+    if not spec or spec.read_only or spec.agent: return []
     if isinstance(body, Returned): return ["effect happened"]
     return [dict(approve="idempotent" if spec.idempotent else "not idempotent", outcome="outcome unknown", repeat="made already").get(body.about, "")]
 

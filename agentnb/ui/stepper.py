@@ -27,6 +27,7 @@ from .cards import card_of, cards_of
 from .edits import as_code, editable
 from .forms import FieldErrors
 from .heading import head_of, rows_of
+from ..views.children import called_html
 from ..views.contents import Drawn
 from ..views.html import cost_html, messages_html, step_html
 from ..views.markdown import code_html
@@ -71,7 +72,7 @@ def page_of(
     elif tab == "Cost": html = cost_html(state, run.steps[:index + 1], cascade_html(run) if not isinstance(run, Seen) else "")
     elif tab == "Graph": html = run.graph_html(index)
     elif tab == "Raw": html = code_html(step.model_dump_json(indent=2), "json")
-    else: html = "" if isinstance(step.body, Request) else step_html(step, Drawn(run.store))
+    else: html = "" if isinstance(step.body, Request) else called_html(step, run.steps, run.tip.tools) + step_html(step, Drawn(run.store))
     return dict(tab=tab, html=html, cards=_cards(run, index, below) if tab == "Step" else [], earlier=earlier)
 
 # %% ../../nbs/ui/07_stepper.ipynb #9ff4912f

@@ -51,7 +51,8 @@ function timeline(send, look) {
   const stands = (r, s) => {   // how a run stood when the row was looked at
     const [c] = r.called, b = open(c.run), ended = c.ends != null && c.ends < s.seen;
     if (b && b.seen < b.count) return `child · ${b.seen} of ${b.count} steps`;
-    return `child · ${r.called.length > 1 ? `${r.called.length} runs` : ended ? c.words : c.ends == null ? head.stands?.[c.run] ?? "under way" : "under way"}`;
+    const words = ended ? c.words : c.ends == null && head.stands?.[c.run] || "under way";
+    return r.called.length > 1 ? `${r.called.length} children` : words === "waiting for you" ? words : `child · ${words}`;
   };
   const dress = (node, p) => {
     const s = at(p), waits = head.waiting.find(w => w.run === s.run && w.index === s.index), beyond = s.index >= s.seen, r = node.an;
@@ -67,7 +68,7 @@ function timeline(send, look) {
       node.setAttribute("aria-expanded", String(is));
       mark.textContent = is ? "▾" : "▸";
       chip.textContent = beyond ? "child" : stands(r, s);
-      chip.classList.toggle("an-asks", chip.textContent.endsWith("waiting for you"));
+      chip.classList.toggle("an-asks", chip.textContent === "waiting for you");
     }
     node.querySelector(".an-side > small").textContent = waits ? `waiting ${clock(waits.age + (performance.now() - since) / 1000)}` : beyond ? "recorded" : r.called && !(r.called[0].ends < s.seen) ? "" : r.side;
   };
