@@ -4243,6 +4243,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'agentnb.ui.below.head_with': ('ui/below.html#head_with', 'agentnb/ui/below.py'),
                                   'agentnb.ui.below.inward': ('ui/below.html#inward', 'agentnb/ui/below.py'),
                                   'agentnb.ui.below.runs_below': ('ui/below.html#runs_below', 'agentnb/ui/below.py'),
+                                  'agentnb.ui.below.runs_under_way': ('ui/below.html#runs_under_way', 'agentnb/ui/below.py'),
                                   'agentnb.ui.below.standing': ('ui/below.html#standing', 'agentnb/ui/below.py')},
             'agentnb.ui.cards': { 'agentnb.ui.cards._answer_kind': ('ui/cards.html#_answer_kind', 'agentnb/ui/cards.py'),
                                   'agentnb.ui.cards._code': ('ui/cards.html#_code', 'agentnb/ui/cards.py'),

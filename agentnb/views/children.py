@@ -77,7 +77,7 @@ class Nested:
     ):
         self.store, self.beside, self.moment, self.room = store, beside, moment, room
         self.asked = list[tuple[tuple[str, ...], Request, State]]()  # with the names of the agents from the top to the one that asks
-        self.under_way = list[State]()  # of runs that the one on the page called itself
+        self.under_way = list[State]()  # of runs that have not ended
 
     def rows(self,
         state: State,  # of a run
@@ -89,25 +89,27 @@ class Nested:
         return rows_html(steps, self.beside, lambda s: "".join(self._called(c, s, path) for c in called_in(s, steps, state.tools)))
 
     def _called(self, c, step, path):
-        if c.status and self.room <= 0: return _row_html(c, step.index, c.status, f"<p>There is no room for its rows here: run {escape_html(c.run_id)} has them.</p>")
+        full = f"<p>There is no room for its rows here: run {escape_html(c.run_id)} has them.</p>"
+        if c.status and self.room <= 0: return _row_html(c, step.index, c.status, full)
         try: steps = [s for s in read_run(self.store, c.run_id) if self.moment is None or s.at < self.moment]
         except READ_ERRORS as e: return _row_html(c, step.index, c.status or "not there", f"<p>{escape_html(str(e), 400)}</p>")
-        tip, asked = fold(steps), len(self.asked)
+        tip, asked, before = fold(steps), len(self.asked), len(self.under_way)
         path = (*path, visible(tip.agent, 80) or c.agent)
         if not c.status: self.asked += [(path, r, tip) for r in tip.requests]
-        if not c.status and len(path) == 2: self.under_way.append(tip)
         self.room -= len(steps)
         rows = self.rows(tip, steps, path)
         word = c.status or ("waiting for you" if len(self.asked) > asked else STATUS[tip.status])
-        more = tree_words(tip)
-        facts = " · ".join(x for x in (" › ".join(path), f"run {c.run_id}", f"{len(steps)} steps", show_seconds(tip.seconds), show_cost(tip.cost), more) if x)
+        said = (" › ".join(path), f"run {c.run_id}", f"{len(steps)} steps", show_seconds(tip.seconds), show_cost(tip.cost), tree_words(tip, self.under_way[before:]))
+        facts = " · ".join(x for x in said if x)
+        if not c.status: self.under_way.append(tip)
         return _row_html(c, step.index, word, f"<p><small>{escape_html(facts)}</small></p>{rows}{step_html(step)}")
 
 # %% ../../nbs/views/15_children.ipynb #518e70c5
 def _row_html(c, index, word, inside):
     tone = COLOURS[dict(done="ok", failed="error").get(word, "human" if word == STATUS["waiting"] else "model")]
     icon = f'<span style="color:{tone}" aria-hidden="true">▸</span>'
-    line = f"{index} {icon} <b>{escape_html(c.agent)}</b> {escape_html(c.words, 120)} <small>child · {escape_html(' · '.join(x for x in (word, c.side) if x))}</small>"
+    side = escape_html(" · ".join(x for x in ("child", word, c.side) if x))
+    line = f"{index} {icon} <b>{escape_html(c.agent)}</b> {escape_html(c.words, 120)} <small>{side}</small>"
     return f'<details><summary>{line}</summary><div style="margin-left:16px">{inside}</div></details>'
 
 # %% ../../nbs/views/15_children.ipynb #400cfdb6
@@ -132,6 +134,7 @@ def agents_html(
         again = any(below is a for a in (*above, agent))
         words = "again" if again else " · ".join(x for x in (below.model.name, plain) if x)
         alias = f" as {tool.name}" if tool.name != below.name else ""
-        return f"<li><b>{escape_html(below.name, 80)}</b>{escape_html(alias, 80)} <small>{escape_html(words, 300)}</small>{'' if again else agents_html(below, (*above, agent))}</li>"
+        inside = "" if again else agents_html(below, (*above, agent))
+        return f"<li><b>{escape_html(below.name, 80)}</b>{escape_html(alias, 80)} <small>{escape_html(words, 300)}</small>{inside}</li>"
     lines = [line(t) for t in agent.tools.values() if t.spec.agent and hasattr(t, "newest_agent")]
     return f"<ul>{''.join(lines)}</ul>" if lines else ""
