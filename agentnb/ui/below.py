@@ -142,9 +142,11 @@ def _crumbs(below, run_id):
 def _inside(below, seen, live):
     state = seen.state
     words = STATUS["paused" if state.status == "running" and not live else live or state.status]
-    if seen.place < len(seen.steps) - 1: words = f"step {seen.place} of {len(seen.steps) - 1}"
-    return dict(inside=dict(run=seen.run_id, index=seen.place), crumbs=_crumbs(below, seen.run_id), title=visible(state.task, 400), words=words,
-        status=live or state.status, tab=TABS[seen.steps[seen.place].kind], changed=len(state_changes(state, seen.state_at(seen.place - 1))),
+    if past := seen.place < len(seen.steps) - 1: words = f"step {seen.place} of {len(seen.steps) - 1}"
+    top = below.run
+    note = f"Back, forward and fork are about {visible(top.tip.agent, 60)}, which is looked at after step {top.place} of {len(top.steps) - 1}."
+    return dict(note=note, inside=dict(run=seen.run_id, index=seen.place), crumbs=_crumbs(below, seen.run_id), title=visible(state.task, 400), words=words,
+        status="tape" if past else live or state.status, tab=TABS[seen.steps[seen.place].kind], changed=len(state_changes(state, seen.state_at(seen.place - 1))),
         iteration=f"iteration {state.iteration} of {state.max_iterations}", meters=meters(state))
 
 # %% ../../nbs/ui/13_below.ipynb #19ba6105
@@ -160,7 +162,8 @@ def head_with(
     moment, can = _moment(run), dict(head["can"])
     if nests:
         go = inward(run)
-        can |= dict(step=can["step"] and not go["blocked"], into=can["step"] and go["into"] and not go["blocked"], out=can["step"] and go["out"] and not go["blocked"])
+        free = can["step"] and not go["blocked"]
+        can |= dict(step=free, into=free and go["into"], out=free and go["out"])
     stands = {run_id: standing(r) for run_id, r in live.items()}
     asked = [w for r in live.values() if r.tip.requests for w in waiting_in(Seen(r.log))]
     under_way = [r.tip for r in runs_under_way(run)] if live else []

@@ -104,7 +104,8 @@ class Query:
         heads, depths = self._heads()
         folded = not (self.text or self.status or self.labels or self.tree)
         below = _below(heads, self.store.children()) if folded else {}
-        tops = [h for h in heads if h.run_id not in {c for called in below.values() for c in called}] if below else heads
+        called = {run_id for runs in below.values() for run_id in runs}
+        tops = [h for h in heads if h.run_id not in called] if called else heads
         self.start = min(self.start, max(len(tops) - 1, 0) // PAGE * PAGE)
         rows = self._rows(tops[self.start:self.start + PAGE], below, {h.run_id: h for h in heads} if below else {}, depths, 0)
         asked = dict(text=self.text, status=self.status, labels=show_labels(self.labels), tree=self.tree)
@@ -114,7 +115,8 @@ class Query:
         found = list[dict[str, Any]]()
         for t in self.listing.summaries(heads):
             called, is_open = below.get(t.run_id, ()), t.run_id in self.opened
-            asking = [s for s in self.listing.summaries([known[c] for c in t.calls if c in known]) if s.status == "waiting"] if called and t.calls else ()
+            under_way = [known[c] for c in t.calls if c in known] if called else ()
+            asking = [s for s in self.listing.summaries(under_way) if s.status == "waiting"] if under_way else ()
             found.append(row_of(t, depths.get(t.run_id, level), len(called), len(asking), is_open))
             if is_open and level < 9: found += self._rows([known[c] for c in called[:_SLICE]], below, known, depths, level + 1)
         return found

@@ -99,8 +99,8 @@ class Nested:
         self.room -= len(steps)
         rows = self.rows(tip, steps, path)
         word = c.status or ("waiting for you" if len(self.asked) > asked else STATUS[tip.status])
-        said = (" › ".join(path), f"run {c.run_id}", f"{len(steps)} steps", show_seconds(tip.seconds), show_cost(tip.cost), tree_words(tip, self.under_way[before:]))
-        facts = " · ".join(x for x in said if x)
+        spent = (show_seconds(tip.seconds), show_cost(tip.cost), tree_words(tip, self.under_way[before:]))
+        facts = " · ".join(x for x in (" › ".join(path), f"run {c.run_id}", f"{len(steps)} steps", *spent) if x)
         if not c.status: self.under_way.append(tip)
         return _row_html(c, step.index, word, f"<p><small>{escape_html(facts)}</small></p>{rows}{step_html(step)}")
 

@@ -68,7 +68,7 @@ def new_page(browser, width=1180, height=1000, far=int(os.environ.get("AGENTNB_T
     "A page whose kernel is `far` milliseconds away in each direction: with 500, a test that looks before the answer is there is found out"
     page = browser.new_page()
     page.set_viewport_size(dict(width=width, height=height))
-    page.set_default_timeout(8_000 + 40 * far)
+    page.set_default_timeout(30_000 + 40 * far)
     expect.set_options(timeout=30_000 + 40 * far)
     if far: page.add_init_script(f"({FAR})({far})")
     return page
