@@ -65,7 +65,8 @@ def runs_html(
     head = "".join(f'<th scope="col" {cell}>{h}</th>' for h in ("run", "status", "task", "steps", "cost", "last step"))
     def line(r):
         labels = ", ".join(label["words"] for label in r["labels"])
-        task = f"{escape_html(r['task'])}<br><small>{escape_html(' · '.join(x for x in (r['agent'], r['below'], labels, r['fork'], r['call'], r['said']) if x))}</small>"
+        about = " · ".join(x for x in (r["agent"], r["below"], labels, r["fork"], r["call"], r["said"]) if x)
+        task = f"{escape_html(r['task'])}<br><small>{escape_html(about)}</small>"
         name, at = f"<code>{escape_html(r['name'])}</code>", f"{r['at'][:19].replace('T', ' ')} UTC"
         cells = (name, escape_html(r["words"]), task, r["steps"], escape_html(r["cost"]), at)
         return f"<tr>{''.join(f'<td {cell}>{c}</td>' for c in cells)}</tr>"
@@ -88,6 +89,7 @@ def _below(heads, callers):
         if run_id in listed and caller.run_id in listed and caller.run_id != run_id: found.setdefault(caller.run_id, []).append(run_id)
     return found
 
+# %% ../../nbs/ui/09_runs.ipynb #7c6ddbce
 def _no_progress(done: int, of: int) -> Any: return None
 
 class Query:

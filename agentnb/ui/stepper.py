@@ -94,10 +94,56 @@ class _Speech:
         start, self.sent = max(self.sent, 0), len(self.text)
         return dict(type="speech", start=start, text=self.text[start:])
 
-# %% ../../nbs/ui/07_stepper.ipynb #87c14d65
-_PAUSE, _BATCH = 0.05, 200
+# %% ../../nbs/ui/07_stepper.ipynb #4b3402c1
+_BATCH = 200
 
-class _Feed:
+class _Teller:
+    "Sends rows and pages, of the run and of those that it called"
+    run: Any
+    widget: Stepper
+    below: Below
+    behind: list[Any]
+    open: dict[str, Any]
+    shown: Shown
+    page_key: str
+    sent_below: dict[str, int]
+    heard: dict[str, Any]
+
+    def head(self, problem: str = "") -> dict[str, Any]: return head_with(self.below, head_of(self.run, problem, self.behind))
+
+    def hear_below(self, on_step: Any) -> bool:  # are there calls whose runs were not opened yet?
+        "Be told of the steps of the runs that were called"
+        calls = self.run.tip.open_calls if self.run.active else ()
+        if not (calls or self.heard) or not hasattr(self.run.engine, "children"): return False
+        for run in runs_below(self.run):
+            if run.run_id not in self.heard: run.observers.append(on_step)
+            self.heard.setdefault(run.run_id, run)
+        return any(c.child and c.child not in self.heard for c in calls)
+
+    def tell_below(self) -> None:
+        "Send what is new in open rows"
+        for run_id in self.below.rows:
+            steps, sent = self.below.log(run_id).steps, self.sent_below.get(run_id, 0)
+            for row in ended_rows(steps, sent): self.send_rows(row, row + 1, run_id)
+            if sent < len(steps): self.send_rows(max(sent, len(steps) - _BATCH), len(steps), run_id)
+            self.sent_below[run_id] = len(steps)
+
+    def send_rows(self, start: int, stop: int, run_id: str = "") -> None:
+        run = Seen(self.below.log(run_id)) if run_id not in ("", self.run.run_id) else self.run
+        self.widget.send(dict(type="rows", top=self.run.run_id, run=run.run_id, rows=rows_of(run, start, stop)))
+
+    def send_page(self, key: str) -> None:
+        self.page_key, seen = key, Seen(self.below.log(self.below.inside[0]), self.below.inside[1]) if self.below.inside else None
+        page = page_of(seen, **self.open) if seen else page_of(self.run, **self.open, below=self.below if hasattr(self.run.engine, "children") else None)
+        if seen: page["cards"] = cards_inside(self.below, seen, None, page["cards"])
+        inside = dict(run=seen.run_id, index=seen.place) if seen else None
+        self.widget.send(dict(page, type="page", key=key, place=self.run.place, inside=inside))
+        for c in page["cards"]: self.shown.show([c], c.get("run", self.run.run_id))
+
+# %% ../../nbs/ui/07_stepper.ipynb #87c14d65
+_PAUSE = 0.05
+
+class _Feed(_Teller):
     "Tells the browser what is new; keeps no state of the run"
     def __init__(self, run, widget: Stepper, handle: Any = None):
         self.widget, self.handle, self.cell, self.loop = widget, handle, definition_site().cell, asyncio.get_running_loop()
@@ -126,8 +172,7 @@ class _Feed:
 
     def on_task_end(self, task) -> None:
         "A task ended: keep its error for the widget"
-        error = None if task.cancelled() else task.exception()
-        if error: self.problem = dict(text=visible(error_text(error)))
+        if not task.cancelled() and (error := task.exception()): self.problem = dict(text=visible(error_text(error)))
         self.schedule_push(at_once=True)
 
     def schedule_push(self, at_once: bool = False) -> None:
@@ -145,77 +190,24 @@ class _Feed:
         self.watched_task, last = task, len(self.run.steps)
         for row in ended_rows(self.run.steps, self.sent): self.send_rows(row, row + 1)
         if self.sent < last: self.send_rows(max(self.sent, last - _BATCH), last)
-        self.follow_below()
+        if self.hear_below(self.on_step): self.loop.call_later(0.1, self.schedule_push)
+        self.tell_below()
         head = self.head(self.problem.get("text", ""))
         if head["key"] != self.page_key: self.send_page(head["key"])
         self.widget.head, self.sent = head, last
-
-    def head(self, problem: str = "") -> dict[str, Any]: return head_with(self.below, head_of(self.run, problem, self.behind))
-
-    def follow_below(self) -> None:
-        "Hear of the steps of the runs that were called, and tell those of open rows"
-        calls = self.run.tip.open_calls if self.run.active else ()
-        if not (calls or self.heard or self.below.rows) or not hasattr(self.run.engine, "children"): return
-        for run in runs_below(self.run):
-            if run.run_id not in self.heard: run.observers.append(self.on_step)
-            self.heard.setdefault(run.run_id, run)
-        if any(c.child and c.child not in self.heard for c in calls): self.loop.call_later(0.1, self.schedule_push)
-        for run_id in self.below.rows:
-            steps, sent = self.below.log(run_id).steps, self.sent_below.get(run_id, 0)
-            for row in ended_rows(steps, sent): self.send_rows(row, row + 1, run_id)
-            if sent < len(steps): self.send_rows(max(sent, len(steps) - _BATCH), len(steps), run_id)
-            self.sent_below[run_id] = len(steps)
 
     def send_all(self) -> None:
         self.speech.sent, self.page_key, self.sent, self.sent_below = -1, "", len(self.run.steps), {}
         self.send_rows(max(0, self.sent - _BATCH), self.sent)
         self.schedule_push(at_once=True)
 
-    def send_rows(self, start: int, stop: int, run_id: str = "") -> None:
-        run = Seen(self.below.log(run_id)) if run_id not in ("", self.run.run_id) else self.run
-        self.widget.send(dict(type="rows", top=self.run.run_id, run=run.run_id, rows=rows_of(run, start, stop)))
-
-    def send_page(self, key: str) -> None:
-        self.page_key, seen = key, Seen(self.below.log(self.below.inside[0]), self.below.inside[1]) if self.below.inside else None
-        page = page_of(seen, **self.open) if seen else page_of(self.run, **self.open, below=self.below if hasattr(self.run.engine, "children") else None)
-        if seen: page["cards"] = cards_inside(self.below, seen, None, page["cards"])
-        inside = dict(run=seen.run_id, index=seen.place) if seen else None
-        self.widget.send(dict(page, type="page", key=key, place=self.run.place, inside=inside))
-        for c in page["cards"]: self.shown.show([c], c.get("run", self.run.run_id))
-
-# %% ../../nbs/ui/07_stepper.ipynb #06c52cce
+# %% ../../nbs/ui/07_stepper.ipynb #896c9bd5
 _LINKS = WeakSet()
 
 def _error_text(error): return visible(f"{error}" if isinstance(error, ValueError | ToolError) else error_text(error))
 
-class Link(_Feed):
-    "Ties one stepper to one run"
-    def __init__(self,
-        run,  # an `agentnb.agent.Run`
-        widget: Stepper,  # its view
-        handle: Any = None,  # of the output that shows it
-    ):
-        super().__init__(run, widget, handle)
-        widget.on_msg(loop_callback(self.on_message))
-        _LINKS.add(self)
-        self.push()
-
-    def on_message(self, _widget, message: dict[str, Any], _buffers) -> None:
-        "A message from the browser"
-        kind = message.get("type", "")
-        self.widget.send(dict(type="heard", n=message.get("n")))
-        if kind not in ("rows", "code", "fold"): self.page_key = ""
-        if kind == "ready": self.send_all()
-        elif kind == "rows": self.send_rows(message["start"], min(message["stop"], message["start"] + _BATCH), message.get("run", ""))
-        elif kind == "fold": self.fold(message)
-        elif kind == "look" and message.get("run", self.run.run_id) != self.run.run_id: self.look_inside(message)
-        elif kind == "page":
-            self.open = {k: message[k] for k in ("tab", "find", "more") if k in message}
-            self.send_page(self.head()["key"])
-        elif kind == "code": self.widget.send(dict(type="code", text=as_code(self.run.state)))
-        elif kind in ("step", "run", "request", "into", "out"): self.go(kind)
-        else: self.act(kind, message)
-
+class _Hands(_Feed):
+    "Does what was clicked"
     def fold(self,
         message: dict[str, Any],  # the run below, the row of its caller, and whether it opens
     ) -> None:
@@ -230,8 +222,11 @@ class Link(_Feed):
         message: dict[str, Any],  # the run below, and a step of it
     ) -> None:
         "Look at a step of a run that was called"
-        last = len(self.below.log(message["run"]).steps) - 1
-        self.below.look(message["run"], None if message.get("index") in (None, -1, last) else message["index"])
+        self.problem = {}
+        try:
+            last = len(self.below.log(message["run"]).steps) - 1
+            self.below.look(message["run"], None if message.get("index") in (None, -1, last) else message["index"])
+        except READ_ERRORS as e: self.problem = dict(text=_error_text(e))
         self.schedule_push(at_once=True)
 
     def act(self,
@@ -270,6 +265,35 @@ class Link(_Feed):
     async def _step(self, kind):
         step = await self.run.step(**{kind: True} if kind != "step" else {})
         if kind != "step": self.below.follow(step)
+
+# %% ../../nbs/ui/07_stepper.ipynb #06c52cce
+class Link(_Hands):
+    "Ties one stepper to one run"
+    def __init__(self,
+        run,  # an `agentnb.agent.Run`
+        widget: Stepper,  # its view
+        handle: Any = None,  # of the output that shows it
+    ):
+        super().__init__(run, widget, handle)
+        widget.on_msg(loop_callback(self.on_message))
+        _LINKS.add(self)
+        self.push()
+
+    def on_message(self, _widget, message: dict[str, Any], _buffers) -> None:
+        "A message from the browser"
+        kind = message.get("type", "")
+        self.widget.send(dict(type="heard", n=message.get("n")))
+        if kind not in ("rows", "code", "fold"): self.page_key = ""
+        if kind == "ready": self.send_all()
+        elif kind == "rows": self.send_rows(message["start"], min(message["stop"], message["start"] + _BATCH), message.get("run", ""))
+        elif kind == "fold": self.fold(message)
+        elif kind == "look" and message.get("run", self.run.run_id) != self.run.run_id: self.look_inside(message)
+        elif kind == "page":
+            self.open = {k: message[k] for k in ("tab", "find", "more") if k in message}
+            self.send_page(self.head()["key"])
+        elif kind == "code": self.widget.send(dict(type="code", text=as_code(self.run.state)))
+        elif kind in ("step", "run", "request", "into", "out"): self.go(kind)
+        else: self.act(kind, message)
 
     def close(self) -> None:
         "Stop telling"
