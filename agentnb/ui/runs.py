@@ -95,7 +95,8 @@ def _fold(heads, callers):
     for run_id, caller in callers.items():
         if run_id in listed and caller.run_id in listed: called.setdefault(caller.run_id, []).append(run_id)
     children, tops, placed, below = {c for runs in called.values() for c in runs}, set[str](), set[str](), dict[str, list[str]]()
-    for run_id in [*(h.run_id for h in heads if h.run_id not in children), *(h.run_id for h in reversed(heads))]:  # at last those that call each other in a circle
+    in_circles = (h.run_id for h in reversed(heads))
+    for run_id in [*(h.run_id for h in heads if h.run_id not in children), *in_circles]:
         if run_id in placed: continue
         tops.add(run_id), placed.add(run_id)
         left = [run_id]
