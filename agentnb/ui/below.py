@@ -32,8 +32,9 @@ class Seen:
 def runs_below(
     run: Any,  # an `agentnb.agent.Run`
 ) -> Iterator[Any]:  # each before those that it called itself
-    "The runs of its calls that were opened in this kernel"
+    "The runs of its calls that were opened in this kernel, and have not ended"
     for child in list(run.engine.children.opened.values()):
+        if child.tip.status in ("done", "stopped"): continue
         yield child
         yield from runs_below(child)
 

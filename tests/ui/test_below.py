@@ -60,6 +60,7 @@ async def test_a_run_of_many_children_reads_only_what_is_opened():
     script = [*(call("docs", task=f"line {i}").model_copy(update=dict(id=f"c{i}")) for i in range(50)), "Written."]
     first = Agent(Scripted(script), [docs.as_tool()], name="boss", store=store).run("Write", run_id="r", max_iterations=60)
     await first.wait()
+    assert len(first.children) == 50 and head_with(Below(first), head_of(first))["stands"] == {}   # what is sent does not grow with those that have ended
     boss = Agent(Scripted(script), [docs.as_tool()], name="boss", store=(counting := Counting(store)))
     run = boss.load("r")
     counting.reads, below = 0, Below(run)
