@@ -98,7 +98,8 @@ def _fold(heads, callers):
     in_circles = (h.run_id for h in reversed(heads))
     for run_id in [*(h.run_id for h in heads if h.run_id not in children), *in_circles]:
         if run_id in placed: continue
-        tops.add(run_id), placed.add(run_id)
+        tops.add(run_id)
+        placed.add(run_id)
         left = [run_id]
         while left:
             at = left.pop()
