@@ -12,7 +12,7 @@ from typing import Any
 import anywidget, traitlets
 
 from ..core.foreign import error_text
-from ..log.inbox import UnfinishedRuns, answered_run_ids, pending, all_open_requests
+from ..log.inbox import UnfinishedRuns, answered_run_ids, callers, pending, all_open_requests
 from ..host.kernel import interactive, loop_callback
 from ..log.log import Log
 from ..log.requests import Pending
@@ -26,6 +26,8 @@ from ..views.text import escape_html, visible
 from .watch import Watch, display_both, store_of
 
 # %% ../../nbs/ui/10_inbox.ipynb #190656b5
+def _who(pending): return " › ".join(visible(name, 40) for name in pending.path or (pending.log.tip.agent,))
+
 def inbox_card(
     pending: Pending,  # an open request of any run
 ) -> dict[str, Any]:  # JSON for the browser
@@ -36,7 +38,7 @@ def inbox_card(
     asked = log.tip.asked_at[request.request_id].isoformat()
     doubt = "; ".join(f"{k}: {v}" for k, v in doubts_of({"the task": log.tip.task, "the agent's name": log.tip.agent}).items())
     card["doubts"] = [d for d in card["doubts"] if d[0] not in ("the task", "the agent's name")]
-    return dict(run=log.run_id, task=visible(log.tip.task, 200), agent=visible(log.tip.agent, 40), doubt=visible(doubt, 2000), asked=asked, card=card)
+    return dict(run=log.run_id, task=visible(log.tip.task, 200), agent=_who(pending), doubt=visible(doubt, 2000), asked=asked, card=card)
 
 def inbox_html(
     requests: Sequence[Pending],  # the longest open first
@@ -46,7 +48,7 @@ def inbox_html(
     def one(i, p):
         request, log = p.request, p.log
         how = inbox_card(p)["card"]["code"].partition("].")[2] if request.within else "approve()" if request.about == "approve" else "answer('…')"
-        origin = f"<small>{escape_html(log.tip.task)} · {escape_html(log.tip.agent)} · <code>{escape_html(log.run_id)}</code></small>"
+        origin = f"<small>{escape_html(log.tip.task)} · {escape_html(_who(p))} · <code>{escape_html(log.run_id)}</code></small>"
         return f"<li>{origin}{asked_html(request, log.tip)}<p><code>pending(store)[{i}].{how}</code></p></li>"
     rows = "".join(one(i, p) for i, p in enumerate(requests))
     head = f"<p><b>{len(requests)} waiting</b> in {escape_html(url)}</p>" if requests else "<p>Nothing is waiting.</p>"
@@ -100,7 +102,8 @@ class Inbox:
     def page(self) -> dict[str, Any]:
         "What the browser shows"
         logs = {log.run_id: log for log in self._unended.logs()}
-        done = [dict(run=r, task=visible(logs[r].tip.task, 200), can=self.agent_of(logs[r]) is not None) for r in answered_run_ids(list(logs.values()))]
+        tops = dict.fromkeys(callers(logs[r], logs)[0].run_id for r in answered_run_ids(list(logs.values())))  # a run that was called goes on with its caller
+        done = [dict(run=r, task=visible(logs[r].tip.task, 200), can=self.agent_of(logs[r]) is not None) for r in tops]
         return dict(cards=[inbox_card(p) for p in all_open_requests(list(logs.values()))], answered=done, url=self.store.url)
 
     def said(self,

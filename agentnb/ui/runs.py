@@ -24,6 +24,7 @@ from ..core.summary import show_cost
 from .assets import join_static
 from .heading import head_of
 from .stepper import Link, Stepper
+from ..views.children import Nested
 from ..views.contents import Drawn
 from ..views.html import run_html
 from ..views.text import escape_html, visible
@@ -35,7 +36,10 @@ STATUS_WORDS = dict(waiting="waiting for you", running="running", paused="paused
 
 def row_of(
     run: RunSummary,  # from a listing
-    depth: int = 0,  # in the tree of forks
+    depth: int = 0,  # in the tree of forks, or of calls
+    children: int = 0,  # runs that its calls began
+    waiting: int = 0,  # of them, those that ask something
+    opened: bool = False,  # do its children follow?
 ) -> dict[str, Any]:  # JSON for the browser, all of it plain text
     "A run as a row"
     fork = f"fork of {run.parent.run_id} after step {run.parent.index}" if run.parent else ""
@@ -45,9 +49,17 @@ def row_of(
     task = visible(run.task or "(no task)", 200)
     known = dict[str, Any](id=run.run_id, name=visible(run.run_id, 60), status=run.status, words=STATUS_WORDS[run.status])
     words = dict(task=task, said=visible(run.outcome, 200), agent=visible(run.agent, 40), fork=visible(fork), call=visible(call))
+    below = f"{children} {'child' if children == 1 else 'children'}{f', {waiting} waiting' if waiting else ''}" if children else ""
+    words |= dict(below=below, opened=opened)
     return known | words | dict(labels=labels, steps=run.steps, cost=cost, at=run.at.isoformat(), depth=depth)
 
 # %% ../../nbs/ui/09_runs.ipynb #885df0d5
+def _children_html(words, rows):
+    def line(r):
+        about = " · ".join(x for x in (r["words"], r["task"], r["agent"], r["call"], f"{r['steps']} steps", r["cost"]) if x)
+        return f'<div style="margin-left:{r["depth"] * 16}px"><code>{escape_html(r["name"])}</code> <small>{escape_html(about)}</small></div>'
+    return f"<details><summary>{escape_html(words)}</summary>{''.join(map(line, rows[1:]))}</details>" if rows[1:] else ""
+
 def runs_html(
     rows: list[dict],  # as from `row_of`
     total: int,  # runs in all
@@ -58,12 +70,15 @@ def runs_html(
     head = "".join(f'<th scope="col" {cell}>{h}</th>' for h in ("run", "status", "task", "steps", "cost", "last step"))
     def line(r):
         labels = ", ".join(label["words"] for label in r["labels"])
-        task = f"{escape_html(r['task'])}<br><small>{escape_html(' · '.join(x for x in (r['agent'], labels, r['fork'], r['call'], r['said']) if x))}</small>"
+        about = " · ".join(x for x in (r["agent"], labels, r["fork"], r["call"], r["said"]) if x)
+        task = f"{escape_html(r['task'])}<br><small>{escape_html(about)}</small>"
         name, at = f"<code>{escape_html(r['name'])}</code>", f"{r['at'][:19].replace('T', ' ')} UTC"
-        cells = (name, escape_html(r["words"]), task, r["steps"], escape_html(r["cost"]), at)
+        cells = (name, escape_html(r["words"]), task + _children_html(r["below"], below.get(r["id"], [])), r["steps"], escape_html(r["cost"]), at)
         return f"<tr>{''.join(f'<td {cell}>{c}</td>' for c in cells)}</tr>"
+    tops, below = [r for r in rows if not r["depth"]], dict[str, list[dict]]()
+    for r in rows: below.setdefault(r["id"] if not r["depth"] else next(reversed(below)), []).append(r)
     more = f"<p>{total - len(rows):,} more</p>" if total > len(rows) else ""
-    table = f'<table style="font-size:12px"><thead><tr>{head}</tr></thead><tbody>{"".join(map(line, rows))}</tbody></table>' if rows else "<p>No runs.</p>"
+    table = f'<table style="font-size:12px"><thead><tr>{head}</tr></thead><tbody>{"".join(map(line, tops))}</tbody></table>' if rows else "<p>No runs.</p>"
     return f'<div role="region" aria-label="Runs"><p><b>{total:,} runs</b> in {escape_html(url)}</p>{table}{more}</div>'
 
 # %% ../../nbs/ui/09_runs.ipynb #b8e156f6
@@ -74,6 +89,26 @@ def _flat(branches, depth=0):
         yield b.run_id, depth
         yield from _flat(b.branches, depth + 1)
 
+def _fold(heads, callers):
+    listed, called = {h.run_id for h in heads}, dict[str, list[str]]()
+    for run_id, caller in callers.items():
+        if run_id in listed and caller.run_id in listed: called.setdefault(caller.run_id, []).append(run_id)
+    children, tops, placed, below = {c for runs in called.values() for c in runs}, set[str](), set[str](), dict[str, list[str]]()
+    in_circles = (h.run_id for h in reversed(heads))
+    for run_id in [*(h.run_id for h in heads if h.run_id not in children), *in_circles]:
+        if run_id in placed: continue
+        tops.add(run_id)
+        placed.add(run_id)
+        left = [run_id]
+        while left:
+            at = left.pop()
+            fresh = [c for c in called.get(at, ()) if c not in placed]
+            if fresh: below[at] = fresh
+            placed.update(fresh)
+            left += fresh
+    return [h for h in heads if h.run_id in tops], below
+
+# %% ../../nbs/ui/09_runs.ipynb #7c6ddbce
 def _no_progress(done: int, of: int) -> Any: return None
 
 class Query:
@@ -83,14 +118,28 @@ class Query:
         labels: dict[str, str] | None = None,  # that the runs have
     ):
         self.store, self.listing, self.text, self.status, self.start, self.tree = store, Listing(store), "", "", 0, False
+        self.opened, self.unfolded = set[str](), False  # whose children follow them; whether all do
         self.progress, self.labels = _no_progress, check_labels(labels)
 
     def __call__(self) -> dict[str, Any]:  # JSON for the browser
         heads, depths = self._heads()
-        self.start = min(self.start, max(len(heads) - 1, 0) // PAGE * PAGE)
-        rows = [row_of(t, depths.get(t.run_id, 0)) for t in self.listing.summaries(heads[self.start:self.start + PAGE])]
+        folded = not (self.text or self.status or self.labels or self.tree)
+        callers = self.store.children() if folded else {}
+        tops, below = _fold(heads, callers) if callers else (heads, {})
+        self.start = min(self.start, max(len(tops) - 1, 0) // PAGE * PAGE)
+        rows = self._rows(tops[self.start:self.start + PAGE], below, {h.run_id: h for h in heads} if below else {}, depths, 0)
         asked = dict(text=self.text, status=self.status, labels=show_labels(self.labels), tree=self.tree)
-        return dict(asked, rows=rows, total=len(heads), start=self.start, size=PAGE, url=self.store.url)
+        return dict(asked, rows=rows, total=len(heads), tops=len(tops), start=self.start, size=PAGE, url=self.store.url)
+
+    def _rows(self, heads, below, known, depths, level):
+        found = list[dict[str, Any]]()
+        for t in self.listing.summaries(heads):
+            called, is_open = below.get(t.run_id, ()), self.unfolded or t.run_id in self.opened
+            under_way = [known[c] for c in t.calls if c in known] if called else ()
+            asking = [s for s in self.listing.summaries(under_way) if s.status == "waiting"] if under_way else ()
+            found.append(row_of(t, depths.get(t.run_id, level), len(called), len(asking), is_open))
+            if is_open and level < 9: found += self._rows([known[c] for c in called[:PAGE if self.unfolded else _SLICE]], below, known, depths, level + 1)
+        return found
 
     def _heads(self):
         heads = self.listing.find(labels=self.labels)
@@ -146,13 +195,14 @@ class _Link:
 # %% ../../nbs/ui/09_runs.ipynb #9710bee8
 def _find(link, said):
     if "labels" in said: link.query.labels = read_labels(shlex.split(said["labels"]))
+    if "fold" in said: link.query.opened ^= {said["fold"]}
     for name in ("text", "status", "start", "tree"): setattr(link.query, name, said.get(name, getattr(link.query, name)))
 
 def _open(link, said):
     run_id, agent = said["run"], link.browser.agent_of(said["run"])
     if agent: return link.open_stepper(agent.load(run_id))
-    steps = read_run(link.browser.store, run_id)
-    link.widget.opened = dict(run=run_id, html=run_html(fold_run(steps), steps, beside=Drawn(link.browser.store)))
+    steps, beside = read_run(link.browser.store, run_id), Drawn(link.browser.store)
+    link.widget.opened = dict(run=run_id, html=run_html(fold_run(steps), steps, beside=beside, nested=Nested(link.browser.store, beside)))
 
 def _resume(link, said):
     agent = link.browser.agent_of(said["run"])
@@ -185,7 +235,9 @@ class Browser:
         return "\n".join(list_runs(self.store, labels=self.labels)) or f"no runs{which} in {self.store.url}"
 
     def _repr_html_(self):
-        page = Query(self.store, self.labels)()
+        query = Query(self.store, self.labels)
+        query.unfolded = True
+        page = query()
         return runs_html(page["rows"], page["total"], page["url"])
 
     def _ipython_display_(self):

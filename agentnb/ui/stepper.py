@@ -18,13 +18,16 @@ from ..tools.contract import ToolError
 from ..host.kernel import definition_site, loop_callback
 from ..core.foreign import error_text
 from ..core.messages import Delta
-from ..core.steps import Request
+from ..core.steps import Origin, Request
+from ..store.protocol import READ_ERRORS
 from .assets import join_static
 from .acts import ACTS, SecondYes, Shown, TooLate, decide
+from .below import Below, Seen, cards_below, cards_inside, ended_rows, head_with, runs_below
 from .cards import card_of, cards_of
 from .edits import as_code, editable
 from .forms import FieldErrors
 from .heading import head_of, rows_of
+from ..views.children import called_html
 from ..views.contents import Drawn
 from ..views.html import cost_html, messages_html, step_html
 from ..views.markdown import code_html
@@ -40,8 +43,8 @@ class Stepper(anywidget.AnyWidget):
     head = traitlets.Dict().tag(sync=True)  # what stands above the steps
 
 # %% ../../nbs/ui/07_stepper.ipynb #337cd5ab
-def _cards(run, index):
-    if index == len(run.steps) - 1: return cards_of(run)
+def _cards(run, index, below):
+    if index == len(run.steps) - 1: return cards_of(run) + (cards_below(below) if below else [])
     body = run.steps[index].body
     if not isinstance(body, Request): return []
     at = run.tip.asked_at.get(body.request_id)
@@ -60,6 +63,7 @@ def page_of(
     index: int | None = None,  # of a step; the one that is looked at if not given
     find: str = "",  # in the state
     more: int = 40,  # messages
+    below: Below | None = None,  # what is shown of the runs that it called
 ) -> dict[str, Any]:  # HTML, and cards for the browser to draw
     "One page about a step"
     index = run.place if index is None else index
@@ -67,11 +71,11 @@ def page_of(
     step, state, earlier = run.steps[index], run.state_at(index), 0
     if tab == "Messages": html, earlier = messages_html(state.messages[-more:], Drawn(run.store)), max(len(state.messages) - more, 0)
     elif tab == "State": html = _state_page(run, index, find)
-    elif tab == "Cost": html = cost_html(state, run.steps[:index + 1], cascade_html(run))
+    elif tab == "Cost": html = cost_html(state, run.steps[:index + 1], cascade_html(run) if not isinstance(run, Seen) else "")
     elif tab == "Graph": html = run.graph_html(index)
     elif tab == "Raw": html = code_html(step.model_dump_json(indent=2), "json")
-    else: html = "" if isinstance(step.body, Request) else step_html(step, Drawn(run.store))
-    return dict(tab=tab, html=html, cards=_cards(run, index) if tab == "Step" else [], earlier=earlier)
+    else: html = "" if isinstance(step.body, Request) else called_html(step, run.steps, run.tip.tools) + step_html(step, Drawn(run.store))
+    return dict(tab=tab, html=html, cards=_cards(run, index, below) if tab == "Step" else [], earlier=earlier)
 
 # %% ../../nbs/ui/07_stepper.ipynb #9ff4912f
 _LINES = dict(call="\n→ {0.text}\n", begin="\n▸ {0.node}\n", end="\n✓ {0.node}\n", event="\n· {0.text}\n")
@@ -92,24 +96,73 @@ class _Speech:
         start, self.sent = max(self.sent, 0), len(self.text)
         return dict(type="speech", start=start, text=self.text[start:])
 
-# %% ../../nbs/ui/07_stepper.ipynb #87c14d65
-_PAUSE, _BATCH = 0.05, 200
+# %% ../../nbs/ui/07_stepper.ipynb #4b3402c1
+_BATCH = 200
 
-class _Feed:
+class _Teller:
+    "Sends rows and pages, of the run and of those that it called"
+    run: Any
+    widget: Stepper
+    below: Below
+    behind: list[Any]
+    open: dict[str, Any]
+    shown: Shown
+    page_key: str
+    sent_below: dict[str, int]
+    heard: dict[str, Any]
+
+    def head(self, problem: str = "") -> dict[str, Any]: return head_with(self.below, head_of(self.run, problem, self.behind))
+
+    def hear_below(self, on_step: Any) -> bool:  # are there calls whose runs were not opened yet?
+        "Be told of the steps of the runs that were called"
+        calls = self.run.tip.open_calls if self.run.active else ()
+        if not (calls or self.heard) or not hasattr(self.run.engine, "children"): return False
+        for run in runs_below(self.run):
+            if run.run_id not in self.heard: run.observers.append(on_step)
+            self.heard.setdefault(run.run_id, run)
+        return any(c.child and c.child not in self.heard for c in calls)
+
+    def tell_below(self) -> None:
+        "Send what is new in open rows"
+        for run_id in self.below.rows:
+            steps, sent = self.below.log(run_id).steps, self.sent_below.get(run_id, 0)
+            for row in ended_rows(steps, sent): self.send_rows(row, row + 1, run_id)
+            if sent < len(steps): self.send_rows(max(sent, len(steps) - _BATCH), len(steps), run_id)
+            self.sent_below[run_id] = len(steps)
+
+    def send_rows(self, start: int, stop: int, run_id: str = "") -> None:
+        run = Seen(self.below.log(run_id)) if run_id not in ("", self.run.run_id) else self.run
+        self.widget.send(dict(type="rows", top=self.run.run_id, run=run.run_id, rows=rows_of(run, start, stop)))
+
+    def send_page(self, key: str) -> None:
+        self.page_key, seen = key, Seen(self.below.log(self.below.inside[0]), self.below.inside[1]) if self.below.inside else None
+        page = page_of(seen, **self.open) if seen else page_of(self.run, **self.open, below=self.below if hasattr(self.run.engine, "children") else None)
+        if seen: page["cards"] = cards_inside(self.below, seen, None, page["cards"])
+        inside = dict(run=seen.run_id, index=seen.place) if seen else None
+        self.widget.send(dict(page, type="page", key=key, place=self.run.place, inside=inside))
+        for c in page["cards"]: self.shown.show([c], c.get("run", self.run.run_id))
+
+# %% ../../nbs/ui/07_stepper.ipynb #87c14d65
+_PAUSE = 0.05
+
+class _Feed(_Teller):
     "Tells the browser what is new; keeps no state of the run"
     def __init__(self, run, widget: Stepper, handle: Any = None):
         self.widget, self.handle, self.cell, self.loop = widget, handle, definition_site().cell, asyncio.get_running_loop()
         self.timer, self.next_push, self.problem, self.watched_task, self.open, self.shown = None, 0.0, {}, None, dict[str, Any](tab="Step"), Shown()
+        self.heard, self.sent_below = dict[str, Any](), dict[str, int]()
         self._follow(run)
 
     def _follow(self, run):
         self.run, self.sent, self.speech, self.page_key, self.behind = run, len(run.steps), _Speech(), "", run.side_effects_after_cut if run.tip.parent else []
+        self.below = Below(run)
         run.observers.append(self.on_step)
         run.listeners.append(self.hear)
 
     def _leave(self):
-        self.run.observers.remove(self.on_step)
+        for run in (self.run, *self.heard.values()): run.observers.remove(self.on_step)
         self.run.listeners.remove(self.hear)
+        self.heard, self.sent_below = {}, {}
 
     def on_step(self, _step) -> None:
         self.speech.clear()
@@ -121,8 +174,7 @@ class _Feed:
 
     def on_task_end(self, task) -> None:
         "A task ended: keep its error for the widget"
-        error = None if task.cancelled() else task.exception()
-        if error: self.problem = dict(text=visible(error_text(error)))
+        if not task.cancelled() and (error := task.exception()): self.problem = dict(text=visible(error_text(error)))
         self.schedule_push(at_once=True)
 
     def schedule_push(self, at_once: bool = False) -> None:
@@ -138,29 +190,86 @@ class _Feed:
         task = self.run.engine.task
         if task is not self.watched_task and task: task.add_done_callback(self.on_task_end)
         self.watched_task, last = task, len(self.run.steps)
+        for row in ended_rows(self.run.steps, self.sent): self.send_rows(row, row + 1)
         if self.sent < last: self.send_rows(max(self.sent, last - _BATCH), last)
-        head = head_of(self.run, self.problem.get("text", ""), self.behind)
+        if self.hear_below(self.on_step): self.loop.call_later(0.1, self.schedule_push)
+        self.tell_below()
+        head = self.head(self.problem.get("text", ""))
         if head["key"] != self.page_key: self.send_page(head["key"])
         self.widget.head, self.sent = head, last
 
     def send_all(self) -> None:
-        self.speech.sent, self.page_key, self.sent = -1, "", len(self.run.steps)
+        self.speech.sent, self.page_key, self.sent, self.sent_below = -1, "", len(self.run.steps), {}
         self.send_rows(max(0, self.sent - _BATCH), self.sent)
         self.schedule_push(at_once=True)
 
-    def send_rows(self, start: int, stop: int) -> None: self.widget.send(dict(type="rows", run=self.run.run_id, rows=rows_of(self.run, start, stop)))
-
-    def send_page(self, key: str) -> None:
-        self.page_key = key
-        self.widget.send(dict(page := page_of(self.run, **self.open), type="page", key=key, place=self.run.place))
-        self.shown.show(page["cards"], self.run.run_id)
-
-# %% ../../nbs/ui/07_stepper.ipynb #06c52cce
+# %% ../../nbs/ui/07_stepper.ipynb #896c9bd5
 _LINKS = WeakSet()
 
 def _error_text(error): return visible(f"{error}" if isinstance(error, ValueError | ToolError) else error_text(error))
 
-class Link(_Feed):
+class _Hands(_Feed):
+    "Does what was clicked"
+    def fold(self,
+        message: dict[str, Any],  # the run below, the row of its caller, and whether it opens
+    ) -> None:
+        "Open or close the row of a run that was called"
+        self.problem = {}
+        try: self.below.open(message["run"], Origin(run_id=message["of"], index=message["at"])) if message["open"] else self.below.shut(message["run"])
+        except READ_ERRORS as e: self.problem = dict(text=_error_text(e))
+        self.sent_below.pop(message["run"], None)
+        self.push()
+
+    def look_inside(self,
+        message: dict[str, Any],  # the run below, and a step of it
+    ) -> None:
+        "Look at a step of a run that was called"
+        self.problem = {}
+        try:
+            last = len(self.below.log(message["run"]).steps) - 1
+            self.below.look(message["run"], None if message.get("index") in (None, -1, last) else message["index"])
+        except READ_ERRORS as e: self.problem = dict(text=_error_text(e))
+        self.schedule_push(at_once=True)
+
+    def act(self,
+        kind: str,  # one of `ACTS`
+        message: dict[str, Any],  # its arguments
+    ) -> None:
+        "Do it, or say why not"
+        problem, run, asks = {}, self.run, message.get("run") or self.run.run_id
+        if kind in ("back", "forward", "look", "live", "fork", "edit"): self.below.look()
+        try:
+            if kind == "decide": decide(self.below.log(asks), message, self.shown, asks)
+            else: run = ACTS[kind](run, message)
+        except SecondYes: problem = dict(again=True)
+        except FieldErrors as e: problem = dict(fields={k: visible(v) for k, v in e.problems.items()}, text=_error_text(e))
+        except Exception as e: problem = dict(text=_error_text(e), late=isinstance(e, TooLate))
+        self.problem = problem if kind not in ("decide", "edit") or problem.get("late") else {}
+        if run is not self.run:
+            self._leave()
+            self._follow(run)
+            self.send_all()
+        self.widget.send(dict(problem, type="done", act=kind, request=message.get("request"), run=message.get("run")))
+        for link in list(_LINKS):
+            if link.run is run: link.schedule_push(at_once=True)
+
+    def go(self,
+        kind: str,  # step, into, out, request or run
+    ) -> None:
+        "Let the run go on, and show how that ends"
+        self.problem = {}
+        if kind not in ("into", "out"): self.below.look()
+        if kind == "run": self.run.start()
+        elif kind == "request": asyncio.ensure_future(self.run.until()).add_done_callback(self.on_task_end)
+        else: asyncio.ensure_future(self._step(kind)).add_done_callback(self.on_task_end)
+        self.loop.call_later(0.03, self.schedule_push)
+
+    async def _step(self, kind):
+        step = await self.run.step(**{kind: True} if kind != "step" else {})
+        if kind != "step": self.below.follow(step)
+
+# %% ../../nbs/ui/07_stepper.ipynb #06c52cce
+class Link(_Hands):
     "Ties one stepper to one run"
     def __init__(self,
         run,  # an `agentnb.agent.Run`
@@ -176,45 +285,17 @@ class Link(_Feed):
         "A message from the browser"
         kind = message.get("type", "")
         self.widget.send(dict(type="heard", n=message.get("n")))
-        if kind not in ("rows", "code"): self.page_key = ""
+        if kind not in ("rows", "code", "fold"): self.page_key = ""
         if kind == "ready": self.send_all()
-        elif kind == "rows": self.send_rows(message["start"], min(message["stop"], message["start"] + _BATCH))
+        elif kind == "rows": self.send_rows(message["start"], min(message["stop"], message["start"] + _BATCH), message.get("run", ""))
+        elif kind == "fold": self.fold(message)
+        elif kind == "look" and message.get("run", self.run.run_id) != self.run.run_id: self.look_inside(message)
         elif kind == "page":
             self.open = {k: message[k] for k in ("tab", "find", "more") if k in message}
-            self.send_page(head_of(self.run, behind=self.behind)["key"])
+            self.send_page(self.head()["key"])
         elif kind == "code": self.widget.send(dict(type="code", text=as_code(self.run.state)))
-        elif kind in ("step", "run", "request"): self.go(kind)
+        elif kind in ("step", "run", "request", "into", "out"): self.go(kind)
         else: self.act(kind, message)
-
-    def act(self,
-        kind: str,  # one of `ACTS`
-        message: dict[str, Any],  # its arguments
-    ) -> None:
-        "Do it, or say why not"
-        problem, run = {}, self.run
-        try:
-            if kind == "decide": decide(run.log, message, self.shown, run.run_id)
-            else: run = ACTS[kind](run, message)
-        except SecondYes: problem = dict(again=True)
-        except FieldErrors as e: problem = dict(fields={k: visible(v) for k, v in e.problems.items()}, text=_error_text(e))
-        except Exception as e: problem = dict(text=_error_text(e), late=isinstance(e, TooLate))
-        self.problem = problem if kind not in ("decide", "edit") or problem.get("late") else {}
-        if run is not self.run:
-            self._leave()
-            self._follow(run)
-            self.send_all()
-        self.widget.send(dict(problem, type="done", act=kind, request=message.get("request")))
-        for link in list(_LINKS):
-            if link.run is run: link.schedule_push(at_once=True)
-
-    def go(self,
-        kind: str,  # step, request or run
-    ) -> None:
-        "Let the run go on, and show how that ends"
-        self.problem = {}
-        if kind == "run": self.run.start()
-        else: asyncio.ensure_future(self.run.step() if kind == "step" else self.run.until()).add_done_callback(self.on_task_end)
-        self.loop.call_later(0.03, self.schedule_push)
 
     def close(self) -> None:
         "Stop telling"

@@ -12,6 +12,7 @@ from typing import Any
 from ..core.messages import Message, ToolSpec
 from ..core.summary import show_cost, summarize
 from .audit import audit_html
+from .children import Nested, agents_html
 from .compare import branch_html, run_diff_html, state_diff_html
 from .contents import Drawn
 from .drawing import graph_html
@@ -68,12 +69,13 @@ _TH = 'scope="row" style="text-align:left;vertical-align:top;padding:2px 14px 2p
 def fields_html(
     title: str,  # what it is
     fields: Mapping[str, Any],  # text, or JSON values
+    more: str = "",  # HTML that follows
 ) -> str:  # a table
     "Fields by name"
     cell = lambda v: f'<span style="white-space:pre-wrap">{escape_html(v)}</span>' if isinstance(v, str) else tree_html(v)
     line = lambda k, v: f'<tr><th {_TH}>{escape_html(k)}</th><td style="text-align:left">{cell(v)}</td></tr>'
     rows = "".join(line(k, v) for k, v in fields.items() if v not in (None, "", (), [], {}))
-    return f'<div role="region" aria-label="{escape_html(title)}"><p><b>{escape_html(title)}</b></p><table>{rows}</table></div>'
+    return f'<div role="region" aria-label="{escape_html(title)}"><p><b>{escape_html(title)}</b></p><table>{rows}</table>{more}</div>'
 
 def effect(
     spec: ToolSpec,  # of a tool
@@ -103,7 +105,9 @@ def agent_html(
     unattended = agent.unattended if isinstance(agent.unattended, str) else "a function"
     limits = dict(budget=_budget_line(agent.budget), iterations=f"at most {agent.max_iterations}", unattended=unattended)
     known = dict[str, Any](model=agent.model.name, tools=tools, policy=rules, grant=list(agent.grant or ()))
-    return fields_html(f"Agent {agent.name}", known | limits | dict(store=agent.store.url, instructions=agent.instructions))
+    below = agents_html(agent)
+    more = f"<p>Its tools run other agents:</p>{below}" if below else ""
+    return fields_html(f"Agent {agent.name}", known | limits | dict(store=agent.store.url, instructions=agent.instructions), more)
 
 # %% ../../nbs/views/11_display.ipynb #44bfbbe8
 def _request_html(r):
@@ -120,7 +124,9 @@ def _budget_html(b): return fields_html("Budget", _budget_fields(b))
 def _plan_html(p): return fields_html("Plan", dict(goal=p.goal) | p.lines if p.tasks else {"": str(p)})
 
 # %% ../../nbs/views/11_display.ipynb #035ebdbf
-def _run_html(run): return run_html(run.state, run.steps[:run.place + 1], run.task, cascade_html(run), Drawn(run.store))
+def _run_html(run):
+    beside, after = Drawn(run.store), run.steps[run.place + 1:run.place + 2]
+    return run_html(run.state, run.steps[:run.place + 1], run.task, cascade_html(run), beside, Nested(run.store, beside, after[0].at if after else None))
 
 _PAGES = dict[str, Callable[[Any], str]](Reply=_reply_html, Request=_request_html, Budget=_budget_html,
     Step=lambda s: f'<div role="region" aria-label="Step">{row_html(summarize(s))}{step_html(s)}</div>',

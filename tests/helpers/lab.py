@@ -205,3 +205,29 @@ def approve(view, name="Approve", tool=None):
     "Say yes as a person does: when the card can be answered, and once more in another place if `tool` may destroy"
     press(view.get_by_role("button", name=name, exact=True).first)
     if tool: press(view.get_by_role("button", name=f"Yes, call {tool}", exact=True).first)
+
+
+class View:
+    "One stepper in the page"
+    def __init__(self, nb, root): self.nb, self.page, self.root = nb, nb.page, root
+    def button(self, name): return self.root.get_by_role("button", name=name, exact=True)
+    def click(self, name): press(self.button(name))
+    def approve(self, tool, name="Approve"): approve(self.root, name, tool)
+    def settled(self): self.root.locator(".an-pane[aria-busy=false]").wait_for()
+    def tab(self, name):
+        self.root.locator(f"[role=tab][data-tab={name}]").click()
+        self.settled()
+    def write(self, cell, source): self.nb.write(cell, source)
+    def rows(self): return [r.strip() for r in self.root.locator(".an-steps li").all_inner_texts()]
+    def sees(self, text): self.root.get_by_text(text).first.wait_for()
+    def status(self, text): self.root.locator(".an-status").get_by_text(text).wait_for()
+    def selected(self, n): self.root.locator(f".an-steps li[data-index='{n}'][aria-selected=true]").wait_for()
+    def last(self, n):
+        self.root.locator(f".an-steps li[data-index='{n}']").wait_for()
+        self.selected(n)
+    def keys(self, *keys):
+        self.root.locator(".an-steps").focus()
+        for key in keys:
+            self.page.keyboard.press(key)
+            self.settled()
+    def shoot(self, name): shoot(self.page, f"stepper-{name}", self.root)

@@ -98,3 +98,24 @@ SCROLL = """async () => {
         await new Promise(requestAnimationFrame);
         most = Math.max(most, list.querySelectorAll('li').length) }
     return most }"""
+
+TREE = '''
+from decimal import Decimal
+from agentnb import Agent, Budget, Reply, Scripted, call, tool
+from agentnb.core.messages import Usage
+@tool(read_only=True)
+def read_file(path: str) -> str:
+    "Read `path`"
+    return "def total(amounts): return round(sum(amounts), 2)\\\\n" * 3
+@tool(destructive=True)
+def deploy(service: str, pods: int = 3) -> str:
+    "Deploy the service `service`"
+    return f"{service} deployed on {pods} pods"
+def say(text, *calls, cost="0.002", model="anthropic:haiku"): return Reply(content=text, calls=calls, cost=Decimal(cost), model=model, usage=Usage(input=900, output=60, requests=1))
+deployer = Agent(Scripted([say("", call("deploy", service="payments")), say("It is out.")]), [deploy], name="deployer", store="memory:")
+coder = Agent(Scripted([say("", call("read_file", path="src/invoice.py")), say("", call("deployer", task="Deploy payments")), say("Amounts are rounded half to even.")]), [read_file, deployer.as_tool()], name="coder", store="memory:")
+docs = Agent(Scripted([say("The changelog has a line."), say("And another.")]), name="docs", store="memory:")
+boss = Agent(Scripted([say("", call("coder", task="Round amounts half to even, with tests"), cost="0.006", model="anthropic:sonnet"), say("", call("docs", task="A line for the changelog"), cost="0.006", model="anthropic:sonnet"), say("Released.", cost="0.006")]),
+    [coder.as_tool(), docs.as_tool()], name="boss", budget=Budget(usd="0.50"))
+run = boss.run("Release the rounding of amounts", run_id="RUN")
+'''

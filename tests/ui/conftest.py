@@ -1,7 +1,9 @@
 """One JupyterLab, one Chromium and one page for all that is done by hand in a worker. Pictures in both themes are kept in tests/artifacts."""
 import pytest
-from lab import Desk, Lab, shoot, write_page
+from lab import Desk, Lab, View, shoot, write_page
+from scene import SCENE
 
+from agentnb.store.opening import open_store
 from agentnb.cli.lab import prepare_lab
 
 
@@ -46,3 +48,19 @@ def notebook(lab, desk, request):
         if at is not desk or getattr(request.node, "failed", True) or ran or said: at.clear()
     assert not ran, "a text from outside has run"
     assert not said, said
+
+
+@pytest.fixture
+def open_view(notebook, lab, request):
+    def opened(*cells, name=None, scene=SCENE):
+        name = name or request.node.name.split("[")[0].removeprefix("test_")[:40]
+        run_id = name
+        nb = notebook(path=write_page(lab, f"{name}.ipynb", scene.replace("RUN", run_id), *cells))
+        for i in range(len(cells) + 1):
+            nb.run_cell(i)
+            nb.done(i)
+        view = View(nb, nb.page.locator(".an-stepper").first)
+        view.root.wait_for()
+        view.run_id, view.store = run_id, open_store(lab.store())
+        return view
+    return opened

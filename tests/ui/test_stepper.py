@@ -2,58 +2,15 @@
 import json
 
 import pytest
-from lab import approve, new_page, press, settle, shoot, write_page
+from lab import View, new_page, press, settle
 from places import HELPERS
 from playwright.sync_api import expect
 from scene import ALWAYS, ASKING, FORM, HOSTILE, LONG, SCENE, SCROLL
 from xss import BAD, CORPUS
 
-from agentnb.store.opening import open_store
 from agentnb.store.protocol import read_run
 
 pytestmark = pytest.mark.browser
-
-
-class View:
-    "One stepper in the page"
-    def __init__(self, nb, root): self.nb, self.page, self.root = nb, nb.page, root
-    def button(self, name): return self.root.get_by_role("button", name=name, exact=True)
-    def click(self, name): press(self.button(name))
-    def approve(self, tool, name="Approve"): approve(self.root, name, tool)
-    def settled(self): self.root.locator(".an-pane[aria-busy=false]").wait_for()
-    def tab(self, name):
-        self.root.locator(f"[role=tab][data-tab={name}]").click()
-        self.settled()
-    def write(self, cell, source): self.nb.write(cell, source)
-    def rows(self): return [r.strip() for r in self.root.locator(".an-steps li").all_inner_texts()]
-    def sees(self, text): self.root.get_by_text(text).first.wait_for()
-    def status(self, text): self.root.locator(".an-status").get_by_text(text).wait_for()
-    def selected(self, n): self.root.locator(f".an-steps li[data-index='{n}'][aria-selected=true]").wait_for()
-    def last(self, n):
-        self.root.locator(f".an-steps li[data-index='{n}']").wait_for()
-        self.selected(n)
-    def keys(self, *keys):
-        self.root.locator(".an-steps").focus()
-        for key in keys:
-            self.page.keyboard.press(key)
-            self.settled()
-    def shoot(self, name): shoot(self.page, f"stepper-{name}", self.root)
-
-
-@pytest.fixture
-def open_view(notebook, lab, request):
-    def opened(*cells, name=None, scene=SCENE):
-        name = name or request.node.name.split("[")[0].removeprefix("test_")[:40]
-        run_id = name
-        nb = notebook(path=write_page(lab, f"{name}.ipynb", scene.replace("RUN", run_id), *cells))
-        for i in range(len(cells) + 1):
-            nb.run_cell(i)
-            nb.done(i)
-        view = View(nb, nb.page.locator(".an-stepper").first)
-        view.root.wait_for()
-        view.run_id, view.store = run_id, open_store(lab.store())
-        return view
-    return opened
 
 
 def test_step_back_fork_and_live_by_mouse(open_view):

@@ -109,6 +109,7 @@ function card(c, send, pressed) {
   if (c.preview) preview.innerHTML = c.preview;   // made by the kernel, where it was escaped
   const age = make("span", { className: "an-muted an-age" }), effects = make("div", { className: "an-muted an-effects" }, c.effects);
   const node = make("div", { className: "an-ask", role: "group", tabIndex: -1, "aria-label": `Request: ${c.heading}`, "data-request": c.id },
+    c.path ? make("div", { className: "an-path an-muted" }, c.path) : "",
     make("div", { className: "an-head" }, make("strong", { dir: "auto" }, c.heading), c.tool ? make("code", { className: "an-tool" }, c.tool) : "", make("span", { className: "an-space" }), age),
     c.effect ? make("div", { className: c.destructive ? "an-destroys" : "an-effect an-muted" }, c.effect) : "",
     c.why ? make("div", { className: "an-why" }, make("small", { className: "an-muted" }, "You are asked because"), make("div", { dir: "auto" }, c.why)) : "",
@@ -134,7 +135,7 @@ function card(c, send, pressed) {
     since = is ? since || now() : 0;
     arm();
   }, { threshold: [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1] });
-  const me = { node, id: c.id, seen: c.seen, get about() { return settled ? "" : c.about; }, get decided() { return settled; }, settle, arm, close: () => observer.disconnect(),
+  const me = { node, id: c.id, run: c.run, seen: c.seen, get about() { return settled ? "" : c.about; }, get decided() { return settled; }, settle, arm, close: () => observer.disconnect(),
     age: t => { if (!settled) age.textContent = `waiting ${t}`; },
     approve: () => { if (!more.contains(sure) || more.hidden) (fields.some(f => f.changed()) ? changed : plain).disabled || approve(); }, reject: refuse, sure: again,
     wrong(m) {

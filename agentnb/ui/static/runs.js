@@ -26,10 +26,11 @@ function render({ model, el }) {
   let page = { rows: [], total: 0, start: 0, size: 25 }, chosen = "", typing = 0, undo = "";
 
   const label = l => make("span", { className: "an-label", title: `Only runs with ${l.words}`, onclick: () => only(l.label) }, l.words);
+  const below = r => r.below ? make("span", { className: "an-below", title: "Show or hide the runs that it called", onclick: e => { send({ type: "find", fold: r.id }); e.stopPropagation(); } }, `${r.opened ? "▾" : "▸"} ${r.below}`) : "";
   const row = r => make("li", { role: "option", id: `${id}-${r.id}`, "data-run": r.id, "data-status": r.status, onclick: () => choose(r.id), ondblclick: () => act("open") },
     make("span", { className: "an-state" }, make("span", { "aria-hidden": "true" }, SIGNS[r.status] ?? "·"), make("span", {}, r.words)),
     make("span", { className: "an-task", style: `padding-left: ${Math.min(r.depth, 6) * 18}px` }, make("span", {}, r.depth ? "↳ " : "", r.task),
-      make("small", {}, make("code", {}, r.name), ...[r.agent, ...r.labels.map(label), r.fork, r.call, r.said].filter(Boolean).flatMap(x => [" · ", x]))),
+      make("small", {}, make("code", {}, r.name), ...[r.agent, below(r), ...r.labels.map(label), r.fork, r.call, r.said].filter(Boolean).flatMap(x => [" · ", x]))),
     make("span", { className: "an-num" }, `${r.steps} steps`), make("span", { className: "an-num" }, r.cost),
     make("time", { dateTime: r.at, title: r.at.slice(0, 19).replace("T", " ") + " UTC" }, ago(r.at)));
   const choose = run => {
@@ -49,9 +50,10 @@ function render({ model, el }) {
     list.replaceChildren(...page.rows.map(r => { const key = JSON.stringify(r), li = old.get(key) ?? row(r); li.dataset.key = key; return li; }));
     if (!page.rows.length) list.append(make("li", { className: "an-empty", role: "presentation" }, page.text || page.status || page.labels ? "No run fits." : "No runs yet."));
     title.textContent = `${page.total.toLocaleString("en")} run${page.total === 1 ? "" : "s"}`; where.textContent = page.url ?? "";
-    range.textContent = page.total > page.size ? `${page.start + 1}–${Math.min(page.start + page.size, page.total)}` : "";
-    previous.disabled = page.start <= 0; next.disabled = page.start + page.size >= page.total;
-    previous.hidden = next.hidden = page.total <= page.size;
+    const tops = page.tops ?? page.total;
+    range.textContent = tops > page.size ? `${page.start + 1}–${Math.min(page.start + page.size, tops)}` : "";
+    previous.disabled = page.start <= 0; next.disabled = page.start + page.size >= tops;
+    previous.hidden = next.hidden = tops <= page.size;
     if (document.activeElement !== search && !typing) search.value = page.text ?? "";
     if (document.activeElement !== labels) labels.value = page.labels ?? "";
     status.value = page.status ?? ""; tree.checked = !!page.tree; tree.disabled = !!(page.text || page.status || page.labels);
@@ -78,7 +80,8 @@ function render({ model, el }) {
     if (e.ctrlKey || e.metaKey || e.altKey) return;
     if (e.target.matches("input, select")) { if (e.key === "Escape" || e.key === "ArrowDown" && e.target === search) { list.focus(); e.preventDefault(); } e.stopPropagation(); return; }
     if (e.target.closest(".an-detail")) return;
-    const keys = { ArrowDown: () => step(1), ArrowUp: () => step(-1), Home: () => choose(page.rows[0]?.id), End: () => choose(page.rows.at(-1)?.id), PageDown: () => next.disabled || turn(1),
+    const folds = is => { const r = page.rows.find(r => r.id === chosen); if (r?.below && r.opened === is) send({ type: "find", fold: r.id }); };
+    const keys = { ArrowRight: () => folds(false), ArrowLeft: () => folds(true), ArrowDown: () => step(1), ArrowUp: () => step(-1), Home: () => choose(page.rows[0]?.id), End: () => choose(page.rows.at(-1)?.id), PageDown: () => next.disabled || turn(1),
       PageUp: () => previous.disabled || turn(-1), Delete: () => act("hide"), r: () => act("resume"), u: () => undo && send({ type: "undo", run: undo }), "/": () => search.focus() };
     if (e.key === "Enter" && e.target === list) act("open");
     else if (keys[e.key]) keys[e.key]();
