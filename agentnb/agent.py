@@ -42,6 +42,7 @@ from .store.protocol import Store, read_run
 from .tools.contract import as_run_data
 from .tools.results import RESULT_LIMIT
 from .tools.tool import Tool
+from .verify.verdict import gates_by_name, read_gates
 
 # %% ../nbs/01_agent.ipynb #5ae7dba2
 class Ticks:
@@ -143,6 +144,8 @@ class Agent(Portable):
         labels: dict[str, str] | None = None,  # texts by name, which every run of this agent carries
         result_limit: int = RESULT_LIMIT,  # characters of a tool's result that the model reads, where the tool says nothing else
         data: Any = None,  # what tools find in their `Context`: a database, a client; neither stored nor sent to another process
+        verify: Sequence[Callable] | Mapping[str, Sequence[Callable]] = (),  # gates that judge the answer; by name of a tool, its results
+        tries: int = 2,  # refusals by gates, after which a person is asked
     ):
         settings, name, instructions, ask = load_settings(), name or "agent", instructions or "", Ask() if ask is None else ask
         _refuse_kinds(ask, budget, store)
@@ -164,7 +167,9 @@ class Agent(Portable):
         self.result_tool, self.max_iterations = result.name if result else "", settings.max_iterations if max_iterations is None else max_iterations
         self.ask, self.answer = ask, self.result_type.schema if self.result_type else None
         self.budget = budget or Budget(**{k: getattr(settings, v) for k, v in SECTIONS["budget"].items()})
-        self.run_data = as_run_data(data)
+        self.run_data, self._verify, self._gates = as_run_data(data), read_gates(verify, self.tools), (None, {})
+        if type(tries) is not int or tries < 1: raise ValueError(f"Agent(tries={tries!r}): give a number of refusals, 1 or more.")
+        self.tries = tries
         self.labels, self._fields, self._valid_fields = check_labels(labels), dict[str, Any](), dict[str, Any]()
         self.beginning(_make_started("Agent", max_iterations=self.max_iterations))
         self.defined_at = definition_site()
@@ -173,6 +178,12 @@ class Agent(Portable):
 
     @property
     def data(self) -> Any: return self.run_data.value if self.run_data.is_given else None  # for the tools of runs that have none of their own
+
+    @property
+    def gates(self) -> dict[str, dict[str, Callable]]:  # by the tool whose results they judge, or `answer`; then by their names
+        "What judges its answers, and the results of its tools"
+        if self._gates[0] is not self.tools: self._gates = self.tools, gates_by_name(self._verify, self.tools)
+        return self._gates[1]
 
     def _repr_html_(self): return html_of(self)
     def __repr__(self): return f"Agent({self.name}, {self.model.name}, tools: {', '.join(self.tools) or 'none'})"

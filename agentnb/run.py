@@ -425,7 +425,7 @@ def _task() -> Any:
     try: return asyncio.current_task() or Run
     except RuntimeError: return Run
 
-_KINDS = ("started", "model", "intent", "tool", "request", "decision", "edit", "note", "finished")
+_KINDS = ("started", "model", "intent", "tool", "request", "decision", "edit", "note", "verdict", "finished")
 
 # %% ../nbs/00_run.ipynb #ae792ee1
 def _parse_result(run_id, text, kind):

@@ -11,11 +11,11 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Any, Literal
 
-from ..core.foreign import await_code, error_text, name_of_code
+from ..core.foreign import await_code, call_within, error_text, name_of_code
 from ..core.messages import Delta
-from ..core.state import READ_RESULT, OpenCall, State
-from ..core.steps import Body, Decision, Edit, Intent, Note, Replied, Request, Returned, Started, Step
-from .actions import Action, Announce, AskModel, Execute, Wait, affordable_calls, next_action, out_of_budget_action, ready_calls, ready_children
+from ..core.state import READ_RESULT, OpenCall, State, judged_text
+from ..core.steps import Body, Decision, Edit, Intent, Judged, Note, Replied, Request, Returned, Started, Step
+from .actions import Action, Announce, AskModel, Execute, Verify, Wait, affordable_calls, next_action, out_of_budget_action, ready_calls, ready_children
 from .breakpoints import Break
 from .children import Children, refuse_alone
 from .definitions import AgentSource, code_change, lost_tools, narrowed_limits, newest_tool
@@ -35,6 +35,7 @@ from ..store.writer import Writer, writer_of
 from ..tools.contract import NO_DATA, RunData
 from ..tools.identity import identity_changes, identity_of
 from ..tools.tool import Tool, ToolError
+from ..verify.verdict import GATE_SECONDS
 
 # %% ../../nbs/engine/11_engine.ipynb #720e5cf0
 # chkstyle: skip
@@ -164,7 +165,9 @@ class Engine:
         "The one thing that comes next"
         tip, rules = self.log.tip, self.rulings.before(self.agent.policy)
         waiting = self.children.waiting() if tip.children and tip.open_calls else ()
-        return next_action(tip, rules, self.session, self.calls_elsewhere(), self.changes_since_yes, waiting)
+        gates = getattr(self.agent, "gates", None)
+        if not gates: return next_action(tip, rules, self.session, self.calls_elsewhere(), self.changes_since_yes, waiting)
+        return next_action(tip, rules, self.session, self.calls_elsewhere(), self.changes_since_yes, waiting, gates, self.agent.tries)
 
     def asking(self) -> list["Engine"]:  # itself first
         "The runs that wait for a person, of this one and those that it called and that are under way; reads the store"
@@ -343,6 +346,9 @@ def _is_still_wanted(engine, body: Body) -> bool:
     if isinstance(body, Request | Decision): return is_still_asked(engine, body)
     if isinstance(body, Returned):
         return any([c.call.id == body.call_id and (c.phase == "approved" or _is_own(engine, c)) for c in engine.log.tip.open_calls])
+    if isinstance(body, Judged):
+        now = engine.next_action()
+        return isinstance(now, Verify) and (now.gate, now.about, now.tool) == (body.gate, body.about, body.tool)
     return isinstance(body, Replied) and isinstance(engine.next_action(), AskModel)
 
 # %% ../../nbs/engine/11_engine.ipynb #1928229b
@@ -382,9 +388,30 @@ async def _reserve_for(engine, action):
     if isinstance(outcome, Reservation): engine.reservation = outcome
     return action if engine.reservation else outcome
 
+# %% ../../nbs/engine/11_engine.ipynb #94ba412c
+_NOT_FOR_GATES = dict[str, Any](iterations=None, tool_calls=None)  # a gate is no reply of the run
+
+async def _hold_for_gate(engine, action):
+    gate, tip = engine.agent.gates[action.tool or "answer"][action.gate], engine.tip
+    if not tip.budget.limit_names and not tip.budget.within or not hasattr(gate, "asks"): return action
+    if reason := tip.budget.model_copy(update=_NOT_FOR_GATES).stop_reason(tip.spent): return out_of_budget_action(tip, reason)
+    if not tip.budget.metered: return action
+    model, messages, most = gate.asks(judged_text(tip, action.about, action.tool), tip)
+    held = await reserve(engine, (messages, "", most), model)
+    if isinstance(held, Reservation) and held.is_short: held = f"the gate {action.gate} may need {most:,} tokens, and the budget leaves fewer"
+    if isinstance(held, str): return out_of_budget_action(tip, held)
+    if isinstance(held, Reservation): engine.reservation = held
+    return action if engine.reservation else held
+
 # %% ../../nbs/engine/11_engine.ipynb #584e3864
+async def _with_beginnings(body, gates):
+    seen = {name: gate.look for named in gates.values() for name, gate in named.items() if hasattr(gate, "look")}
+    if not seen or body.before: return body
+    return body.model_copy(update={"before": {name: await call_within(GATE_SECONDS, look) for name, look in seen.items()}})
+
 async def _write_first_step(engine):
     log = engine.log
+    if gates := getattr(engine.agent, "gates", None): engine.first_body = await _with_beginnings(engine.first_body, gates)
     step, state = engine._first_step = engine._first_step or log.next_step(engine.first_body)
     try:
         if waiting := engine._writer.append(step): await waiting
@@ -436,6 +463,7 @@ async def _advance(engine):
         engine.lease.check()
         asks_model = not news and isinstance(action, AskModel)
         if asks_model and engine.log.tip.budget.metered: action = await _reserve_for(engine, action)
+        if not news and isinstance(action, Verify): action = await _hold_for_gate(engine, action)
         if action is None and not news: return None
         failed = None
         try: body = news[0] if news else await _perform(engine, action)

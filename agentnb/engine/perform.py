@@ -22,14 +22,15 @@ from ..core.messages import Ask, Content, Reply, Usage, redact
 from ..core.value import json_safe
 from ..models.protocol import AskedHuman, ModelError, load_imports
 from ..core.plan import read_plan
-from ..core.state import READ_RESULT, State
-from ..core.steps import Child, Finished, Intent, Note, Origin, Replied, Request, Returned
+from ..core.state import READ_RESULT, State, judged_text
+from ..core.steps import Child, Finished, Intent, Judged, Note, Origin, Replied, Request, Returned
 from .outcomes import tool_cannot_wait_error
 from ..log.pages import with_next_page
 from ..store.protocol import call_store
 from ..tools.identity import identity_of
 from ..tools.results import RESULT_LIMIT
 from ..tools.tool import Context, ToolError
+from ..verify.verdict import ask_gate
 
 # %% ../../nbs/engine/07_perform.ipynb #1712e174
 class ModelFailed(Exception):
@@ -280,9 +281,19 @@ async def _ask_human(engine, action):
     preview = await _preview(engine, action.call) if action.call and action.about in ("approve", "repeat") else ""
     tool = engine.log.tools.get(action.call.tool) if action.call else None
     identity = identity_of(tool) if tool else {}
-    return Request(request_id=f"q{engine.tip.index}", preview=preview, identity=identity, **{k: getattr(action, k) for k in type(action).model_fields})
+    fields = {k: getattr(action, k) for k in type(action).model_fields} | ({"preview": preview} if preview else {})
+    return Request(request_id=f"q{engine.tip.index}", identity=identity, **fields)
 
 async def _warn(engine, action): return Note(about="budget", text=action.text, limit=action.limit)
+
+# %% ../../nbs/engine/07_perform.ipynb #b83c5476
+async def _verify(engine, action):
+    gate, started = engine.agent.gates[action.tool or "answer"][action.gate], engine.log.clock()
+    verdict = await ask_gate(gate, judged_text(engine.tip, action.about, action.tool), engine.tip)
+    usage, cost = verdict.usage, verdict.cost
+    if engine.reservation: usage, cost = engine.reservation.charge(usage, cost)
+    return Judged(gate=action.gate, about=action.about, tool=action.tool, attempt=action.attempt, passed=verdict.passed, reason=verdict.reason,
+        gap=verdict.gap, score=verdict.score, usage=usage, cost=cost, seconds=engine.log.seconds_since(started))
 
 # %% ../../nbs/engine/07_perform.ipynb #ba64e629
 async def _refuse(engine, action): return Returned(call_id=action.call.id, tool=action.call.tool, failure=action.failure, made=False)
@@ -294,4 +305,4 @@ async def _nudge(engine, action):
 async def _finish(engine, action): return Finished.model_construct(status=action.status, result=action.result, reason=action.reason)
 
 PERFORM = dict(AskModel=_ask_model, AskHuman=_ask_human, Refuse=_refuse, Announce=_announce, Execute=_execute, Nudge=_nudge, BudgetWarning=_warn,
-    Finish=_finish)  # by action
+    Finish=_finish, Verify=_verify)  # by action
