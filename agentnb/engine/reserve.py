@@ -249,7 +249,7 @@ async def reserve(
 ) -> Reservation | BudgetWarning | str | None:  # or a soft limit of a team that is crossed, why the model cannot be asked, nothing if the run was paused
     "Set aside what the next call may use"
     meter = engine.meter = engine.meter or _RequestMeter()
-    try: tokens, tariff = _measure_prompt(engine, *prompt[:2], model) if prompt else meter.measure(engine)
+    try: tokens, tariff = _measure_prompt(engine, prompt[0], prompt[1], model) if prompt else meter.measure(engine)
     except ValueError as e: return str(e)
     if not tariff.models and not _shared_budgets(engine): return Reservation(engine, tariff)
     longest = (prompt[2] if prompt else None) or engine.agent.ask.max_tokens or tariff.reply_tokens

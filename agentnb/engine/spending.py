@@ -37,7 +37,7 @@ def amounts_spent(
     "What steps add to the bill"
     def amount(body):
         if isinstance(body, Replied): return Amount(body.reply.usage, body.reply.cost)
-        if isinstance(body, Judged) and (body.usage.total or body.cost != 0): return Amount(body.usage, body.cost)
+        if isinstance(body, Judged): return Amount(body.usage, body.cost) if body.usage.total or body.cost != 0 else None
         asked_human = isinstance(body, Request) and body.role == "assistant"
         failed = isinstance(body, Note) and (body.about in ("error", "sampling") or body.about == "budget" and not body.limit)
         return Amount(body.usage, body.cost) if asked_human or failed else None

@@ -90,7 +90,9 @@ async def ask_gate(
     "Ask a gate"
     name, most = name_of_gate(gate), seconds or getattr(gate, "seconds", None) or GATE_SECONDS
     try: return read_verdict(await _answer_within(most, gate, what, state), name)
-    except TimeoutError as e: return _refused(f"{name} gave no verdict within {most:g} s.", e)
+    except TimeoutError as e:
+        late = _refused(f"{name} gave no verdict within {most:g} s.", e)
+        return late.model_copy(update={"cost": None}) if hasattr(gate, "asks") else late   # what its models have used is not known
     except Exception as e: return _refused(json_safe(f"{name} failed, so nothing is known: {error_text(e)[:1000]}"), e)
 
 # %% ../../nbs/verify/00_verdict.ipynb #56816a1f
