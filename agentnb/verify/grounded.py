@@ -80,9 +80,9 @@ def _dates(text):
 def _readings(digits, separator):
     "All that a group of digits can mean: in some places the comma is the point"
     plain_digits = digits.replace("'", "").replace("_", "")
-    texts = {plain_digits.replace(",", "")} if plain_digits.count(".") < 2 else set()
+    texts = [plain_digits.replace(",", "")] if plain_digits.count(".") < 2 else []
     if "," in plain_digits and plain_digits.count(",") == 1 or plain_digits.count(".") > 1 or "." in plain_digits and separator == ".":
-        texts.add(plain_digits.replace(".", "").replace(",", "."))
+        texts.append(plain_digits.replace(".", "").replace(",", "."))
     for text in texts:
         try: yield Decimal(text)
         except InvalidOperation: pass
@@ -117,8 +117,8 @@ class _Known:
         self.text = plain("\n".join(results))
         self.dates = set(_dates(self.text))
         found = list(_words(self.text))
-        self.words = {w for _, w, _ in found} | {part for _, w, _ in found for part in re.split(r"[/:@,=]", w)}
-        self.values = {abs(v) for _, w, after in found for part in _parts(w) for v in _values(part, after)}
+        self.words = {w for _, w, _ in found} | {part for _, w, _ in found for part in _SEPARATORS.split(w)}
+        self.values = {abs(v) for _, w, after in found for part in _parts(w) or _SEPARATORS.split(w) for v in _values(part, after)}
         self.sorted = sorted(self.values)
 
     def has_number(self, word, after, rounded):
@@ -130,20 +130,22 @@ class _Known:
         i = bisect_left(self.sorted, value - step)
         return i < len(self.sorted) and self.sorted[i] <= value + step
 
+_SEPARATORS = re.compile(r"[/:@,;=]")
+
 def _parts(word):
-    "A range or a ratio is two numbers"
+    "A number is one, a range or a ratio two; nothing if it is neither"
+    if _NUMBER.fullmatch(word): return [word]
     parts = re.split(r"[-/:x]", word)
-    return [word, *parts] if len(parts) == 2 and all(_NUMBER.fullmatch(p) for p in parts) else [word]
+    return parts if len(parts) == 2 and all(_NUMBER.fullmatch(p) for p in parts) else []
 
 def _step(word, value):
-    "How far a rounded number may be from what it stands for: one half of its last digit, and of zeros at its end one half of the first that is none"
-    digits = re.sub(r"\D*$", "", word)
-    if "." in digits and not re.search(r"\.\d{3}$", digits): own = Decimal(1).scaleb(-len(digits.partition(".")[2]))
+    "How far what is rounded may be: half of its last digit, where that is no zero at the end of a whole number"
+    first, digits = next(_values(word), value), re.sub(r"\D*$", "", word)
+    own = Decimal(1)
+    if first != first.to_integral_value(): own = Decimal(1).scaleb(-len(re.split(r"[.,]", digits)[-1]))
     else:
-        own = Decimal(1)
-        while own * 10 <= value and int(value) % int(own * 10) == 0: own *= 10
-    first = next((v for v in _values(word)), value)
-    return own * (value / first if first and value >= first else 1) / 2
+        while first and own * 10 <= first and first % (own * 10) == 0: own *= 10
+    return own * (value / first if first else 1) / 2
 
 # %% ../../nbs/verify/03_grounded.ipynb #99829a24
 _FILE = re.compile(r"(?<![\w/@:.])(?:[\w.-]+/)*[\w-][\w.-]*\.(?:py|md|txt|csv|tsv|json|jsonl|ya?ml|toml|ini|cfg|conf|log|sql|sh|html|css|tsx?|jsx?|rs|go|java|c|cpp|h|pdf|png|jpe?g|svg|xlsx?|docx?|ipynb|parquet|xml|zip|gz)(?![\w/])")
@@ -194,7 +196,7 @@ class Quotes(Portable):
             rounded = bool(_ROUNDED.search(before)) or word[0] in "~≈"
             if not all(known.has_number(part, after, rounded) for part in _split(word)): yield word
 
-def _split(word): return _parts(word)[1:] or [word]
+def _split(word): return _parts(word) or [word]
 
 def quotes(
     tools: Sequence[str] = (),  # names of the tools whose results count; all if none is given
