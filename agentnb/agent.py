@@ -168,7 +168,8 @@ class Agent(Portable):
         self.ask, self.answer = ask, self.result_type.schema if self.result_type else None
         self.budget = budget or Budget(**{k: getattr(settings, v) for k, v in SECTIONS["budget"].items()})
         self.run_data, self._verify, self._gates = as_run_data(data), read_gates(verify, self.tools), (None, {})
-        if type(tries) is not int or tries < 1: raise ValueError(f"Agent(tries={tries!r}): give a number of refusals, 1 or more.")
+        if type(tries) is not int or tries < 1:
+            raise ValueError(f"Agent(tries={tries!r}): give a number of refusals, 1 or more.")
         self.tries = tries
         self.labels, self._fields, self._valid_fields = check_labels(labels), dict[str, Any](), dict[str, Any]()
         self.beginning(_make_started("Agent", max_iterations=self.max_iterations))

@@ -90,7 +90,7 @@ def _answer_call(pending, ask, show):
     text = ask("  Your answer as JSON, or the text of the one field (empty: decline): ").strip()
     return pending.answer(text) if text else pending.reject()
 
-# %% ../../nbs/cli/03_main.ipynb #1b2c915b
+# %% ../../nbs/cli/03_main.ipynb #7d17a0f2
 def _answer_verdict(pending, ask, show):
     said = ask("  [a]ccept the last, its number to accept another, =text to answer yourself, [b]ack to the model, [s]top: ").strip()
     try:
@@ -103,6 +103,7 @@ def _answer_verdict(pending, ask, show):
         show(f"  {e}")
         answer(pending, ask, show)
 
+# %% ../../nbs/cli/03_main.ipynb #c9f1e139
 def answer(
     pending: Pending,  # an open request
     ask: Callable[[str], str] = ask_person,  # asks a person

@@ -285,9 +285,10 @@ def _verdict(state, body, step):
     messages = state.messages
     if body.tool: messages = GrowingTuple(_withheld(m, body.gate) if m.role == "tool" and m.call_id == body.about else m for m in messages)
     said = gate_message(body.gate, body.gap or body.reason, body.tool)
-    return dict(spent, status="running", messages=messages + (said,), refusals=(*state.refusals, refusal), 
+    return dict(spent, status="running", messages=messages + (said,), refusals=(*state.refusals, refusal),
         result=state.result if body.tool not in ("", state.result_tool) else None)
 
+# %% ../../nbs/core/08_state.ipynb #6e60f6c3
 def _after_verdicts(state):
     "A result that the model has read counts as passed: what was refused of its tool before is over"
     after = itertools.takewhile(lambda m: m.role != "assistant", reversed(state.messages))
@@ -304,7 +305,8 @@ def _verify_decision(state, body, changes):
         return dict(changes, messages=state.messages + (Message(role="user", content=said),))
     number = (body.args or {}).get("attempt", len(attempts))
     text = body.message if body.verdict == "answer" else attempts[number - 1].text
-    if last.tool: return dict(changes, messages=state.messages + (Message(role="user", content=f"A person lets this stand as the result of {last.tool}:\n{text}"),))
+    given = f"A person lets this stand as the result of {last.tool}:\n{text}"
+    if last.tool: return dict(changes, messages=state.messages + (Message(role="user", content=given),))
     return dict(changes, messages=state.messages + (Message(role="assistant", content=text),), passed_gates=(gate_key("*"),),
         result=text if state.result_tool else state.result)
 
@@ -357,12 +359,14 @@ def _edit_changes(state, body):
 def _dropped_calls(state, step):
     return state.dropped_calls | {c.call.signature: step.key for c in state.open_calls if c.phase == "intended" or c.key and c.phase == "asked"}
 
+_AFRESH = dict[str, Any](open_calls=(), requests=(), asked_at={}, result=None, nudges=0, passed_gates=(), refusals=())
+
 def _edit(state, body, step):
     changes = _edit_changes(state, body)
     if body.messages is not None or body.values is not None: changes["dropped_calls"] = _dropped_calls(state, step)
     if body.added: changes = dict(changes, messages=changes.get("messages", state.messages) + body.added, result=None, nudges=0, passed_gates=())
     if body.added and not state.requests: changes["refusals"] = ()
-    reset = dict(open_calls=(), requests=(), asked_at={}, result=None, nudges=0, passed_gates=(), refusals=()) if body.messages is not None or body.values is not None else {}
+    reset = _AFRESH if body.messages is not None or body.values is not None else {}
     waiting = state.requests and not reset
     by_hand = (k for k in ("model", "instructions", "examples", "tools", "result_tool", "answer") if k in changes and k not in state.edited_fields)
     changes = dict[str, Any](changes, edited_fields=(*state.edited_fields, *by_hand))

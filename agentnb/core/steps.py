@@ -122,7 +122,7 @@ class Request(Value):
     "A human is asked"
     kind: Literal["request"] = "request"
     request_id: str  # unique in the run
-    about: Literal["approve", "outcome", "repeat", "answer", "budget", "verify"]  # may a call be made; did it happen; is it made again; what is done; may more be spent; does it stand
+    about: Literal["approve", "outcome", "repeat", "answer", "budget", "verify"]  # may it be made; did it happen; again; what is done; more; does it stand
     question: str  # in words
     call: Call | None = None  # the call in question
     preview: str = ""  # what it would do, as its tool says

@@ -184,6 +184,7 @@ def _unjudged(state, names, about="answer", tool=""):
     left = (n for n in names if gate_key(n, about, tool) not in state.passed_gates)
     return next((Verify(gate=n, about=about, tool=tool, attempt=attempt) for n in left), None)
 
+# %% ../../nbs/engine/02_actions.ipynb #d825831b
 def side_by_side_text(
     state: State,  # with refusals
     tool: str = "",  # whose results were refused; empty for the answers
@@ -197,9 +198,11 @@ def _next_verdict(state, gates, tries):
         refused = sum(r.tool == tool for r in state.refusals)
         if refused < max(tries, 1): continue
         what = f"{refused} results of {tool} were" if tool else f"{refused} answers were"
-        return AskHuman(about="verify", question=f"{what} refused by a gate. Which one stands, or what is right?", preview=side_by_side_text(state, tool))
+        question = f"{what} refused by a gate. Which one stands, or what is right?"
+        return AskHuman(about="verify", question=question, preview=side_by_side_text(state, tool))
     for m in itertools.takewhile(lambda m: m.role != "assistant", reversed(state.messages)):
-        if m.role == "tool" and not m.failure and m.tool in gates and (found := _unjudged(state, gates[m.tool], m.call_id, m.tool)): return found
+        if m.role != "tool" or m.failure or m.tool not in gates: continue
+        if found := _unjudged(state, gates[m.tool], m.call_id, m.tool): return found
     return _unjudged(state, gates[ANSWER_GATES]) if ANSWER_GATES in gates and _answered(state) else None
 
 # %% ../../nbs/engine/02_actions.ipynb #a48a741c

@@ -281,8 +281,8 @@ async def _ask_human(engine, action):
     preview = await _preview(engine, action.call) if action.call and action.about in ("approve", "repeat") else ""
     tool = engine.log.tools.get(action.call.tool) if action.call else None
     identity = identity_of(tool) if tool else {}
-    fields: dict[str, Any] = {k: getattr(action, k) for k in type(action).model_fields} | ({"preview": preview} if preview else {})
-    return Request(request_id=f"q{engine.tip.index}", identity=identity, **fields)
+    fields = dict[str, Any]((k, getattr(action, k)) for k in type(action).model_fields)
+    return Request(request_id=f"q{engine.tip.index}", identity=identity, **dict(fields, preview=preview or action.preview))
 
 async def _warn(engine, action): return Note(about="budget", text=action.text, limit=action.limit)
 

@@ -61,6 +61,7 @@ def _check_attempt(request, state, decision):
         raise ValueError(f"request {request.request_id} is about {attempts} attempts: approve(args={{'attempt': 1}}) lets the first stand, not {args!r}.")
     return dict(attempt=number)
 
+# %% ../../nbs/log/03_requests.ipynb #c7c45902
 def decide(
     log: Log,  # that holds the request
     request: Request,  # a request of this run

@@ -42,10 +42,11 @@ def _checked_fingerprint(name, given):
     if isinstance(given, Mapping): return dict(given)
     raise ToolDefinitionError(f"tool `{name}`: fingerprint={given!r}: give texts by name, as {{'root': '/home/ada/notes'}}.")
 
+# %% ../../nbs/tools/04_tool.ipynb #32aaf581
 def _checked_gates(name, given):
     gates = (given,) if callable(given) else tuple(given)
-    if isinstance(given, str) or not all(map(callable, gates)): raise ToolDefinitionError(f"tool `{name}`: verify={given!r:.80}: give a list of gates, which are functions.")
-    return gates
+    if not isinstance(given, str) and all(map(callable, gates)): return gates
+    raise ToolDefinitionError(f"tool `{name}`: verify={given!r:.80}: give a list of gates, which are functions.")
 
 def _checked_scopes(name, scopes, fields):
     try: return check_scopes(scopes, [*fields])

@@ -41,6 +41,7 @@ class _Spent:
         self.cost = None if self.cost is None or cost is None else self.cost + cost
 
 # %% ../../nbs/verify/05_asked.ipynb #d86ac1b7
+# chkstyle: skip
 class Judge(Portable):
     "A gate: a model says whether a rubric is met; holds what it was measured at"
     seconds = 300.0
@@ -55,7 +56,7 @@ class Judge(Portable):
         if not isinstance(rubric, str) or not rubric.strip(): raise ValueError("judged: say what has to be so: judged('It names the runbook.', model).")
         if type(votes) is not int or votes < 1: raise ValueError(f"judged(votes={votes!r}): give a number of votes, 1 or more.")
         self.rubric, self.model, self.votes, self.against, self.floor, self.max_tokens = rubric, find_model(model), votes, against, floor, max_tokens
-        self.calibration: Any = None  # as `calibrate` found it
+        self.calibration = None  # as `calibrate` found it
         self.name = f"judged({rubric.strip().splitlines()[0][:40]})"
 
     def check_fit(self) -> None:
@@ -73,7 +74,7 @@ class Judge(Portable):
             good = {k for k, v in choices.items() if v == "meets the rubric"}
         else:
             first, second = (self.against, what) if swapped else (what, self.against)
-            asked, choices = {"A": first, "B": second}, {"A": "A meets it better", "B": "B meets it better", "both": "they meet it alike"}
+            asked, choices = dict(A=first, B=second), dict(A="A meets it better", B="B meets it better", both="they meet it alike")
             good = {"B" if swapped else "A", "both"}
         question = json.dumps(dict(rubric=self.rubric, options=choices, **asked), ensure_ascii=False)
         return [user(question)], good, set(choices)
@@ -122,6 +123,7 @@ class Judge(Portable):
         self.check_fit()
         return await self.measure(what, state)
 
+# %% ../../nbs/verify/05_asked.ipynb #3146115f
 def judged(
     rubric: str,  # what has to be so: "It names the runbook that it follows."
     model: Any,  # the judge: `provider:model`, or a model

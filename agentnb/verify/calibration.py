@@ -64,9 +64,8 @@ async def calibrate(
     for what, _, state in cases: verdicts.append(await ask_gate(ask, what, state, getattr(gate, "seconds", None)))
     labels, said = [case[1] for case in cases], [v.passed for v in verdicts]
     costs = [v.cost for v in verdicts]
-    found = Calibration(cases=len(cases), **agreement_of(labels, said), usage=sum((v.usage for v in verdicts), Usage()),
-        cost=None if None in costs else sum(filter(None, costs), Decimal(0)),
-        wrongly_passed=tuple(i for i, (a, b) in enumerate(zip(labels, said)) if b and not a),
-        wrongly_refused=tuple(i for i, (a, b) in enumerate(zip(labels, said)) if a and not b))
+    spent = dict[str, Any](usage=sum((v.usage for v in verdicts), Usage()), cost=None if None in costs else sum(filter(None, costs), Decimal(0)))
+    places = lambda label: tuple(i for i, (a, b) in enumerate(zip(labels, said)) if a is label is not b)
+    found = Calibration(cases=len(cases), **agreement_of(labels, said), wrongly_passed=places(False), wrongly_refused=places(True), **spent)
     if hasattr(gate, "calibration"): gate.calibration = found
     return found

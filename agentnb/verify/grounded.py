@@ -25,7 +25,7 @@ def _results(state, tools):
         if name == READ_RESULT.name and asked: name = getattr(calls.get(str(asked.args.get("call_id"))), "tool", name)
         if not tools or name in tools: yield m.content
 
-_MARKS = str.maketrans({"“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "’": "'", "‘": "'", "–": "-", "—": "-", "−": "-", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "‑": "-"})
+_MARKS = str.maketrans("“”„«»’‘–—−‑\u00a0\u202f\u2009", "\"\"\"\"\"''----   ")
 
 def plain(
     text: str,  # any
@@ -65,12 +65,15 @@ def passages(
 
 # %% ../../nbs/verify/03_grounded.ipynb #aa83c8e8
 _WORD = re.compile(r"[^\s()\[\]{}<>|\"`*]*\d[^\s()\[\]{}<>|\"`*]*")
-_NUMBER = re.compile(r"[+-]?[$€£¥~≈]{0,2}[+-]?(\d{1,3}(?:([,'_.])\d{3})(?:\2\d{3})*(?:[.,]\d+)?|\d+(?:[.,]\d+)?)(%|°?[a-zµμ]{0,4}(?:/[a-z]{1,4})?|€|\$|£)")
+_NUMBER = re.compile(r"[+-]?[$€£¥~≈]{0,2}[+-]?(\d{1,3}(?:([,'_.])\d{3})(?:\2\d{3})*(?:[.,]\d+)?|\d+(?:[.,]\d+)?)"
+    r"(%|°?[a-zµμ]{0,4}(?:/[a-z]{1,4})?|€|\$|£)")
 _SPACED = re.compile(r"(?<![\d.,])(\d{1,3}(?: \d{3})+)(?![\d])")
-_SCALES = {"k": 3, "thousand": 3, "m": 6, "mn": 6, "mio": 6, "million": 6, "bn": 9, "b": 9, "billion": 9}
-_MONTHS = {name: i for i, names in enumerate("jan january,feb february,mar march,apr april,may,jun june,jul july,aug august,sep sept september,oct october,nov november,dec december".split(","), 1) for name in names.split()}
+_SCALES = dict(k=3, thousand=3, m=6, mn=6, mio=6, million=6, bn=9, b=9, billion=9)
+_YEAR = "january february march april may june july august september october november december".split()
+_MONTHS = {name: i for i, month in enumerate(_YEAR, 1) for name in (month, month[:3], month[:4])}
 _MONTH_NAMES = "|".join(sorted(_MONTHS, key=len, reverse=True))
-_DATE = re.compile(rf"\b(\d{{4}})-(\d{{1,2}})-(\d{{1,2}})|\b({_MONTH_NAMES})\.? (\d{{1,2}})(?:st|nd|rd|th)?,? (\d{{4}})\b|\b(\d{{1,2}})(?:st|nd|rd|th|\.)? (?:of )?({_MONTH_NAMES})\.?,? (\d{{4}})\b")
+_DATE = re.compile(rf"\b(\d{{4}})-(\d{{1,2}})-(\d{{1,2}})|\b({_MONTH_NAMES})\.? (\d{{1,2}})(?:st|nd|rd|th)?,? (\d{{4}})\b"
+    rf"|\b(\d{{1,2}})(?:st|nd|rd|th|\.)? (?:of )?({_MONTH_NAMES})\.?,? (\d{{4}})\b")
 _ORDINAL = re.compile(r"\d+(?:st|nd|rd|th)")
 
 def _dates(text):
@@ -87,6 +90,7 @@ def _readings(digits, separator):
         try: yield Decimal(text)
         except InvalidOperation: pass
 
+# %% ../../nbs/verify/03_grounded.ipynb #5a20e34e
 def _values(word, after=""):
     "What a word with digits can mean as a number, with the value of its last digit; nothing if it is a name"
     if not (match := _NUMBER.fullmatch(word)): return
@@ -109,7 +113,8 @@ def _words(text):
         if word: yield text[max(match.start() - 40, 0):match.start()], word, _after(text, match.end())
 
 # %% ../../nbs/verify/03_grounded.ipynb #15006c29
-_ROUNDED = re.compile(r"(?:\b(?:about|around|roughly|approximately|approx\.?|nearly|almost|over|more than|less than|under|some|ca\.?|circa|rounded(?: to)?|close to)|[~≈])[ ]?[$€£]?$")
+_ROUNDED = re.compile(r"(?:\b(?:about|around|roughly|approximately|approx\.?|nearly|almost|over|more than|less than|under|some|ca\.?|circa"
+    r"|rounded(?: to)?|close to)|[~≈])[ ]?[$€£]?$")
 
 class _Known:
     "What stands in the results"
@@ -148,11 +153,14 @@ def _step(word, value):
     return own * (value / first if first else 1) / 2
 
 # %% ../../nbs/verify/03_grounded.ipynb #99829a24
-_FILE = re.compile(r"(?<![\w/@:.])(?:[\w.-]+/)*[\w-][\w.-]*\.(?:py|md|txt|csv|tsv|json|jsonl|ya?ml|toml|ini|cfg|conf|log|sql|sh|html|css|tsx?|jsx?|rs|go|java|c|cpp|h|pdf|png|jpe?g|svg|xlsx?|docx?|ipynb|parquet|xml|zip|gz)(?![\w/])")
+_ENDINGS = ("py|md|txt|csv|tsv|jsonl?|ya?ml|toml|ini|cfg|conf|log|sql|sh|html|css|tsx?|jsx?|rs|go|java|c|cpp|h|pdf|png|jpe?g|svg|xlsx?|docx?|ipynb"
+    "|parquet|xml|zip|gz")
+_FILE = re.compile(rf"(?<![\w/@:.-])[\w-][\w./-]*\.(?:{_ENDINGS})(?![\w/])")
 _LIST = re.compile(r"^[ \t]*(?:\d{1,3}[.)]|#{1,6} \d{1,3}[.)]?)[ \t]", re.M)
 _REFERENCE = re.compile(r"\[(\d{1,3})\]")
 _STEP_WORDS = re.compile(r"\b(?:step|point|item|option|section|part|phase)s? $")
 
+# %% ../../nbs/verify/03_grounded.ipynb #95705b48
 class Quotes(Portable):
     "A gate: what the answer cites has to stand in results of tools"
     def __init__(self,
@@ -198,6 +206,7 @@ class Quotes(Portable):
 
 def _split(word): return _parts(word) or [word]
 
+# %% ../../nbs/verify/03_grounded.ipynb #46055c5b
 def quotes(
     tools: Sequence[str] = (),  # names of the tools whose results count; all if none is given
     task: bool = False,  # what the task says counts too: an answer may repeat its figures
@@ -208,7 +217,9 @@ def quotes(
     return Quotes(tools, task, numbers, files)
 
 # %% ../../nbs/verify/03_grounded.ipynb #87bd7835
-_TOLD = re.compile(r"\b(?:fail(?:ed|s|ure|ing)?|errors?|could ?n[o']t|cannot|can't|unable|not (?:able|possible|available|found|done|made|sent|saved|written|run)|did ?n[o']t|was ?n[o']t|were ?n[o']t|denied|refused|unavailable|timed? ?out|timeout|missing|no (?:result|answer|access|permission|such)|without success|unsuccessful|unknown|broken?)\b")
+_TOLD = re.compile(r"\b(?:fail(?:ed|s|ure|ing)?|errors?|could ?n[o']t|cannot|can't|unable|did ?n[o']t|was ?n[o']t|were ?n[o']t|denied|refused"
+    r"|not (?:able|possible|available|found|done|made|sent|saved|written|run)|unavailable|timed? ?out|timeout|missing|without success|unsuccessful"
+    r"|no (?:result|answer|access|permission|such)|unknown|broken?)\b")
 
 class ErrorsTold(Portable):
     "A gate: an error of a tool has to be told in the answer"

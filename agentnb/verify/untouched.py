@@ -30,6 +30,7 @@ def _difference(before, now):
         *(f"{p} is new" for p in now if p not in before)]
     return f"{'; '.join(words[:10])}{f'; and {len(words) - 10} more' if len(words) > 10 else ''}"
 
+# %% ../../nbs/verify/02_untouched.ipynb #a16184ef
 class Unchanged(Portable):
     "A gate: the files may not change"
     def __init__(self,
@@ -48,11 +49,13 @@ class Unchanged(Portable):
     def __call__(self, what: str, state: Any = None) -> Verdict:
         known = self.before if self.before is not None else getattr(state, "before", {}).get(self.name)
         if known is None:
-            return Verdict(passed=False, reason=f"It is not known what {', '.join(self.paths)} was when the run began.", gap="Nothing can be done here: a person has to look.")
+            unknown = f"It is not known what {', '.join(self.paths)} was when the run began."
+            return Verdict(passed=False, reason=unknown, gap="Nothing can be done here: a person has to look.")
         wrong = _difference(json.loads(known), json.loads(self.look()))
         if not wrong: return Verdict(passed=True, reason="Nothing was changed.")
         return Verdict(passed=False, reason="What may not change was changed.", gap=f"This may not change: {wrong}. Put it back as it was.")
 
+# %% ../../nbs/verify/02_untouched.ipynb #0625a6c7
 def unchanged(
     *paths: str,  # files, folders, or globs: `tests/**/*.py`
     root: str | Path = ".",  # the folder that they are in

@@ -63,7 +63,7 @@ GATE_SECONDS = 60.0  # that a gate may take, where it says nothing else
 
 async def _answer_within(seconds, gate, what, state):
     until = asyncio.get_running_loop().time() + seconds
-    if inspect.iscoroutinefunction(gate) or inspect.iscoroutinefunction(getattr(gate, "__call__", None)): value = gate(what, state)
+    if inspect.iscoroutinefunction(gate) or inspect.iscoroutinefunction(type(gate).__call__): value = gate(what, state)
     else: (value,) = await call_within(seconds, lambda: (gate(what, state),))
     if not is_awaitable(value): return value
     task = asyncio.ensure_future(await_code(lambda: value))
@@ -77,9 +77,9 @@ async def _answer_within(seconds, gate, what, state):
     raise TimeoutError
 
 def _refused(said, error=None):
-    known = isinstance(getattr(error, "usage", None), Usage)
-    spent = dict(usage=getattr(error, "usage"), cost=getattr(error, "cost", None)) if known else {}
-    return Verdict(passed=False, reason=said, gap=said, **spent)
+    usage = getattr(error, "usage", None)
+    if not isinstance(usage, Usage): return Verdict(passed=False, reason=said, gap=said)
+    return Verdict(passed=False, reason=said, gap=said, usage=usage, cost=getattr(error, "cost", None))
 
 async def ask_gate(
     gate: Callable,  # a function of what is judged, and of the state

@@ -126,6 +126,7 @@ def _request_html(body):
 
 def _end_html(result, reason): return (f"<p>Result:</p>{markdown_html(result)}" if result else "") + (f"<p>{escape_html(reason, _MOST)}</p>" if reason else "")
 
+# %% ../../nbs/views/04_html.ipynb #f8c445ed
 def _verdict_html(body):
     of = f"the result of {body.tool}" if body.tool else "the answer"
     head = f"{body.gate} {'lets' if body.passed else 'does not let'} {of} pass" + ("" if body.score is None else f" · {body.score:.2f}")
