@@ -181,7 +181,7 @@ class Agent(Portable):
     def data(self) -> Any: return self.run_data.value if self.run_data.is_given else None  # for the tools of runs that have none of their own
 
     @property
-    def gates(self) -> dict[str, dict[str, Callable]]:  # by the tool whose results they judge, or `answer`; then by their names
+    def gates(self) -> dict[str, dict[str, Callable]]:  # by the tool whose results they judge, the answer's under no name; then by their own
         "What judges its answers, and the results of its tools"
         if self._gates[0] is not self.tools: self._gates = self.tools, gates_by_name(self._verify, self.tools)
         return self._gates[1]

@@ -172,7 +172,7 @@ def ready_children(
     return [c for c in itertools.takewhile(lambda c: c.child, after) if c.call.id not in waiting]
 
 # %% ../../nbs/engine/02_actions.ipynb #addc32ff
-ANSWER_GATES = "answer"  # under this name are the gates of the answer; those of results are under the names of tools
+ANSWER_GATES = ""  # under this name are the gates of the answer; those of results are under the names of tools
 
 def _answered(state):
     last = state.messages[-1] if state.messages else None
@@ -226,7 +226,7 @@ def next_action(
     calls_elsewhere: Mapping[str, str] = {},  # calls that were made where this log does not show them: where, by the call's signature
     changes_since_yes: Callable[[OpenCall], str] = lambda c: "",  # why a call is not the one that was approved, in words; empty if it is
     waiting: Collection[str] = (),  # calls that are runs of their own, and wait for a person, by id
-    gates: Mapping[str, Collection[str]] = {},  # names of gates, by the tool whose results they judge, or `answer`
+    gates: Mapping[str, Collection] = {},  # names of gates, by the tool whose results they judge; under no name, those of the answer
     tries: int = 2,  # refusals after which a person is asked
 ) -> Action | None:  # what to do; `None` once the run has ended
     "The one thing that comes next"

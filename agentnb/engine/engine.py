@@ -15,7 +15,8 @@ from ..core.foreign import await_code, call_within, error_text, name_of_code
 from ..core.messages import Delta
 from ..core.state import READ_RESULT, OpenCall, State, judged_text
 from ..core.steps import Body, Decision, Edit, Intent, Judged, Note, Replied, Request, Returned, Started, Step
-from .actions import Action, Announce, AskModel, Execute, Verify, Wait, affordable_calls, next_action, out_of_budget_action, ready_calls, ready_children
+from .actions import Action, Announce, AskModel, Execute, Verify, Wait, affordable_calls
+from .actions import next_action, out_of_budget_action, ready_calls, ready_children
 from .breakpoints import Break
 from .children import Children, refuse_alone
 from .definitions import AgentSource, code_change, lost_tools, narrowed_limits, newest_tool
@@ -392,7 +393,7 @@ async def _reserve_for(engine, action):
 _NOT_FOR_GATES = dict[str, Any](iterations=None, tool_calls=None)  # a gate is no reply of the run
 
 async def _hold_for_gate(engine, action):
-    gate, tip = engine.agent.gates[action.tool or "answer"][action.gate], engine.tip
+    gate, tip = engine.agent.gates[action.tool][action.gate], engine.tip
     if not tip.budget.limit_names and not tip.budget.within or not hasattr(gate, "asks"): return action
     if reason := tip.budget.model_copy(update=_NOT_FOR_GATES).stop_reason(tip.spent): return out_of_budget_action(tip, reason)
     if not tip.budget.metered: return action

@@ -97,20 +97,21 @@ async def ask_gate(
 
 # %% ../../nbs/verify/00_verdict.ipynb #56816a1f
 def read_gates(
-    given: Any,  # a gate, gates, or gates by the name of a tool or `answer`
+    given: Any,  # a gate, gates, or gates by the name of a tool; `answer` is the answer, where no tool is called so
     tools: Mapping[str, Any] = {},  # by name
-) -> dict[str, tuple[Callable, ...]]:
+) -> dict[str, tuple[Callable, ...]]:  # by the name of a tool; those of the answer under no name
     "Gates as they are given to an agent; raises `TypeError` or `ValueError`"
-    by_name = given if isinstance(given, Mapping) else {"answer": given} if given else {}
+    by_name = given if isinstance(given, Mapping) else {"": given} if given else {}
     found = {name: (gates,) if callable(gates) else tuple(gates) if isinstance(gates, Sequence) and not isinstance(gates, str) else None
         for name, gates in by_name.items()}
     for name, gates in found.items():
         if gates is None or not all(map(callable, gates)):
             raise TypeError(f"verify: no gates, but {by_name[name]!r:.80}. A gate is a function: verify=[lambda what, state: 'runbook' in what].")
-        if name not in ("answer", *tools): raise ValueError(f"verify: there is no tool {name!r}. Tools: {', '.join(tools) or 'none'}; `answer` is the answer.")
+        if name not in ("", "answer", *tools):
+            raise ValueError(f"verify: there is no tool {name!r}. Tools: {', '.join(tools) or 'none'}; `answer` is the answer.")
         for gate in gates:
             if hasattr(gate, "check_fit"): gate.check_fit()
-    return {name: gates for name, gates in found.items() if gates}
+    return {"" if name == "answer" not in tools else name: gates for name, gates in found.items() if gates}
 
 def _named(gates):
     named = dict[str, Callable]()
@@ -121,10 +122,10 @@ def _named(gates):
     return named
 
 def gates_by_name(
-    given: Mapping[str, Sequence[Callable]],  # as `read_gates` gives them
+    given: Mapping[str, Sequence],  # as `read_gates` gives them
     tools: Mapping[str, Any],  # by name, with gates of their own
-) -> dict[str, dict[str, Callable]]:  # by tool or `answer`, then by the name of the gate
+) -> dict[str, dict[str, Callable]]:  # by tool, those of the answer under no name; then by their own
     "All gates of an agent"
-    all_gates = {name: (*getattr(tool, "gates", ()), *given.get(name, ())) for name, tool in tools.items() if name != "answer"}
-    all_gates["answer"] = tuple(given.get("answer", ()))
+    all_gates = {name: (*getattr(tool, "gates", ()), *given.get(name, ())) for name, tool in tools.items()}
+    all_gates[""] = tuple(given.get("", ()))
     return {name: _named(gates) for name, gates in all_gates.items() if gates}

@@ -122,6 +122,29 @@ async def test_two_gates_of_one_name_are_both_asked():
 
 
 @in_loop
+async def test_the_result_of_a_tool_that_is_called_answer_is_the_answer_once():
+    @tool(read_only=True)
+    def answer(text: str) -> str:
+        "Answer"
+        return text
+    agent = Agent(Scripted([call("answer", text="bad"), call("answer", text="good")]), tools=[answer], result=answer, store="memory:",
+        verify=[lambda what, state: what == "good" or "Say good."])
+    run = agent.run("Go")
+    assert await run == "good" and kinds(run) == ["started", "model", "tool", "verdict", "model", "tool", "verdict", "finished"]
+
+
+@in_loop
+async def test_gates_share_a_budget_that_is_not_exceeded():
+    def judge(messages, tools): return Reply(content='{"choice": "A", "reason": "Good."}', usage=Usage(input=100, output=10, requests=1), cost=Decimal("0.02"))
+    def model(messages, tools): return Reply(content="one", usage=Usage(input=10, output=1, requests=1), cost=Decimal("0.001"))
+    agent = Agent(Scripted(model, name="test:m"), store="memory:", verify=[judged("Be good.", Scripted(judge, name="test:j"))],
+        budget=Budget(usd=Decimal("0.15"), shared="team", assume=(3, 15)))
+    runs = [agent.run(str(i)) for i in range(8)]
+    await asyncio.gather(*(run.wait() for run in runs), return_exceptions=True)
+    assert Decimal("0.1") < sum(run.tip.cost for run in runs) <= Decimal("0.15") and {run.status for run in runs} == {"done", "stopped"}
+
+
+@in_loop
 async def test_a_result_is_judged_before_the_model_reads_it():
     read = []
     def script(messages, tools):
