@@ -964,6 +964,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                    'agentnb/engine/engine.py'),
                                        'agentnb.engine.engine._forget_error': ( 'engine/engine.html#_forget_error',
                                                                                 'agentnb/engine/engine.py'),
+                                       'agentnb.engine.engine._gates_of': ('engine/engine.html#_gates_of', 'agentnb/engine/engine.py'),
                                        'agentnb.engine.engine._go_and_notify': ( 'engine/engine.html#_go_and_notify',
                                                                                  'agentnb/engine/engine.py'),
                                        'agentnb.engine.engine._go_on': ('engine/engine.html#_go_on', 'agentnb/engine/engine.py'),

@@ -43,6 +43,8 @@ from ..verify.verdict import GATE_SECONDS
 HEARTBEAT = 0.2  # seconds between two looks for what others wrote
 YIELD_SECONDS = 0.005  # seconds after which other tasks of the loop get a turn
 
+def _gates_of(agent): return getattr(agent, "gates", {})
+
 def never_stop(step: Step) -> bool:
     "What stops a run that goes on to its end: nothing"
     return False
@@ -57,6 +59,7 @@ class Engine:
         data: RunData = NO_DATA,  # for its tools, instead of the agent's
     ):
         self.log, self.agent, self.first_body, self.source, self.own_data = log, agent, first_body, source, data
+        self.gates = _gates_of(agent)
         self.session, self.lease = secrets.token_hex(4), HeldLease(log.store, log.run_id, secrets.token_hex(4))
         self.attended: Callable[[], bool] = lambda: False  # can a person answer here?
         self.wait_for: Callable[[asyncio.Future], Awaitable[Any]] = lambda future: future  # how a caller waits, in its own way
@@ -157,6 +160,7 @@ class Engine:
     ) -> None:
         "Go on with another definition of the agent"
         self.agent, self.log.tools, self.source = agent, agent.tools, AgentSource({})
+        self.gates = _gates_of(agent)
 
     def side_effects_after_cut(self) -> list[SideEffect]:  # empty in a run that is no fork
         "What was done in the world after the cut, which a fork does not know"
@@ -166,9 +170,8 @@ class Engine:
         "The one thing that comes next"
         tip, rules = self.log.tip, self.rulings.before(self.agent.policy)
         waiting = self.children.waiting() if tip.children and tip.open_calls else ()
-        gates = getattr(self.agent, "gates", None)
-        if not gates: return next_action(tip, rules, self.session, self.calls_elsewhere(), self.changes_since_yes, waiting)
-        return next_action(tip, rules, self.session, self.calls_elsewhere(), self.changes_since_yes, waiting, gates, self.agent.tries)
+        if not self.gates: return next_action(tip, rules, self.session, self.calls_elsewhere(), self.changes_since_yes, waiting)
+        return next_action(tip, rules, self.session, self.calls_elsewhere(), self.changes_since_yes, waiting, self.gates, self.agent.tries)
 
     def asking(self) -> list["Engine"]:  # itself first
         "The runs that wait for a person, of this one and those that it called and that are under way; reads the store"
@@ -284,7 +287,9 @@ def _definition_changed(engine):
     agent = engine.source.newest(engine.agent) if engine.log.steps else engine.agent
     tools = {name: newest_tool(t) for name, t in agent.tools.items()}
     same = agent is engine.agent and engine.log.tools is agent.tools and all([tools[name] is t for name, t in agent.tools.items()])
-    if not same: engine.agent, agent.tools, engine.log.tools = agent, tools, tools
+    if not same:
+        engine.agent, agent.tools, engine.log.tools = agent, tools, tools
+        engine.gates = _gates_of(agent)
     return not same
 
 async def _find_place(engine): engine.place = await call_store(engine.log.store, place_of, engine.log.store, engine.log.clock())
@@ -393,7 +398,7 @@ async def _reserve_for(engine, action):
 _NOT_FOR_GATES = dict[str, Any](iterations=None, tool_calls=None)  # a gate is no reply of the run
 
 async def _hold_for_gate(engine, action):
-    gate, tip = engine.agent.gates[action.tool][action.gate], engine.tip
+    gate, tip = engine.gates[action.tool][action.gate], engine.tip
     if not tip.budget.limit_names and not tip.budget.within or not hasattr(gate, "asks"): return action
     if reason := tip.budget.model_copy(update=_NOT_FOR_GATES).stop_reason(tip.spent): return out_of_budget_action(tip, reason)
     if not tip.budget.metered: return action
@@ -412,7 +417,7 @@ async def _with_beginnings(body, gates):
 
 async def _write_first_step(engine):
     log = engine.log
-    if gates := getattr(engine.agent, "gates", None): engine.first_body = await _with_beginnings(engine.first_body, gates)
+    if engine.gates: engine.first_body = await _with_beginnings(engine.first_body, engine.gates)
     step, state = engine._first_step = engine._first_step or log.next_step(engine.first_body)
     try:
         if waiting := engine._writer.append(step): await waiting
@@ -464,7 +469,7 @@ async def _advance(engine):
         engine.lease.check()
         asks_model = not news and isinstance(action, AskModel)
         if asks_model and engine.log.tip.budget.metered: action = await _reserve_for(engine, action)
-        if not news and isinstance(action, Verify): action = await _hold_for_gate(engine, action)
+        if type(action) is Verify and not news: action = await _hold_for_gate(engine, action)
         if action is None and not news: return None
         failed = None
         try: body = news[0] if news else await _perform(engine, action)

@@ -288,7 +288,7 @@ async def _warn(engine, action): return Note(about="budget", text=action.text, l
 
 # %% ../../nbs/engine/07_perform.ipynb #b83c5476
 async def _verify(engine, action):
-    gate, started = engine.agent.gates[action.tool][action.gate], engine.log.clock()
+    gate, started = engine.gates[action.tool][action.gate], engine.log.clock()
     verdict = await ask_gate(gate, judged_text(engine.tip, action.about, action.tool), engine.tip)
     usage, cost = verdict.usage, verdict.cost
     if engine.reservation: usage, cost = engine.reservation.charge(usage, cost)
