@@ -284,3 +284,33 @@ def test_quotes_is_linear():
 def test_a_schema_is_a_type_or_json_schema():
     assert schema(list[int])("[1, 2]").passed and not schema(list[int])('["a"]').passed
     assert not schema(dict(type="object", required=["a"]))("{}").passed
+
+
+@in_loop
+async def test_a_card_and_the_terminal_let_an_attempt_stand():
+    from agentnb.cli.main import answer
+    from agentnb.ui.cards import card_of
+    run = Agent(Scripted(["one", "two"]), store="memory:", verify=[never]).run("Go")
+    with pytest.raises(RequestOpen): await run
+    card = card_of(run.pending[0].request, run.tip, run.steps)
+    assert card["about"] == "verify" and [(f["name"], f["value"]) for f in map(vars_of, card["fields"])] == [("attempt", "2")]
+    assert "one" in card["preview"] and "two" in card["preview"]
+    answer(run.pending[0], ask=lambda question: "1", show=lambda line: None)
+    assert await run == "one"
+
+
+def vars_of(field): return field if isinstance(field, dict) else vars(field)
+
+
+def test_a_recorded_run_is_played_without_asking_its_gates(tmp_path):
+    from agentnb.study.testcase import replay
+    asked = []
+    def gate(what, state):
+        asked.append(what)
+        return what == "good" or "Say good."
+    def agent(): return Agent(Scripted(["bad", "good"]), store="memory:", verify=[gate])
+    run = agent().run("Go")
+    asyncio.run(run.wait())
+    run.to_test(tmp_path/"test_it.py", "somewhere:agent", at=3)
+    tape = next(p for p in tmp_path.rglob("*") if p.is_file() and p.suffix != ".py")
+    assert replay(agent(), tape, run.run_id, 3).body.reply.content == "good" and asked == ["bad", "good"]
