@@ -14,7 +14,7 @@ from typing import Any, Literal
 from ..core.foreign import await_code, call_within, error_text, name_of_code
 from ..core.messages import Delta
 from ..core.state import READ_RESULT, OpenCall, State, judged_text
-from ..core.steps import Body, Decision, Edit, Intent, Judged, Note, Replied, Request, Returned, Started, Step
+from ..core.steps import Body, Decision, Edit, Judged, Note, Replied, Request, Returned, Started, Step
 from .actions import Action, Announce, AskModel, Execute, Verify, Wait, affordable_calls
 from .actions import next_action, out_of_budget_action, ready_calls, ready_children
 from .breakpoints import Break

@@ -13,7 +13,8 @@ from agentnb.verify import tested
 from needs import missing
 
 CORPUS = json.loads((DATA/"verify"/"answers.json").read_text())
-CHECK = "from cart import total\nassert total([dict(price=2, count=3), dict(price=1, count=1)]) == 7\nassert total([dict(price=5, count=2)]) == 10\nassert total([]) == 0\n"
+CHECK = "from cart import total\nassert total([dict(price=2, count=3), dict(price=1, count=1)]) == 7\n" \
+    "assert total([dict(price=5, count=2)]) == 10\nassert total([]) == 0\n"
 
 
 def state_of(pair):
