@@ -45,6 +45,7 @@ from .tools.origins import origin_words, origins_of
 from .tools.kept import as_keep_local
 from .tools.results import RESULT_LIMIT
 from .tools.tool import Tool
+from .verify.verdict import gates_by_name, read_gates
 
 # %% ../nbs/01_agent.ipynb #5ae7dba2
 class Ticks:
@@ -147,6 +148,8 @@ class Agent(Portable):
         result_limit: int = RESULT_LIMIT,  # characters of a tool's result that the model reads, where the tool says nothing else
         data: Any = None,  # what tools find in their `Context`: a database, a client; neither stored nor sent to another process
         keep_local: Any = None,  # what no model elsewhere may see: a tool, a folder, `label:name`, a function of a message, some of them, or a `KeepLocal`
+        verify: Sequence[Callable] | Mapping[str, Sequence[Callable]] = (),  # gates that judge the answer; by name of a tool, its results
+        tries: int = 2,  # refusals by gates, after which a person is asked
     ):
         settings, name, instructions, ask = load_settings(), name or "agent", instructions or "", Ask() if ask is None else ask
         say_loosened(settings)
@@ -172,6 +175,10 @@ class Agent(Portable):
         self.budget = budget or Budget(**{k: getattr(settings, v) for k, v in SECTIONS["budget"].items()})
         self.run_data, specs = as_run_data(data), {n: t.spec for n, t in self.tools.items()}
         self.keep_local = as_keep_local(keep_local, specs, labels or {})
+        self._verify, self._gates = read_gates(verify, self.tools), (None, {})
+        if type(tries) is not int or tries < 1:
+            raise ValueError(f"Agent(tries={tries!r}): give a number of refusals, 1 or more.")
+        self.tries = tries
         self.labels, self._fields, self._valid_fields = check_labels(labels), dict[str, Any](), dict[str, Any]()
         self.defined_at, self._origins = definition_site(), ((), ())
         self._definition()
@@ -181,6 +188,12 @@ class Agent(Portable):
 
     @property
     def data(self) -> Any: return self.run_data.value if self.run_data.is_given else None  # for the tools of runs that have none of their own
+
+    @property
+    def gates(self) -> dict[str, dict[str, Callable]]:  # by the tool whose results they judge, the answer's under no name; then by their own
+        "What judges its answers, and the results of its tools"
+        if self._gates[0] is not self.tools: self._gates = self.tools, gates_by_name(self._verify, self.tools)
+        return self._gates[1]
 
     def _repr_html_(self): return html_of(self)
     def __repr__(self): return f"Agent({self.name}, {self.model.name}, tools: {', '.join(self.tools) or 'none'})"

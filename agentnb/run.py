@@ -39,6 +39,7 @@ from .store.transfer import save_run
 from .study.branches import fork_many
 from .study.compare import StateDiff, diff
 from .study.conversations import read_messages, write_messages
+from .study.dependence import readers_of
 from .study.testcase import write_test
 from .study.transcripts import import_conversation
 from .tools.contract import as_run_data
@@ -162,6 +163,12 @@ class Run:
     ) -> Self:  # itself
         "Look at a later step that is recorded; the last is as far as it goes"
         return self.at(min(self.place + steps, len(self.steps) - 1))
+
+    def depends_on(self,
+        step: int | Step,  # a step of it; negative numbers count from the end
+    ) -> list[Step]:  # later ones, in order
+        "The steps that have read a step, or were built on it: what is in doubt when that one is wrong"
+        return readers_of(self.steps, self.log.index_of(step.index if isinstance(step, Step) else step))
 
     async def step(self,
         into: bool = False,  # where a run that was called is next, take its next step, and not all up to its next question
@@ -427,7 +434,7 @@ def _task() -> Any:
     try: return asyncio.current_task() or Run
     except RuntimeError: return Run
 
-_KINDS = ("started", "model", "intent", "tool", "request", "decision", "edit", "note", "finished")
+_KINDS = ("started", "model", "intent", "tool", "request", "decision", "edit", "note", "verdict", "finished")
 
 # %% ../nbs/00_run.ipynb #ae792ee1
 def _parse_result(log, text, kind):

@@ -92,7 +92,20 @@ def _answer_call(pending, ask, show):
     text = ask("  Your answer as JSON, or the text of the one field (empty: decline): ").strip()
     return pending.answer(text) if text else pending.reject()
 
-# %% ../../nbs/cli/03_main.ipynb #1b2c915b
+# %% ../../nbs/cli/03_main.ipynb #7d17a0f2
+def _answer_verdict(pending, ask, show):
+    said = ask("  [a]ccept the last, its number to accept another, =text to answer yourself, [b]ack to the model, [s]top: ").strip()
+    try:
+        if said.startswith("="): pending.answer(said[1:].strip())
+        elif said.isdecimal() or said.startswith("a"): pending.approve(args={"attempt": int(said)} if said.isdecimal() else None)
+        elif said.startswith("b"): pending.reject(ask("  Why (the model reads it): ").strip())
+        elif said.startswith("s"): pending.abort("stopped at the terminal")
+        else: answer(pending, ask, show)
+    except (ValueError, ToolError) as e:
+        show(f"  {e}")
+        answer(pending, ask, show)
+
+# %% ../../nbs/cli/03_main.ipynb #c9f1e139
 def answer(
     pending: Pending,  # an open request
     ask: Callable[[str], str] = ask_person,  # asks a person
@@ -109,6 +122,7 @@ def answer(
         pending.answer(text) if text else pending.abort("stopped at the terminal")
         return
     if request.about == "budget": return _raise_budget(pending, ask, show)
+    if request.about == "verify": return _answer_verdict(pending, ask, show)
     if request.about == "outcome":
         said = ask("  [h]appened, [n]ot: make the call now, [s]kip it: ").strip()
         if said.startswith("h"): pending.answer(ask("  Its result (the model reads it): ").strip() or "It happened.")

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Body', 'check_labels', 'Origin', 'Defined', 'Started', 'check_caller', 'Replied', 'Intent', 'Child', 'Returned',
-           'Borrowed', 'Request', 'Decision', 'Edit', 'Note', 'Finished', 'as_utc', 'Step']
+           'Borrowed', 'Request', 'Decision', 'Edit', 'Note', 'Finished', 'Judged', 'as_utc', 'Step']
 
 # %% ../../nbs/core/07_steps.ipynb #67a26cfd
 from collections.abc import Mapping
@@ -76,6 +76,7 @@ class Started(Value):
     grant: tuple[str, ...] | None = None  # scopes its tools may use; all if not given
     max_iterations: int = 10  # model replies the run may take
     budget: Budget = Budget()  # what it may spend
+    before: dict[str, str] = {}  # what gates have seen before it began, by their names
     defined: tuple[Defined, ...] = Field(default=(), repr=False)  # where its code is from: it is of one machine, so no page shows it
 
 # %% ../../nbs/core/07_steps.ipynb #8a92dfe9
@@ -146,7 +147,7 @@ class Request(Value):
     "A human is asked"
     kind: Literal["request"] = "request"
     request_id: str  # unique in the run
-    about: Literal["approve", "outcome", "repeat", "answer", "budget"]  # may a call be made; did it happen; is it made again; what is done; may more be spent
+    about: Literal["approve", "outcome", "repeat", "answer", "budget", "verify"]  # may it be made; did it happen; again; what is done; more; does it stand
     question: str  # in words
     call: Call | None = None  # the call in question
     preview: str = ""  # what it would do, as its tool says
@@ -222,8 +223,24 @@ class Finished(Value):
     result: str = ""  # the answer
     reason: str = ""  # why, unless done
 
+# %% ../../nbs/core/07_steps.ipynb #fbf0a2c9
+class Judged(Value):
+    "A gate has judged an answer, or the result of a call"
+    kind: Literal["verdict"] = "verdict"
+    gate: Text  # its name
+    passed: bool  # may what it judged stand
+    reason: Text = ""  # why, in at most two sentences
+    gap: Text = ""  # what is missing: the model is told this
+    score: float | None = None  # how good it is, 0 to 1, where the gate can tell
+    about: str = "answer"  # the answer of the run, or the call whose result was judged, by its id
+    tool: str = ""  # of that call; empty for the answer
+    attempt: int = 1  # which one since it was last let pass, from 1
+    usage: Usage = Usage()  # what the models that it asked have used
+    cost: Decimal | None = Decimal(0)  # of that, US dollars; `None` is unknown
+    seconds: float = 0.0  # how long it took
+
 # %% ../../nbs/core/07_steps.ipynb #96025a95
-Body = Annotated[Started | Replied | Intent | Returned | Request | Decision | Edit | Note | Finished, Field(discriminator="kind")]
+Body = Annotated[Started | Replied | Intent | Returned | Request | Decision | Edit | Note | Judged | Finished, Field(discriminator="kind")]
 
 # %% ../../nbs/core/07_steps.ipynb #13973049
 def as_utc(

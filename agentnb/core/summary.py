@@ -83,6 +83,13 @@ def _note(body):
     if body.about == "sampling": return dict(icon="◆", tone="plain", head=f"{body.tool} asked the model", note=body.text, side=show_cost(body.cost))
     return dict(icon="!", tone="plain" if body.about == "server" else "error", head=body.about, note=body.text)
 
+# %% ../../nbs/core/09_summary.ipynb #49d3172a
+def _verdict(body):
+    what = f"{body.gate} on {body.tool}" if body.tool else body.gate
+    side = " · ".join([show_seconds(body.seconds), *([show_cost(body.cost)] if body.cost != 0 else [])])
+    if body.passed: return dict(icon="⚖", tone="ok", head=f"{what}: passed", note=body.reason, side=side)
+    return dict(icon="⚖", tone="error", head=f"{what}: refused", note=body.gap or body.reason, side=side)
+
 # %% ../../nbs/core/09_summary.ipynb #1eeb1979
 def _edit(body):
     if body.added: return dict(icon="✎", tone="human", head=f"said by {body.by}", note=body.added[-1].content)
@@ -92,7 +99,7 @@ def _edit(body):
 def _finished(body): return dict(icon="■", tone="ok" if body.status == "done" else "error", head=body.status, note=body.result or body.reason)
 
 _LINES = dict(started=_started, model=_model, intent=_intent, tool=_tool, request=_request, decision=_decision, edit=_edit, note=_note,
-    finished=_finished)
+    verdict=_verdict, finished=_finished)
 
 # %% ../../nbs/core/09_summary.ipynb #93504247
 def summarize(

@@ -12,13 +12,13 @@ from functools import partial
 from time import monotonic
 from typing import Any, Literal
 
-from ..core.foreign import await_code, error_text, name_of_code
+from ..core.foreign import await_code, call_within, error_text, name_of_code
 from ..core.messages import Delta
-from ..core.state import READ_RESULT, OpenCall, State
+from ..core.state import READ_RESULT, OpenCall, State, judged_text
 from ..core.taint import Outside
-from ..core.steps import Body, Decision, Edit, Note, Replied, Request, Returned, Started, Step
-from .actions import Action, Announce, AskModel, Execute, Wait, affordable_calls, next_action, out_of_budget_action, ready_calls
-from .actions import ready_children
+from ..core.steps import Body, Decision, Edit, Judged, Note, Replied, Request, Returned, Started, Step
+from .actions import Action, Announce, AskModel, Execute, Verify, Wait, affordable_calls
+from .actions import next_action, out_of_budget_action, ready_calls, ready_children
 from .breakpoints import Break
 from .children import Children, refuse_alone
 from .definitions import AgentSource, code_change, lost_tools, narrowed_limits, newest_tool
@@ -40,11 +40,14 @@ from ..tools.kept import Keeping, Kept, keeping
 from ..tools.identity import identity_changes, identity_of
 from ..tools.origins import origin_words
 from ..tools.tool import Tool, ToolError
+from ..verify.verdict import GATE_SECONDS
 
 # %% ../../nbs/engine/11_engine.ipynb #720e5cf0
 # chkstyle: skip
 HEARTBEAT = 0.2  # seconds between two looks for what others wrote
 YIELD_SECONDS = 0.005  # seconds after which other tasks of the loop get a turn
+
+def _gates_of(agent): return getattr(agent, "gates", {})
 
 def never_stop(step: Step) -> bool:
     "What stops a run that goes on to its end: nothing"
@@ -60,6 +63,7 @@ class Engine:
         data: RunData = NO_DATA,  # for its tools, instead of the agent's
     ):
         self.log, self.agent, self.first_body, self.source, self.own_data = log, agent, first_body, source, data
+        self.gates = _gates_of(agent)
         self.session, self.lease = secrets.token_hex(4), HeldLease(log.store, log.run_id, secrets.token_hex(4))
         self.attended: Callable[[], bool] = lambda: False  # can a person answer here?
         self.wait_for: Callable[[asyncio.Future], Awaitable[Any]] = lambda future: future  # how a caller waits, in its own way
@@ -163,6 +167,7 @@ class Engine:
     ) -> None:
         "Go on with another definition of the agent"
         self.agent, self.log.tools, self.source = agent, agent.tools, AgentSource({})
+        self.gates = _gates_of(agent)
 
     def side_effects_after_cut(self) -> list[SideEffect]:  # empty in a run that is no fork
         "What was done in the world after the cut, which a fork does not know"
@@ -172,7 +177,8 @@ class Engine:
         "The one thing that comes next"
         tip, rules = self.log.tip, self.rulings.before(self.agent.policy)
         waiting = self.children.waiting() if tip.children and tip.open_calls else ()
-        return next_action(tip, rules, self.session, self.calls_elsewhere(), self.changes_since_yes, self.outside.borrowed, waiting)
+        known = tip, rules, self.session, self.calls_elsewhere(), self.changes_since_yes, self.outside.borrowed, waiting
+        return next_action(*known, self.gates, self.agent.tries) if self.gates else next_action(*known)
 
     def asking(self) -> list["Engine"]:  # itself first
         "The runs that wait for a person, of this one and those that it called and that are under way; reads the store"
@@ -288,7 +294,9 @@ def _definition_changed(engine):
     agent = engine.source.newest(engine.agent) if engine.log.steps else engine.agent
     tools = {name: newest_tool(t) for name, t in agent.tools.items()}
     same = agent is engine.agent and engine.log.tools is agent.tools and all([tools[name] is t for name, t in agent.tools.items()])
-    if not same: engine.agent, agent.tools, engine.log.tools = agent, tools, tools
+    if not same:
+        engine.agent, agent.tools, engine.log.tools = agent, tools, tools
+        engine.gates = _gates_of(agent)
     return not same
 
 async def _find_place(engine): engine.place = await call_store(engine.log.store, place_of, engine.log.store, engine.log.clock())
@@ -351,6 +359,9 @@ def _is_still_wanted(engine, body: Body) -> bool:
     if isinstance(body, Request | Decision): return is_still_asked(engine, body)
     if isinstance(body, Returned):
         return any([c.call.id == body.call_id and (c.phase == "approved" or _is_own(engine, c)) for c in engine.log.tip.open_calls])
+    if isinstance(body, Judged):
+        now = engine.next_action()
+        return isinstance(now, Verify) and (now.gate, now.about, now.tool) == (body.gate, body.about, body.tool)
     return isinstance(body, Replied) and isinstance(engine.next_action(), AskModel)
 
 # %% ../../nbs/engine/11_engine.ipynb #1928229b
@@ -396,9 +407,30 @@ async def _reserve_for(engine, action):
     if isinstance(outcome, Reservation): engine.reservation = outcome
     return action if engine.reservation else outcome
 
+# %% ../../nbs/engine/11_engine.ipynb #94ba412c
+_NOT_FOR_GATES = dict[str, Any](iterations=None, tool_calls=None)  # a gate is no reply of the run
+
+async def _hold_for_gate(engine, action):
+    gate, tip = engine.gates[action.tool][action.gate], engine.tip
+    if not tip.budget.limit_names and not tip.budget.within or not hasattr(gate, "asks"): return action
+    if reason := tip.budget.model_copy(update=_NOT_FOR_GATES).stop_reason(tip.spent): return out_of_budget_action(tip, reason)
+    if not tip.budget.metered: return action
+    model, messages, most = gate.asks(judged_text(tip, action.about, action.tool), tip)
+    held = await reserve(engine, (messages, "", most), model)
+    if isinstance(held, Reservation) and held.is_short: held = f"the gate {action.gate} may need {most:,} tokens, and the budget leaves fewer"
+    if isinstance(held, str): return out_of_budget_action(tip, held)
+    if isinstance(held, Reservation): engine.reservation = held
+    return action if engine.reservation else held
+
 # %% ../../nbs/engine/11_engine.ipynb #584e3864
+async def _with_beginnings(body, gates):
+    seen = {name: gate.look for named in gates.values() for name, gate in named.items() if hasattr(gate, "look")}
+    if not seen or body.before: return body
+    return body.model_copy(update={"before": {name: await call_within(GATE_SECONDS, look) for name, look in seen.items()}})
+
 async def _write_first_step(engine):
     log = engine.log
+    if engine.gates: engine.first_body = await _with_beginnings(engine.first_body, engine.gates)
     step, state = engine._first_step = engine._first_step or log.next_step(engine.first_body)
     try:
         if waiting := engine._writer.append(step): await waiting
@@ -452,6 +484,7 @@ async def _advance(engine):
         engine.lease.check()
         asks_model = not news and isinstance(action, AskModel)
         if asks_model and engine.log.tip.budget.metered: action = await _reserve_for(engine, action)
+        if type(action) is Verify and not news: action = await _hold_for_gate(engine, action)
         if action is None and not news: return None
         failed = None
         try: body = news[0] if news else await _perform(engine, action)

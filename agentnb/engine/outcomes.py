@@ -36,6 +36,7 @@ def request_open_error(
     "What to tell who cannot be asked: the question, where it is, and how to answer it"
     r = log.tip.requests[0]
     how = dict(approve="run.pending[0].approve() or .reject('why')", answer="run.pending[0].answer('...') or .abort()",
+        verify="run.pending[0].approve(args={'attempt': 1}) to let that one stand, .answer('...'), .reject('why') or .abort()",
         budget="run.pending[0].approve(args={'usd': 0.5}) to raise it, .reject() to stop with what is there",
         repeat="run.pending[0].approve() to make it again, .answer('its result') or .reject('why')",
         outcome="run.pending[0].answer('its result') if it happened, .approve() to make it now, .reject() to skip it")[r.about]

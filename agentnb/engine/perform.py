@@ -25,9 +25,9 @@ from ..core.messages import Ask, Call, Content, Delta, Reply, Usage, redact
 from ..core.value import json_safe
 from ..models.protocol import AskedHuman, ModelError, check_place, load_imports
 from ..core.plan import read_plan
-from ..core.state import READ_RESULT, State
+from ..core.state import READ_RESULT, State, judged_text
 from ..core.taint import messages_from_outside
-from ..core.steps import Child, Decision, Edit, Finished, Intent, Note, Origin, Replied, Request, Returned, Started
+from ..core.steps import Child, Decision, Edit, Finished, Intent, Judged, Note, Origin, Replied, Request, Returned, Started
 from .outcomes import tool_cannot_wait_error
 from ..host.secrets import Pieces, conceal, secrets as known_secrets, secrets_in
 from ..log.pages import with_next_page
@@ -35,6 +35,7 @@ from ..store.protocol import call_store
 from ..tools.identity import identity_of
 from ..tools.results import RESULT_LIMIT
 from ..tools.tool import Context, ToolError
+from ..verify.verdict import ask_gate
 
 # %% ../../nbs/engine/07_perform.ipynb #1712e174
 class ModelFailed(Exception):
@@ -371,9 +372,19 @@ async def _ask_human(engine, action):
     tool = engine.log.tools.get(action.call.tool) if action.call else None
     identity = identity_of(tool) if tool else {}
     if action.borrowed: action = action.model_copy(update={"borrowed": _with_steps(engine, action.borrowed)})
-    return Request(request_id=f"q{engine.tip.index}", preview=preview, identity=identity, **{k: getattr(action, k) for k in type(action).model_fields})
+    fields = dict[str, Any]((k, getattr(action, k)) for k in type(action).model_fields)
+    return Request(request_id=f"q{engine.tip.index}", identity=identity, **dict(fields, preview=preview or action.preview))
 
 async def _warn(engine, action): return Note(about="budget", text=action.text, limit=action.limit)
+
+# %% ../../nbs/engine/07_perform.ipynb #b83c5476
+async def _verify(engine, action):
+    gate, started = engine.gates[action.tool][action.gate], engine.log.clock()
+    verdict = await ask_gate(gate, judged_text(engine.tip, action.about, action.tool), engine.tip)
+    usage, cost = verdict.usage, verdict.cost
+    if engine.reservation: usage, cost = engine.reservation.charge(usage, cost)
+    return Judged(gate=action.gate, about=action.about, tool=action.tool, attempt=action.attempt, passed=verdict.passed, reason=verdict.reason,
+        gap=verdict.gap, score=verdict.score, usage=usage, cost=cost, seconds=engine.log.seconds_since(started))
 
 # %% ../../nbs/engine/07_perform.ipynb #ba64e629
 async def _refuse(engine, action): return Returned(call_id=action.call.id, tool=action.call.tool, failure=action.failure, made=False)
@@ -385,4 +396,4 @@ async def _nudge(engine, action):
 async def _finish(engine, action): return Finished.model_construct(status=action.status, result=action.result, reason=action.reason)
 
 PERFORM = dict(AskModel=_ask_model, AskHuman=_ask_human, Refuse=_refuse, Announce=_announce, Execute=_execute, Nudge=_nudge, BudgetWarning=_warn,
-    Finish=_finish)  # by action
+    Finish=_finish, Verify=_verify)  # by action

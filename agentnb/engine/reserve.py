@@ -239,17 +239,18 @@ def _try_to_reserve(engine, tariff, tokens, wanted):
     _write_line(engine, own, Amount())
 
 # %% ../../nbs/engine/06_reserve.ipynb #b44eb77b
-def _measure_prompt(engine, messages, instructions):
+def _measure_prompt(engine, messages, instructions, model):
     tokens = sum(map(message_tokens, messages)) + text_tokens(instructions) + PER_MESSAGE
-    return tokens, tariff_of(engine.agent.model, tokens, engine.tip.budget)
+    return tokens, tariff_of(model or engine.agent.model, tokens, engine.tip.budget)
 
 async def reserve(
     engine: Any,  # whose model is asked next
     prompt: tuple | None = None,  # of a call beside the conversation: messages, instructions, most tokens of the reply
+    model: Any = None,  # that is asked; the agent's if not given
 ) -> Reservation | BudgetWarning | str | None:  # or a soft limit of a team that is crossed, why the model cannot be asked, nothing if the run was paused
     "Set aside what the next call may use"
     meter = engine.meter = engine.meter or _RequestMeter()
-    try: tokens, tariff = _measure_prompt(engine, *prompt[:2]) if prompt else meter.measure(engine)
+    try: tokens, tariff = _measure_prompt(engine, prompt[0], prompt[1], model) if prompt else meter.measure(engine)
     except ValueError as e: return str(e)
     if not tariff.models and not _shared_budgets(engine): return Reservation(engine, tariff)
     longest = (prompt[2] if prompt else None) or engine.agent.ask.max_tokens or tariff.reply_tokens

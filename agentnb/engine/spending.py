@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from ..core.messages import Usage
 from ..core.value import Value
-from ..core.steps import Note, Replied, Request, Step
+from ..core.steps import Judged, Note, Replied, Request, Step
 from ..store.protocol import ROW_ERRORS, damaged
 
 # %% ../../nbs/engine/05_spending.ipynb #94af3478
@@ -38,6 +38,7 @@ def amounts_spent(
     "What steps add to the bill"
     def amount(body):
         if isinstance(body, Replied): return Amount(body.reply.usage, body.reply.cost)
+        if isinstance(body, Judged): return Amount(body.usage, body.cost) if body.usage.total or body.cost != 0 else None
         asked_human = isinstance(body, Request) and body.role == "assistant"
         failed = isinstance(body, Note) and (body.about in ("error", "sampling") or body.about == "budget" and not body.limit)
         return Amount(body.usage, body.cost) if asked_human or failed else None

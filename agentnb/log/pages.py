@@ -43,6 +43,7 @@ def pages_tool(
     "The tool that reads on"
     async def read_result(call_id: str, page: int = 1) -> str:
         cut = _cut_results(log)
+        if any(m.call_id == call_id and m.failure for m in log.tip.messages): cut.pop(call_id, None)  # withheld by a gate
         if call_id not in cut: raise ToolError("not_found", f"no result of a call {call_id!r} was cut.", f"Results that were cut: {', '.join(cut)}.")
         text = await call_store(log.store, whole_text, log.store, cut[call_id])
         if text is None: raise ToolError("not_found", "all of that result is not in the store any more.", "Call its tool again, and ask for less.")

@@ -51,6 +51,17 @@ def _budget_increase(state, decision):
     raised_limits(state, more)
     return more
 
+def _check_attempt(request, state, decision):
+    if decision.verdict == "answer" and not state.refusals[-1].tool and state.answer and (wrong := schema_error_in_text(decision.message, state.answer)):
+        raise ToolError("invalid_input", f"the answer is the run's result, and does not fit its type: {wrong}.", "Answer in JSON.")
+    if decision.verdict != "approve": return None
+    attempts, args = sum(r.tool == state.refusals[-1].tool for r in state.refusals), decision.args or {}
+    number = args.get("attempt", attempts)
+    if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= attempts or set(args) - {"attempt"}:
+        raise ValueError(f"request {request.request_id} is about {attempts} attempts: approve(args={{'attempt': 1}}) lets the first stand, not {args!r}.")
+    return dict(attempt=number)
+
+# %% ../../nbs/log/03_requests.ipynb #c7c45902
 def decide(
     log: Log,  # that holds the request
     request: Request,  # a request of this run
@@ -66,6 +77,7 @@ def decide(
     if wrong: raise ToolError("invalid_input", f"the answer is the run's result, and does not fit its type: {wrong}.", "Answer in JSON.")
     if request.call and decision.verdict == "answer": _check_plan(log.tip.tools.get(request.call.tool), decision.message)
     if request.about == "budget": args = _budget_increase(log.tip, decision)
+    if request.about == "verify": args = _check_attempt(request, log.tip, decision)
     decision = decision.model_copy(update={"args": args})
     while True:
         log.refresh()
@@ -123,7 +135,7 @@ class Pending:
     @property
     def request_id(self) -> str: return self.request.request_id
     @property
-    def about(self) -> str: return self.request.about  # as in `Request`: approve, outcome, repeat, answer, budget
+    def about(self) -> str: return self.request.about  # as in `Request`: approve, outcome, repeat, answer, budget, verify
     @property
     def question(self) -> str: return self.request.question
     @property

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from ..core.beginnings import Beginning, beginnings
-from ..core.state import plan_message
+from ..core.state import gate_message, plan_message
 from ..core.steps import Started, check_labels
 from ..store.opening import open_store
 from ..store.protocol import READ_ERRORS, StoreError, hidden_runs, read_run
@@ -90,7 +90,13 @@ def _decision(counts, step, body):
     human = not body.by.startswith("unattended=") and not body.by.endswith(", remembered")
     asked |= dict(verdict=body.verdict, by=body.by, human=human, changed=bool(body.args), seconds=body.seconds)
 
-_COUNTERS = dict(started=_started, edit=_edit, model=_reply, tool=_result, note=_note, request=_request, decision=_decision)
+def _verdict(counts, step, body):
+    used = dict(input=body.usage.input, output=body.usage.output, cost=body.cost)
+    counts.add_step(step, body.gate, body.seconds, "live", "" if body.passed else "refused", **used)
+    if body.cost != 0: counts.add_cost(f"gate {body.gate}", body.tool or "(answer)", body.cost)
+    if not body.passed: counts.new_input.append(f"user: {gate_message(body.gate, body.gap or body.reason, body.tool).content}")
+
+_COUNTERS = dict(started=_started, edit=_edit, model=_reply, tool=_result, note=_note, verdict=_verdict, request=_request, decision=_decision)
 
 # %% ../../nbs/metrics/00_counting.ipynb #f9922a77
 def _logs(source, heads, since, labels):

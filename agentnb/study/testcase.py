@@ -22,7 +22,7 @@ from ..engine.perform import model_arguments
 from ..engine.policy import evaluate
 from ..engine.engine import Engine
 from ..engine.outcomes import RequestOpen
-from ..core.steps import Body, Decision, Edit, Finished, Intent, Note, Replied, Request, Returned, Started, Step
+from ..core.steps import Body, Decision, Edit, Finished, Intent, Judged, Note, Replied, Request, Returned, Started, Step
 from ..store.opening import open_store
 from ..store.protocol import StoreError
 from ..core.summary import summarize
@@ -43,7 +43,7 @@ class _BufferedTape(Tape):
 # %% ../../nbs/study/03_testcase.ipynb #b98de832
 _BODY_ADAPTER = TypeAdapter(Body)
 
-def _is_input(body): return isinstance(body, Started | Decision | Edit) or isinstance(body, Note) and body.about != "loop"
+def _is_input(body): return isinstance(body, Started | Decision | Edit | Judged) or isinstance(body, Note) and body.about != "loop"
 
 def _dump(value): return value.model_dump(mode="json", exclude_defaults=True)
 

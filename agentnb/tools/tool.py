@@ -43,6 +43,12 @@ def _checked_fingerprint(name, given):
     if isinstance(given, Mapping): return dict(given)
     raise ToolDefinitionError(f"tool `{name}`: fingerprint={given!r}: give texts by name, as {{'root': '/home/ada/notes'}}.")
 
+# %% ../../nbs/tools/04_tool.ipynb #32aaf581
+def _checked_gates(name, given):
+    gates = (given,) if callable(given) else tuple(given)
+    if not isinstance(given, str) and all(map(callable, gates)): return gates
+    raise ToolDefinitionError(f"tool `{name}`: verify={given!r:.80}: give a list of gates, which are functions.")
+
 def _checked_scopes(name, scopes, fields):
     try: return check_scopes(scopes, [*fields])
     except ValueError as e: raise ToolDefinitionError(f"tool `{name}`: {e}") from None
@@ -125,6 +131,7 @@ class Tool(Portable):
         preview: Callable[..., str] | None = None,  # from the same arguments to what would happen, shown to the human who is asked
         result_limit: int | None = None,  # characters of a result that the model reads; the agent's if not given
         fingerprint: Mapping[str, str] | Callable[[], Mapping[str, str]] = NOWHERE,  # where it points, texts by name: a yes is bound to it
+        verify: Sequence[Callable] = (),  # gates that judge its result before a model reads it
     ):
         name = _name_of(fn, name)
         if not re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", name):
@@ -134,7 +141,7 @@ class Tool(Portable):
         self.limits = Limits(name, timeout, retries, rate, "Ask for less, or try again." if safe else "It may still happen: look before you ask again.")
         self._parameters, self.result_limit = read_parameters(fn, name), checked_limit(result_limit, f"tool `{name}`")
         self.needs_data = any(kind.data == "needed" for kind in self._parameters.contexts.values())
-        self.defined_at = definition_site()
+        self.defined_at, self.gates = definition_site(), _checked_gates(name, verify)
         self.acts, self.fingerprint = fn, _checked_fingerprint(name, fingerprint)
         self.fn, self._preview, self._is_async = fn, preview, inspect.iscoroutinefunction(function_of(fn))
         model, schema = read_schema(name, self._parameters)

@@ -47,7 +47,8 @@ def _described(request, state):
     text = state.tools[request.call.tool].description if request.call and request.call.tool in state.tools else ""
     return visible(text, 4000) if re.search(r"[.;\n]", text.strip()[:-1]) else ""
 
-_CODE = dict(approve="approve()", answer="answer('…')", repeat="answer('its result')", outcome="answer('its result')", budget="approve(args={'usd': 0.5})")
+_CODE = dict(approve="approve()", answer="answer('…')", repeat="answer('its result')", outcome="answer('its result')", budget="approve(args={'usd': 0.5})",
+    verify="approve(args={'attempt': 1})")
 
 def _code(request):
     if not request.within: return _CODE[request.about]

@@ -16,7 +16,7 @@ import anywidget, traitlets
 from ..host.kernel import interactive, loop_callback
 from ..core.foreign import error_text
 from ..core.messages import Delta
-from ..core.steps import Finished, Note, Replied, Request, Returned, Step
+from ..core.steps import Finished, Judged, Note, Replied, Request, Returned, Step
 from ..core.summary import show_cost, show_seconds, show_totals, summarize
 from ..study.turns import user_text, say, turns_of
 from .acts import SecondYes, Shown, decide
@@ -40,8 +40,8 @@ def _answer_html(turn, beside):
 _PICTURES = 4  # under an answer; all of them stand with their steps
 
 def _usage_text(turn):
-    seconds = sum(s.body.seconds for s in turn if isinstance(s.body, Replied | Returned))
-    costs = [s.body.reply.cost if isinstance(s.body, Replied) else s.body.cost for s in turn if isinstance(s.body, Replied | Note)]
+    seconds = sum(s.body.seconds for s in turn if isinstance(s.body, Replied | Returned | Judged))
+    costs = [s.body.reply.cost if isinstance(s.body, Replied) else s.body.cost for s in turn if isinstance(s.body, Replied | Note | Judged)]
     count = len(turn) - 1
     total = None if None in costs else sum(filter(None, costs), Decimal(0))
     return f"{count} step{'' if count == 1 else 's'} · {show_seconds(seconds)} · {show_cost(total)}"

@@ -87,6 +87,8 @@ def form_of(
     if request.about == "budget":
         limits = dict.fromkeys(k for level in state.budget.levels for k in level.limit_names)
         return fields_of(dict(properties={k: dict(type="number", description="more") for k in limits}), {})
+    if request.about == "verify" and (n := len([r for r in state.refusals if r.tool == state.refusals[-1].tool])):
+        return fields_of(dict(properties=dict(attempt=dict(type="integer", minimum=1, maximum=n, description="the one that stands"))), dict(attempt=n))
     spec = state.tools.get(request.call.tool) if request.call else None
     return fields_of(spec.parameters if spec else {}, request.call.args) if request.call and request.about != "answer" else []
 

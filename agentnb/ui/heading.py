@@ -77,7 +77,8 @@ def waiting_in(
     return [dict(run=run.run_id, id=s.body.request_id, index=s.index, age=run.log.seconds_since(since[s.body.request_id])) for s in recent
         if isinstance(s.body, Request) and s.body.request_id in since]
 
-TABS = dict(started="Start", model="Reply", intent="Intent", tool="Result", request="Request", decision="Decision", edit="Edit", note="Note", finished="End")
+TABS = dict(started="Start", model="Reply", intent="Intent", tool="Result", request="Request", decision="Decision", edit="Edit", note="Note",
+    verdict="Verdict", finished="End")
 
 def _enabled(run, tape):
     going, ended = run.active, run.tip.status in ("done", "stopped")

@@ -17,7 +17,7 @@ from typing import Any
 from ..core.contents import content_words
 from ..core.messages import Call, Content, Message, Usage
 from ..core.state import State
-from ..core.steps import Replied, Returned, Step
+from ..core.steps import Judged, Replied, Returned, Step
 from .asked import asked_html, parts_html
 from ..core.summary import StepSummary, show_cost, show_seconds, show_totals, summarize
 from .markdown import code_html, markdown_html, picture_html
@@ -128,12 +128,19 @@ def _request_html(body):
 
 def _end_html(result, reason): return (f"<p>Result:</p>{markdown_html(result)}" if result else "") + (f"<p>{escape_html(reason, _MOST)}</p>" if reason else "")
 
+# %% ../../nbs/views/04_html.ipynb #f8c445ed
+def _verdict_html(body):
+    of = f"the result of {body.tool}" if body.tool else "the answer"
+    head = f"{body.gate} {'lets' if body.passed else 'does not let'} {of} pass" + ("" if body.score is None else f" · {body.score:.2f}")
+    said = "".join(f"<p>{escape_html(text, _MOST)}</p>" for text in dict.fromkeys((body.reason, body.gap)) if text)
+    return f"<p><b>{escape_html(head, _MOST)}</b></p>{said}{_facts(show_seconds(body.seconds), show_cost(body.cost), f'attempt {body.attempt}')}"
+
 def _note_html(body): return f'<div style="{_PRE}">{escape_html(body.text, _MOST)}</div>'
 
 _BODY_HTML = dict(model=_reply_html, request=_request_html, finished=lambda b: _end_html(b.result, b.reason),
-    note=_note_html, started=lambda b: markdown_html(b.task))
+    note=_note_html, verdict=_verdict_html, started=lambda b: markdown_html(b.task))
 _SHOWN_FIELDS = dict(model=("reply", "problems", "seconds"), tool=(*Returned.model_fields,), request=("request_id", "about", "question", "call", "preview"),
-    finished=("status", "result", "reason"), note=("text",), started=("task", "examples", "tools"))
+    finished=("status", "result", "reason"), note=("text",), verdict=(*Judged.model_fields,), started=("task", "examples", "tools"))
 
 # %% ../../nbs/views/04_html.ipynb #623a32f8
 def step_html(
@@ -176,6 +183,9 @@ def cost_html(
             took = [a.seconds for a in body.reply.attempts] or [body.seconds]   # what was spent beside the attempts is no call
             for i, (name, usage, cost) in enumerate(body.reply.spent_by_model):
                 rows_by_name[True, name or "model"].add(i < len(took), took[i] if i < len(took) else 0.0, False, usage, cost)
+        elif isinstance(body, Judged):
+            asked = bool(body.usage.total or body.cost != 0)
+            rows_by_name[asked, f"gate {body.gate}"].add(1, body.seconds, not body.passed, body.usage, body.cost)
     cells = lambda kind, *values: "".join(f"<{kind}>{escape_html(v)}</{kind}>" for v in values)
     rows = "".join(f'<tr><th scope="row">{escape_html(name)}</th>{cells("td", *spent.cells(asked))}</tr>' for (asked, name), spent in rows_by_name.items())
     head = cells("th", "", "calls", "failed", "tokens in", "out", "cached", "time", "cost")
@@ -211,7 +221,8 @@ def tree_words(
 # %% ../../nbs/views/04_html.ipynb #46d72295
 def _open_request_html(request, state, i, path):
     where = f"<p><small>{escape_html(' › '.join(path))}</small></p>" if path else ""
-    code = dict(approve=f"run.pending[{i}].approve()", budget="run.top_up(usd=0.5)").get(request.about, f"run.pending[{i}].answer('…')")
+    code = dict(approve=f"run.pending[{i}].approve()", budget="run.top_up(usd=0.5)",
+        verify=f"run.pending[{i}].approve(args={{'attempt': 1}})").get(request.about, f"run.pending[{i}].answer('…')")
     return f"<div>{where}? {asked_html(request, state)}<p>Decide: <code>{code}</code></p></div>"
 
 def run_html(

@@ -52,7 +52,8 @@ def spent(
     since = (since or datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)).astimezone(UTC)
     found = dict[str, RunSpending]()
     for row in count_runs(store, since, sample=0).steps:
-        if row["kind"] not in ("model", "note") or row["at"] < since: continue
+        if row["kind"] not in ("model", "note", "verdict") or row["at"] < since: continue
+        if row["kind"] == "verdict" and row["cost"] == 0 and not row["input"] + row["output"]: continue  # no model was asked
         was = found.get(row["run_id"], RunSpending(run_id=row["run_id"], agent=row["agent"]))
         cost = None if was.cost is None or row["cost"] is None else was.cost + row["cost"]
         found[row["run_id"]] = was.model_copy(update=dict(replies=was.replies + 1, tokens=was.tokens + row["input"] + row["output"], cost=cost))

@@ -13,7 +13,7 @@ from .tree import TreeOptions, tree_html
 
 # %% ../../nbs/views/03_states.ipynb #e1636b4b
 _ORDER = ("status", "reason", "result", "task", "goal", "plan", "iteration", "max_iterations", "messages", "open_calls", "requests", "budget", "usage", "cost",
-    "seconds", "model", "instructions", "tools", "grant", "examples", "answer", "nudges", "withheld_tools")
+    "seconds", "model", "instructions", "tools", "grant", "examples", "answer", "nudges", "withheld_tools", "refusals")
 
 def state_parts(
     state: State,  # at any step

@@ -9,6 +9,7 @@ DOORS = {   # modules that name others to load them later, and why
     "agentnb": "names that need an extra or much time are imported when they are asked for; `python -m` and `%load_ext` begin here",
     "agentnb.cascade": "the same, for what needs numpy and pandas",
     "agentnb.routing": "the same",
+    "agentnb.verify": "the gates that ship, by name: none is loaded before it is asked for",
     "agentnb.cli.main": "the demo's agent, named as a person names their own",
     "agentnb.host.show": "a value asks to be shown: views draw it, and the ui shows a run"}
 
@@ -47,7 +48,7 @@ def room(name):
     return "cli" if first == "__main__" else first if first and (ROOT/"agentnb"/first).is_dir() else "porch"
 
 
-HOUSE = "host core tools store log models wrappers engine cascade routing toolbox study metrics porch langgraph mcp views ui cli".split()   # from the ground up
+HOUSE = "host core tools store log models wrappers toolbox verify engine cascade routing study metrics porch langgraph mcp views ui cli".split()   # upward
 
 
 def test_every_room_has_a_place_in_the_house():

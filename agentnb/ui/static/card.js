@@ -40,7 +40,7 @@ function field(f) {
     parts: [make("span", { className: "an-muted an-name", dir: "ltr", title: f.name }, f.label), make("div", {}, ...parts, f.hint ? hint : "", wrong)] };
 }
 
-const LABELS = { answer: "your answer", budget: "why not", outcome: "its result, if it happened", approve: "why not, or what else to do: the model reads it", repeat: "its result, or why not again" };
+const LABELS = { answer: "your answer", budget: "why not", outcome: "its result, if it happened", approve: "why not, or what else to do: the model reads it", repeat: "its result, or why not again", verify: "what is right, or why not: the model reads it" };
 const quote = (whose, words) => words ? make("div", { className: "an-quote" }, make("small", { className: "an-muted" }, whose), make("blockquote", { dir: "auto" }, words)) : "";
 
 function card(c, send, pressed) {
@@ -102,6 +102,7 @@ function card(c, send, pressed) {
     answer: () => [button("Answer", say("answer"), { main: true }), button("Stop the run", say("abort"))],
     repeat: () => [button("Use its result", say("answer", "It was made already."), { main: true }), button("Make it again", approve), button("Reject", say("reject"))],
     budget: () => [button("Raise it", approve, { main: true }), button("Stop with what is there", say("reject"))],
+    verify: () => [button("Let it stand", approve, { main: true }), button("Use my answer", say("answer")), button("Back to the model", say("reject")), button("Stop the run", say("abort"))],
     within: () => [button(c.link ? "Done" : fields.length ? "Send" : "Allow", approve, { main: true }), button("Decline", say("reject")), button("Stop the run", say("abort"))],
     outcome: () => [button("It happened", say("answer", "It happened."), { main: true }), button("It did not: call it now", approve), button("Skip", say("reject"))],
   }[c.within ? "within" : c.about]();

@@ -143,7 +143,7 @@ function timeline(send, look) {
 
 // ---- small forms under the toolbar: breakpoints, a fork, more money
 
-const KINDS = ["", "started", "model", "intent", "tool", "request", "decision", "edit", "note", "finished"];
+const KINDS = ["", "started", "model", "intent", "tool", "request", "decision", "edit", "note", "verdict", "finished"];
 
 const breakpoints = (h, send) => make("ul", { className: "an-breaks", "aria-label": "Breakpoints" },
   ...h.breaks.map((b, i) => make("li", {}, make("code", {}, b), " ", button("Remove", () => send({ type: "clear_break", index: i })))));
