@@ -221,12 +221,14 @@ class Agent(Portable):
         result = {f"result {self.result_type.name}": (self.result_type.kind, self.defined_at)} if self.result_type else {}
         return {"agent": (None, self.defined_at)} | {f"tool {t.name}": (t.acts or t.fn, t.defined_at) for t in self.tools.values()} | result
 
+    @explain_keywords
     def as_tool(self,
         description: str = "",  # for the model that calls it: when to hand over what; the agent's instructions if not given
         name: str = "",  # the agent's name if not given
         task: str | Callable[..., str] | None = None,  # `"Mend {file}: {problem}"`, or a function that writes the task; its gaps are the arguments
         result: Any = None,  # the type of its answer, if it is another than the agent's
-        **hints: Any,  # of `Tool`: `always_ask`, `scopes`, `timeout`
+        scopes: Sequence[str] = (),  # what a call needs to be granted, beside what the run needs
+        always_ask: str = "",  # why a person is asked about each call
     ) -> AgentTool:  # each call is a run of its own, in the store of whoever calls
         "This agent as a tool of another one"
         agent = self
@@ -234,7 +236,8 @@ class Agent(Portable):
             agent = copy.copy(self)
             agent.result_type, agent.result_tool = _answer_type(result), ""
             agent.answer = agent.result_type.schema if agent.result_type else None
-        return AgentTool(agent, description, name, task, find_source(self, sys._getframe(1).f_globals) if agent is self else AgentSource({}), **hints)
+        source = find_source(self, sys._getframe(2).f_globals) if agent is self else AgentSource({})
+        return AgentTool(agent, description, name, task, scopes, always_ask, source)
 
     def _with_model(self, model):
         try: return self.variant(model)

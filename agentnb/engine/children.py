@@ -49,14 +49,15 @@ class AgentTool(Tool):
         description: str = "",  # for the model that calls it: when to hand over what; the agent's instructions if not given
         name: str = "",  # the agent's name if not given
         task: str | Callable[..., str] | None = None,  # a sentence with gaps, or a function, that makes a task of the arguments; else there is one: `task`
+        scopes: Sequence[str] = (),  # what a call needs to be granted, beside what the run needs
+        always_ask: str = "",  # why a person is asked about each call
         source: AgentSource = AgentSource({}),  # where the agent is defined
-        **hints: Any,  # of `Tool`: `always_ask`, `scopes`, `timeout`
     ):
         self.agent, self.source_of_agent = agent, source
         name = name or re.sub(r"[^a-zA-Z0-9_-]", "_", agent.name)
         said = description or agent.instructions.strip() or f"Hand a task over to {agent.name}"
         super().__init__(_task_function(task), name=name, description=said, destructive=False, idempotent=True, open_world=False,
-            fingerprint=dict(agent=agent.name), **hints)
+            scopes=scopes, always_ask=always_ask, fingerprint=dict(agent=agent.name))
         self.spec = self.spec.model_copy(update=dict(agent=agent.name))
 
     def __call__(self, *args, **kwargs): return self._by_hand(super().__call__(*args, **kwargs))

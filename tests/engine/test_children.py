@@ -434,3 +434,20 @@ async def cost_of_random_trees(count, seed=0):
 async def test_in_a_tree_of_any_shape_the_cost_is_the_sum_of_its_logs():
     sizes = await cost_of_random_trees(25)
     assert max(sizes) > 8 and sum(sizes) > 60
+
+@pytest.mark.parametrize("hint", ["read_only", "timeout", "idempotent", "human", "retries"])
+async def test_what_a_call_of_an_agent_may_do_is_said_by_its_tools(hint):
+    with pytest.raises(TypeError, match=hint): World().coder().as_tool("Do", **{hint: True})
+
+async def test_a_call_of_an_agent_is_asked_about_where_that_is_said():
+    run = boss_of(World().coder("Fine.")).run("Ship")
+    boss = Agent(Scripted([call("coder", task="x"), "Done."]), [World().coder("Fine.").as_tool(always_ask="It is slow.")], name="boss", store="memory:")
+    asked = boss.run("Ship")
+    await asked.until()
+    assert asked.pending[0].call.tool == "coder" and not asked.children and asked.tip.children == 0
+    asked.pending[0].approve()
+    assert await asked == "Done." and len(asked.children) == 1 and await run == "All shipped."
+    tools = [World().coder("Fine.").as_tool(scopes=["agents:coder"])]
+    limited = Agent(Scripted([call("coder", task="x"), "Done."]), tools, name="boss", store="memory:", grant=[])
+    refused = limited.run("Ship")
+    assert await refused == "Done." and not refused.children
