@@ -48,7 +48,7 @@ def room(name):
     return "cli" if first == "__main__" else first if first and (ROOT/"agentnb"/first).is_dir() else "porch"
 
 
-HOUSE = "host core tools store log models wrappers toolbox verify engine cascade routing study metrics porch langgraph mcp views ui cli".split()   # upward
+HOUSE = "host core tools store log models wrappers toolbox verify engine cascade routing study metrics porch langgraph mcp teams views ui cli".split()  # upward
 
 
 def test_every_room_has_a_place_in_the_house():
