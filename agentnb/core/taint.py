@@ -46,7 +46,10 @@ def _other_forms(text) -> Iterator[str]:
         if (plain := _decoded(found, bytes.fromhex)): yield plain
     if not text.isascii() and (tags := _TAGS.findall(text)): yield "".join(chr(ord(c) - 0xe0000) for c in tags)
 
+_MOST = 300_000  # characters of one text that are looked at; a result that a model reads has a third of that, unless more is asked for
+
 def _forms(text):
+    text = text[:_MOST]
     found = {text: None}
     for _ in range(2): found |= dict.fromkeys(form for known in list(found) for form in _other_forms(known) if form not in found)
     return [*found]
@@ -95,6 +98,8 @@ def _tells_as_phrase(text, words):
 
 def _is_row(words): return sum(len(w) > 4 for w in words) >= 3
 
+def _rows_of(words): return map(" ".join, dict.fromkeys(zip(*(words[i:] for i in range(_ROW)))))  # each once
+
 # %% ../../nbs/core/19_taint.ipynb #44f57ce1
 def _leaves(value, place=""):
     if isinstance(value, dict):
@@ -122,27 +127,30 @@ def _texts_of(schema, without=()):
 # %% ../../nbs/core/19_taint.ipynb #53b3dae0
 _CALLED = re.compile(r"\w+\(?")  # `wipe(` is a call of it
 
+def _without_own_name(spec, text):
+    own = {spec.name.casefold(), *re.split(r"[\W_]+", spec.name.casefold())}
+    return re.sub(r"\w+", lambda m: "" if m[0].casefold() in own else m[0], text)
+
 class _Said:
     "What one side has said; holds its words"
     def __init__(self): self.words, self.rows, self.texts = dict[str, Any](), dict[str, Any](), list[tuple[str, Any]]()
 
     def add(self, text, whose=None, forms=True):
         for form in _forms(text) if forms else (text,):
-            words = words_of(form)
-            for piece in (p for w in words for p in _pieces(w)): self.words.setdefault(piece, whose)
+            words = words_of(form[:_MOST])
+            for piece in (p for w in dict.fromkeys(words) for p in _pieces(w)): self.words.setdefault(piece, whose)
             if forms and "(" in form:
                 for named in _CALLED.findall(form.casefold()):
                     if named[-1] == "(": self.words.setdefault(named, whose)
-            for i in range(len(words) - _ROW + 1): self.rows.setdefault(" ".join(words[i:i + _ROW]), whose)
+            for row in _rows_of(words): self.rows.setdefault(row, whose)
             self.texts.append((f" {' '.join(words)} ", whose))
 
     def add_new(self, text, other):
         "Take in what the other side has not said"
-        words = words_of(text)
-        for piece in (p for w in words for p in _pieces(w)):
+        words = words_of(text[:_MOST])
+        for piece in (p for w in dict.fromkeys(words) for p in _pieces(w)):
             if piece not in other.words: self.words.setdefault(piece, None)
-        rows = (" ".join(words[i:i + _ROW]) for i in range(len(words) - _ROW + 1))
-        self.rows.update((row, None) for row in rows if row not in other.rows)
+        self.rows.update((row, None) for row in _rows_of(words) if row not in other.rows)
         if 1 < len(words) <= _ROW and not other.phrase(words): self.texts.append((f" {' '.join(words)} ", None))
 
     def phrase(self, words):
@@ -223,7 +231,9 @@ class Outside:
         self.outside, self.here, self.definition = _Said(), _Said(), state and (state.tools, state.instructions, state.examples)
         for text in (state.task, state.instructions, *(m.content for m in state.examples)) if state else (): self.here.add(text, forms=False)
         for spec in state.tools.values() if state else ():
-            if spec.outside: self.outside.add(" ".join((spec.description, *_texts_of(spec.parameters))), (f"what {spec.outside} says of {spec.name}", ""))
+            if not spec.outside: continue
+            said = _without_own_name(spec, " ".join((spec.description, *_texts_of(spec.parameters))))
+            self.outside.add(said, (f"what {spec.outside} says of {spec.name}", ""))
 
     def _take_in(self, state):
         definition = (state.tools, state.instructions, state.examples)

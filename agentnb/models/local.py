@@ -111,6 +111,7 @@ def _json_in(text):
     for said in json_texts(text):
         try: return json.loads(said)
         except ValueError as e: problems.append(e)
+        except RecursionError: problems.append(ValueError("it is nested too deep"))
     raise problems[0]
 
 def _native_calls(message):

@@ -371,6 +371,7 @@ def _complete_error(error, remote, body, path="", request=""):
     return error
 
 # %% ../../nbs/models/01_wire.ipynb #f6ea394a
+# chkstyle: skip
 class RemoteModel(Portable):
     "A model behind HTTP, asked once; holds its connections"
     wire_format: WireFormat
@@ -390,7 +391,9 @@ class RemoteModel(Portable):
             raise NotPortable(f"the address of {self.name} holds a password, which is not sent to another process. Give the model a key in {self.key_name}.")
         return {k: v for k, v in self.__dict__.items() if k not in ("_key", "_clients")}
 
-    def __setstate__(self, state): self.__dict__.update(state, _clients=WeakKeyDictionary(), _key=os.environ.get(self.key_name, "").strip())
+    def __setstate__(self, state):
+        self.__dict__.update(state, _clients=WeakKeyDictionary())
+        self._key = os.environ.get(self.key_name, "").strip()
     def __repr__(self): return f"{type(self).__name__}({self.name!r}, url={re.sub('//[^/@]*@', '//', self.url)!r})"
     @property
     def model(self) -> str: return self.name.partition(":")[2]
@@ -399,14 +402,10 @@ class RemoteModel(Portable):
     @property
     def settings(self) -> dict[str, Any]: return dict(url=self.url, path=self.wire_format.path, options=self.options)
 
-    def open(self) -> Any:
-        "The SDK's client, its own retries off"
-        raise NotImplementedError
-
+    def open(self) -> Any: raise NotImplementedError  # the SDK's client, its own retries off
     def client(self) -> Any:
         "The SDK's client for the running loop"
-        if os.environ.get("AGENTNB_OFFLINE") == "1" and not is_loopback(self.url):
-            raise ModelError("connection", "AGENTNB_OFFLINE=1 forbids a live call.", "Play it from a tape, or unset the variable.")
+        _refuse_offline(self.url)
         loop = asyncio.get_running_loop()
         for ended in [other for other in self._clients if other.is_closed()]: del self._clients[ended]
         if loop not in self._clients: self._clients[loop] = self.open()
@@ -438,3 +437,7 @@ class RemoteModel(Portable):
         raise _complete_error(error, self, body, wire_format.path)
 
 def _secret_name(name, key_name): return key_name.partition(" ")[0] if key_name.isupper() else f"{name.partition(':')[0].upper()}_API_KEY"
+
+def _refuse_offline(url):
+    if os.environ.get("AGENTNB_OFFLINE") != "1" or is_loopback(url): return
+    raise ModelError("connection", "AGENTNB_OFFLINE=1 forbids a live call.", "Play it from a tape, or unset the variable.")

@@ -42,6 +42,7 @@ class BoardConflict(ToolError):
     ):
         self.notes = notes
         super().__init__("conflict", message, "Read the board, and take something else.")
+    def __reduce__(self): return BoardConflict, (self.failure.message, self.notes)
 
 # %% ../../nbs/teams/00_board.ipynb #3392fbc3
 class Board:
