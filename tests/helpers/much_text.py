@@ -13,7 +13,10 @@ SEEDS = ["<pre> ", " ", " \n", "-", "- ", "*", "**a ", "_a ", "`", "```\n", "~~~
     "<!DOCTYPE ", "data: {\n", "a\n"]
 
 
-def grown(seed, size=MB): return (seed * (size // len(seed) + 1))[:size]
+def grown(seed, size=MB):
+    "A text of this size as it is written down: half a surrogate pair is no text, and takes six letters"
+    times = size // len(seed.encode("ascii" if not seed.isascii() and "\ud800" in seed else "utf-8", "backslashreplace")) + 1
+    return (seed * times)[:size]
 
 
 def taken(act, said):
