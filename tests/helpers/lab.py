@@ -1,9 +1,10 @@
 """A real Jupyter server, with JupyterLab and Notebook 7, and a real Chromium, for the browser tests."""
 import json, os, re, signal, socket, subprocess, time, urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 from places import ARTIFACTS
-from playwright.sync_api import expect
+from playwright.sync_api import TimeoutError, expect
 
 from agentnb.cli.lab import lab_command
 
@@ -201,10 +202,23 @@ def press(button):
     button.click()
 
 
+def press_until(button, seen, tries=8):
+    "Press as a person does who sees that nothing happened: a card that has just moved takes no press"
+    for _ in range(tries):
+        with suppress(TimeoutError):
+            button.scroll_into_view_if_needed(timeout=4000)
+            button.click(timeout=4000)
+        try: return seen()
+        except TimeoutError: pass
+    seen()
+
+
 def approve(view, name="Approve", tool=None):
     "Say yes as a person does: when the card can be answered, and once more in another place if `tool` may destroy"
-    press(view.get_by_role("button", name=name, exact=True).first)
-    if tool: press(view.get_by_role("button", name=f"Yes, call {tool}", exact=True).first)
+    first, yes = (view.get_by_role("button", name=said, exact=True).first for said in (name, f"Yes, call {tool}"))
+    if not tool: return press(first)
+    press_until(first, lambda: yes.wait_for(timeout=4000))
+    press_until(yes, lambda: yes.wait_for(state="hidden", timeout=4000))
 
 
 class View:

@@ -26,7 +26,7 @@ def agent(tools, name="act"): return Agent(Scripted([call(name), "Done."]), tool
 """.format(helper=str(HELPERS/"mcp_hostile.py"))
 
 
-def child(tmp_path, code, seconds=40):
+def child(tmp_path, code, seconds=150):
     "What a script printed"
     (tmp_path/"script.py").write_text(BEGIN + textwrap.dedent(code))
     done = subprocess.run([sys.executable, str(tmp_path/"script.py"), str(tmp_path)], capture_output=True, text=True, timeout=seconds, env=child_env())

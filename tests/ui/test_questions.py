@@ -1,6 +1,6 @@
 """A server of tools asks in the middle of a call: its card in the stepper, filled in by hand."""
 import pytest
-from lab import shoot, write_page, press
+from lab import press, press_until, shoot, write_page
 from places import on_path
 
 from agentnb.store.opening import open_store
@@ -33,12 +33,11 @@ def test_a_server_asks_in_the_middle_of_a_call(notebook, lab):
     root.get_by_label("Name", exact=True).fill("Ann")
     root.get_by_label("Age", exact=True).fill("400")
     root.get_by_label("With insurance", exact=True).check()
-    press(root.get_by_role("button", name="Send", exact=True))
-    root.get_by_text("400 is greater than the maximum of 120").wait_for()
+    send = root.get_by_role("button", name="Send", exact=True)
+    press_until(send, lambda: root.get_by_text("400 is greater than the maximum of 120").wait_for(timeout=4000))
     shoot(nb.page, "stepper-elicitation", root)
     root.get_by_label("Age", exact=True).fill("41")
-    press(root.get_by_role("button", name="Send", exact=True))
-    root.get_by_text("booking asks: may your model be asked this").first.wait_for()
+    press_until(send, lambda: root.get_by_text("booking asks: may your model be asked this").first.wait_for(timeout=4000))
     shoot(nb.page, "stepper-sampling", root)
     press(root.get_by_role("button", name="Allow", exact=True))
     root.locator(".an-status").get_by_text("done").wait_for()
