@@ -199,6 +199,10 @@ def settle(view):
 def press(button):
     "Click as a person does: what is out of view is looked at first, and a card takes an answer a moment later"
     button.scroll_into_view_if_needed()
+    before = None
+    while (now := button.bounding_box()) != before:   # a page that is still being drawn moves it
+        before = now
+        time.sleep(0.25)
     button.click()
 
 

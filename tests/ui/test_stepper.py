@@ -2,7 +2,7 @@
 import json
 
 import pytest
-from lab import View, new_page, press, settle
+from lab import View, new_page, press, settle, press_until
 from places import HELPERS
 from playwright.sync_api import expect
 from scene import ALWAYS, ASKING, FORM, HOSTILE, LONG, SCENE, SCROLL
@@ -145,8 +145,9 @@ def test_reject_with_a_reason_by_keyboard(open_view):
 
 def test_a_yes_is_remembered_for_a_pattern(open_view):
     v = open_view("run", scene=ALWAYS)
-    v.click("Always…")
-    v.root.get_by_label("For", exact=True).select_option("globs")
+    kind = v.root.get_by_label("For", exact=True)
+    press_until(v.button("Always…"), lambda: kind.wait_for(timeout=4000))
+    kind.select_option("globs")
     v.root.get_by_label("Pattern for service").fill("checkout-*")
     v.sees('remember={"service":"checkout-*"}')
     v.approve("deploy", "Approve and remember")
