@@ -7,12 +7,12 @@ __all__ = ['MAX_DEPTH', 'AgentTool', 'specs_below', 'agent_below', 'Children', '
            'share_children', 'refuse_alone']
 
 # %% ../../nbs/engine/09_children.ipynb #bab51b3b
-import copy, inspect, re, string
+import asyncio, copy, inspect, re, string
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from ..core.foreign import await_code, error_text
+from ..core.foreign import PATIENCE, await_code, call_within, error_text
 from ..core.messages import Failure, ToolSpec
 from ..core.steps import Edit, Intent, Origin, Replied, Returned, Started, Step
 from .definitions import AgentSource
@@ -33,7 +33,8 @@ def _task_function(task):
         task: str,  # all that has to be known to do it: nothing else is handed over
     ) -> str: return task
     if task is None or callable(task): return task or hand_over
-    gaps = list(dict.fromkeys(name for _, name, *_ in string.Formatter().parse(task) if name is not None))
+    try: gaps = list(dict.fromkeys(name for _, name, *_ in string.Formatter().parse(task) if name is not None))
+    except ValueError as e: raise ToolDefinitionError(f"task={task!r}: {e}. A brace that is meant as one is written twice.") from None
     if wrong := [g for g in gaps if not g.isidentifier()]:
         raise ToolDefinitionError(f"task={task!r}: {{{wrong[0]}}} is no name. Write 'Mend {{file}}: {{problem}}'.")
     def fill(**values) -> str: return task.format(**values)
@@ -74,7 +75,8 @@ class AgentTool(Tool):
         args: dict[str, Any],  # JSON values, checked
     ) -> Any:  # what `Agent.run` takes
         "What the run is to do; raises `ToolError`"
-        try: return await await_code(self.fn, **self._values(args))
+        values = self._values(args)
+        try: return await (asyncio.wait_for(await_code(self.fn, **values), PATIENCE) if self._is_async else call_within(PATIENCE, self.fn, **values))
         except ToolError: raise
         except Exception as e: raise ToolError("internal", f"the task could not be written: {error_text(e)}") from e
 

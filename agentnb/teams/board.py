@@ -13,7 +13,7 @@ from os import PathLike
 from typing import Any, Literal
 
 from ..core.foreign import machine_clock
-from ..core.value import Value
+from ..core.value import Value, json_safe
 from ..engine.policy import Rule
 from ..store.opening import shared_store
 from ..store.protocol import Store, call_store, damaged
@@ -78,14 +78,15 @@ class Board:
     ) -> BoardNote:
         "Say something; raises `BoardConflict` if others said something that was not read"
         def allow(notes):
-            if expects is not None and (new := notes[expects:]): raise BoardConflict(f"{len(new)} notes came meanwhile, the last: {new[-1]}", new)
+            if expects is not None and not 0 <= expects <= len(notes): raise ValueError(f"expects={expects}: the board has {len(notes)} notes.")
+            if expects is not None and (new := notes[expects:]): raise BoardConflict(f"{len(new)} notes came meanwhile, the last: {str(new[-1])[:500]}", new)
         return self._write(allow, who=who, text=text, task=task, key=key)
 
     def claim(self, who: str, task: str, key: str = "") -> BoardNote:
         "Take a task; raises `BoardConflict` if another has it, or it is finished"
         def allow(notes):
             last = next((n for n in reversed(notes) if n.task == task and n.kind != "post"), None)
-            if last and last.kind == "finish": raise BoardConflict(f"{task} is finished, by {last.who}: {last.text}", (last,))
+            if last and last.kind == "finish": raise BoardConflict(f"{task} is finished, by {last.who}: {last.text[:500]}", (last,))
             if last and last.kind == "claim" and last.who != who: raise BoardConflict(f"{task} is claimed by {last.who}.", (last,))
         return self._write(allow, who=who, task=task, kind="claim", key=key)
 
@@ -101,6 +102,9 @@ class Board:
     def _space(self): return f"board {self.name}"
 
     def _write(self, allow, **fields):
+        if wrong := [k for k, v in fields.items() if not isinstance(v, str)]: raise TypeError(f"{wrong[0]} is text, and not {fields[wrong[0]]!r:.80}.")
+        if fields.get("kind") and not fields["task"].strip(): raise ToolError("invalid_input", "the task has no name.", "Say which task it is.")
+        fields = {k: json_safe(v) for k, v in fields.items()}
         while True:
             notes, token = self.notes(), secrets.token_hex(8)
             if known := next((n for n in notes if fields["key"] and n.key == fields["key"]), None): return known

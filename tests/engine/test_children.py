@@ -1,5 +1,5 @@
 "A call of an agent is a run of its own: linked, found again, asked from above, paid from above"
-import asyncio, contextlib, random
+import asyncio, contextlib, random, time
 from decimal import Decimal
 
 import pytest
@@ -12,6 +12,7 @@ from agentnb.core.state import fold
 from agentnb.engine.outcomes import RequestOpen, RunStopped
 from agentnb.log.listing import Listing
 from agentnb.store.protocol import read_run
+from agentnb.tools.parameters import ToolDefinitionError
 
 pytestmark = pytest.mark.anyio
 
@@ -213,13 +214,14 @@ async def test_stopping_the_caller_pauses_the_child():
 async def test_arguments_make_the_task():
     seen = []
     def task_of(file: str, lines: int = 3) -> str: return f"{file}, {lines} lines"
-    for task, args in (("Mend {file}: {problem}", dict(file="a.py", problem="it breaks")), (task_of, dict(file="a.py"))):
+    async def later(file: str) -> str: return f"{file}, later"
+    for task, args in (("Mend {file}: {problem}", dict(file="a.py", problem="it breaks")), (task_of, dict(file="a.py")), (later, dict(file="a.py"))):
         child = Agent(Scripted(["Done."]), name="coder", store="memory:")
         boss = Agent(Scripted([call("coder", **args), "Ok."]), [child.as_tool(task=task)], name="boss", store="memory:")
         run = boss.run("Go")
         await run
         seen.append(run.children[0].task)
-    assert seen == ["Mend a.py: it breaks", "a.py, 3 lines"]
+    assert seen == ["Mend a.py: it breaks", "a.py, 3 lines", "a.py, later"]
 
 async def test_a_task_that_cannot_be_written_is_a_failure_the_model_reads():
     def task_of(file: str) -> str: raise ValueError("no such file")
@@ -451,3 +453,26 @@ async def test_a_call_of_an_agent_is_asked_about_where_that_is_said():
     limited = Agent(Scripted([call("coder", task="x"), "Done."]), tools, name="boss", store="memory:", grant=[])
     refused = limited.run("Ship")
     assert await refused == "Done." and not refused.children
+
+@pytest.mark.parametrize("way", ["exits", "nothing", "hangs", "stops"])
+async def test_whatever_writes_the_task_does_the_caller_goes_on(way, monkeypatch):
+    monkeypatch.setattr("agentnb.engine.children.PATIENCE", 0.2)
+    def task_of() -> str:
+        if way == "exits": raise SystemExit(3)
+        if way == "stops": next(iter(()))
+        if way == "hangs": time.sleep(1)
+        return None
+    boss = Agent(Scripted([call("coder"), "Done."]), [World().coder("Fine.").as_tool(task=task_of, description="Do")], name="boss", store="memory:")
+    run, ticks = boss.run("Go"), []
+    async def tick():
+        while True:
+            ticks.append(time.monotonic())
+            await asyncio.sleep(0.02)
+    beside = asyncio.create_task(tick())
+    assert await run == "Done." and run.steps[3].body.failure and not run.children
+    beside.cancel()
+    assert max((b - a for a, b in zip(ticks, ticks[1:])), default=0) < 0.5, "nothing stands on the event loop"
+
+@pytest.mark.parametrize("task", ["Mend {file", "Mend file}", "Mend {0}", "Mend {}"])
+async def test_a_sentence_that_cannot_be_filled_is_refused(task):
+    with pytest.raises(ToolDefinitionError): World().coder().as_tool(task=task)

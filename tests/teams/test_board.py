@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 from places import child_env
 
-from agentnb import Agent, Scripted, StoreError, call
+from agentnb import Agent, Scripted, StoreError, ToolError, call
 from agentnb.teams.board import Board, BoardConflict, board_rules, board_tools
 
 WRITERS = """
@@ -82,3 +82,15 @@ def test_what_is_no_note_is_told():
     board = Board("memory:", "b4")
     board.store.keep("board b4", "000000001", "{", board.clock())
     with pytest.raises(StoreError, match="note 000000001 of the board b4"): board.notes()
+
+
+def test_what_cannot_be_written_is_told_and_what_can_be_is_kept():
+    board = Board("memory:", "b5")
+    assert "\\ud800" in board.post("ann", "a\ud800b").text and board.post("ann", "a\0b").number == 2
+    with pytest.raises(TypeError, match="task is text"): board.claim("ann", None)
+    with pytest.raises(ToolError, match="no name"): board.claim("ann", " ")
+    for expects in (-1, 99):
+        with pytest.raises(ValueError, match="the board has 2 notes"): board.post("ann", "x", expects=expects)
+    board.post("ann", "y" * 1_000_000)
+    with pytest.raises(BoardConflict) as told: board.post("bob", "x", expects=2)
+    assert len(str(told.value)) < 1000 and len(told.value.notes) == 1
